@@ -1,0 +1,3 @@
+"""Wazir: hyperparameter tuning."""
+
+__version__ = "0.1.0"

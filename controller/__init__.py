@@ -1,0 +1,5 @@
+"""The controller: a pure planner, the loop that observes, plans and acts, and the contract of the runtimes.
+
+Runtimes (`local/`, `kubernetes/`) are equals behind that contract, and only they touch processes or clusters. The
+controller reaches the service over the wire only and keeps nothing that could not be rebuilt from what it observes.
+"""
