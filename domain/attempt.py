@@ -1,0 +1,174 @@
+"""One execution of a trial: its states, what may end it, and what then becomes of the trial.
+
+`after_end` is the only place that decides between retry and a final state; the service calls it inside the
+transaction that ends the attempt.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from dataclasses import dataclass
+
+from .errors import IllegalMove
+from .trial import StopGoal, TrialState
+
+
+class AttemptState(enum.Enum):
+    STARTING = "starting"
+    QUEUED = "queued"
+    """Waits for a place; the scheduler's words are in `Attempt.message`."""
+    RUNNING = "running"
+    ENDED = "ended"
+
+
+ATTEMPT_TRANSITIONS: dict[AttemptState, frozenset[AttemptState]] = {
+    AttemptState.STARTING: frozenset({AttemptState.QUEUED, AttemptState.RUNNING, AttemptState.ENDED}),
+    AttemptState.QUEUED: frozenset({AttemptState.RUNNING, AttemptState.ENDED}),
+    AttemptState.RUNNING: frozenset({AttemptState.ENDED}),
+    AttemptState.ENDED: frozenset(),
+}
+
+
+class Cause(enum.Enum):
+    """Why an attempt ended, as classified by whoever watched it."""
+
+    SUCCEEDED = "succeeded"
+    INFEASIBLE = "infeasible"
+    """The training code said that these parameters cannot be evaluated."""
+    STOPPED = "stopped"
+    """Told to end, and ended."""
+    CODE_FAILED = "code_failed"
+    OUT_OF_MEMORY = "out_of_memory"
+    PREEMPTED = "preempted"
+    """Ended by the platform or the controller's own shutdown; the trial is not to blame."""
+    NODE_LOST = "node_lost"
+    CONFIG_BROKEN = "config_broken"
+    """Nothing could be started: no such image, command or directory."""
+    UNSCHEDULABLE = "unschedulable"
+    TIMED_OUT = "timed_out"
+    LEASE_LOST = "lease_lost"
+
+
+OWN_FAULT = frozenset({Cause.CODE_FAILED, Cause.OUT_OF_MEMORY, Cause.TIMED_OUT})
+"""Causes that use up `retries.failed`."""
+
+NOT_ITS_FAULT = frozenset({Cause.PREEMPTED, Cause.NODE_LOST, Cause.UNSCHEDULABLE, Cause.LEASE_LOST})
+"""Causes that use up `retries.preempted`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Times are Unix seconds. `number` counts from 1 within the trial and fences all that is said of the attempt."""
+
+    number: int
+    state: AttemptState
+    start_time: float
+    holder: str = ""
+    """Who runs it: a client's or controller's id, for people."""
+    leased: bool = True
+    """Ends when its heartbeats stay away. Attempts that a controller runs are not leased."""
+    lease_seconds: float = 60.0
+    run_time: float | None = None
+    end_time: float | None = None
+    cause: Cause | None = None
+    exit_code: int | None = None
+    message: str = ""
+    """For people: the scheduler's words while it waits, the reason once it has ended."""
+    log_tail: str = ""
+    """The last lines it printed, at most 16 KiB."""
+    log_path: str = ""
+    node: str = ""
+    devices: tuple[str, ...] = ()
+    gpus: float = 0.0
+    """GPUs held, for GPU hours; fractions count as such."""
+
+    @property
+    def live(self) -> bool:
+        return self.state is not AttemptState.ENDED
+
+    def seconds(self, now: float) -> float:
+        return max(0.0, (now if self.end_time is None else self.end_time) - self.start_time)
+
+
+def check_attempt_move(name: str, state: AttemptState, target: AttemptState) -> None:
+    """Raises IllegalMove naming both states where the table does not allow it."""
+    if target not in ATTEMPT_TRANSITIONS[state]:
+        raise IllegalMove(name, state.name, target.name, (s.name for s in ATTEMPT_TRANSITIONS[state]))
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often a trial is tried again. `failed`: after its own fault; `preempted`: after others' faults."""
+
+    failed: int = 0
+    preempted: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """What becomes of a trial: its next state, and why in a sentence for people."""
+
+    state: TrialState
+    reason: str = ""
+
+
+def after_end(
+    cause: Cause,
+    *,
+    goal: StopGoal | None,
+    value: tuple[float, ...] | None,
+    measured: bool,
+    failed_before: int,
+    lost_before: int,
+    policy: RetryPolicy,
+    study_open: bool,
+    message: str = "",
+    looked_for: str = "",
+) -> Next:
+    """The state of a trial whose attempt ended.
+
+    `goal`: what the trial was told if it is STOPPING. `value`: its objective values if it has them all. `measured`:
+    whether anything at all was reported. `failed_before`, `lost_before`: earlier attempts ended by own and others'
+    fault. `study_open`: whether the study still wants trials run. `looked_for`: the metrics, for the message when
+    none came.
+
+    | cause                        | told to end              | not told                                         |
+    |------------------------------|--------------------------|--------------------------------------------------|
+    | succeeded, finite value      | SUCCEEDED                | SUCCEEDED                                        |
+    | succeeded, NaN or infinite   | INFEASIBLE (diverged)    | INFEASIBLE (diverged)                            |
+    | succeeded, no value          | as the goal says         | FAILED                                           |
+    | infeasible                   | INFEASIBLE               | INFEASIBLE                                       |
+    | stopped                      | as the goal says         | STOPPED with measurements, else CANCELLED        |
+    | own fault                    | as the goal says         | REQUESTED while `failed` lasts, then FAILED      |
+    |                              |                          | (out of memory: INFEASIBLE)                      |
+    | not its fault                | as the goal says         | REQUESTED while `preempted` lasts, then FAILED   |
+    | config broken                | FAILED                   | FAILED                                           |
+
+    "As the goal says": cancel gives CANCELLED; pause gives PAUSED; stop gives STOPPED where something was measured,
+    else CANCELLED. Where REQUESTED is due and the study has ended, the trial is STOPPED or CANCELLED likewise.
+    """
+    ended = Next(TrialState.STOPPED if measured else TrialState.CANCELLED, message)
+    if cause is Cause.INFEASIBLE:
+        return Next(TrialState.INFEASIBLE, message or "the training code called these parameters infeasible")
+    if cause is Cause.CONFIG_BROKEN:
+        return Next(TrialState.FAILED, message)
+    if cause is Cause.SUCCEEDED and value is not None:
+        if all(map(math.isfinite, value)):
+            return Next(TrialState.SUCCEEDED)
+        return Next(TrialState.INFEASIBLE, f"diverged: it ended with {', '.join(map(repr, value))}")
+    if goal is StopGoal.CANCEL:
+        return Next(TrialState.CANCELLED, message)
+    if goal is StopGoal.PAUSE:
+        return Next(TrialState.PAUSED, message)
+    if goal is StopGoal.STOP or cause is Cause.STOPPED:
+        return ended
+    if cause is Cause.SUCCEEDED:
+        return Next(TrialState.FAILED, message or f"ended well but never reported {looked_for}")
+    own = cause in OWN_FAULT
+    tried, allowed = (failed_before, policy.failed) if own else (lost_before, policy.preempted)
+    if tried < allowed:
+        return Next(TrialState.REQUESTED, message) if study_open else ended
+    if cause is Cause.OUT_OF_MEMORY:
+        return Next(TrialState.INFEASIBLE, message or "out of memory")
+    return Next(TrialState.FAILED, message)

@@ -1,0 +1,201 @@
+"""Every error that Wazir reports to a caller, in one hierarchy.
+
+    WazirError
+    ├── InvalidArgument        a field's value breaks a rule; nothing was written
+    ├── NotFound               no such study, trial or attempt
+    ├── AlreadyExists          the name is taken
+    ├── FailedPrecondition     right in itself, not in the present state
+    │   ├── IllegalMove        a state may not follow another
+    │   ├── RequestIdReused    the same request id with another payload
+    │   └── SpecChanged        a study of that name has another space or metric
+    ├── Aborted                somebody was faster; read again
+    │   └── StaleAttempt       the attempt is no longer the trial's current one
+    ├── RevisionCompacted      changes since that revision are gone; list again
+    ├── ResourceExhausted      over a limit
+    ├── DeadlineExceeded       not done in time
+    ├── Unavailable            away for the moment; try again
+    ├── Unauthenticated        nobody we know
+    ├── PermissionDenied       somebody we know, without the right
+    ├── Unimplemented          the server does not know this call
+    └── Internal               a defect of Wazir
+
+A class stands for what a caller would handle differently. `reason` is stable and for machines, the message is for
+people: it names the value, the rule it broke and the way out. The mapping to gRPC status codes is in `wire/errors.py`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable
+from typing import ClassVar, Self
+
+
+class WazirError(Exception):
+    """Root of all errors that Wazir raises on purpose.
+
+    `field` is the path of the offending field in the study file's words (`parameters.lr.min`), or empty.
+    `details` are further facts for machines, for instance `{"state": "SUCCEEDED"}`.
+    """
+
+    reason: ClassVar[str] = "WAZIR"
+
+    def __init__(self, message: str, *, field: str = "", details: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+        self.details = dict(details or {})
+
+    @classmethod
+    def restore(cls, message: str, field: str, details: dict[str, str]) -> Self:
+        """The error as it was on the other side of a wire, without building its message anew."""
+        error = cls.__new__(cls)
+        WazirError.__init__(error, message, field=field, details=details)
+        return error
+
+
+class InvalidArgument(WazirError):
+    """A value breaks a rule: `field` and `value` say which, `rule` what is asked for, `hint` the way out."""
+
+    reason = "INVALID_ARGUMENT"
+
+    def __init__(self, field: str, value: object, rule: str, hint: str = "") -> None:
+        shown = "" if value is MISSING else f" = {_shown(value)}"
+        message = f"{field}{shown}: {rule}" if field else rule
+        super().__init__(f"{message}. {hint}" if hint else message, field=field)
+        self.rule = rule
+        self.hint = hint
+
+
+class NotFound(WazirError):
+    reason = "NOT_FOUND"
+
+    def __init__(self, name: str, hint: str = "") -> None:
+        message = f"{name} does not exist"
+        super().__init__(f"{message}. {hint}" if hint else message, details={"name": name})
+
+
+class AlreadyExists(WazirError):
+    reason = "ALREADY_EXISTS"
+
+    def __init__(self, name: str, hint: str = "") -> None:
+        message = f"{name} exists already"
+        super().__init__(f"{message}. {hint}" if hint else message, details={"name": name})
+
+
+class FailedPrecondition(WazirError):
+    reason = "FAILED_PRECONDITION"
+
+
+class IllegalMove(FailedPrecondition):
+    reason = "ILLEGAL_MOVE"
+
+    def __init__(self, name: str, state: str, target: str, allowed: Iterable[str] = ()) -> None:
+        states = ", ".join(allowed) or "nothing: it has ended"
+        super().__init__(
+            f"{name} is {state} and cannot become {target}; it may become {states}",
+            details={"name": name, "state": state, "target": target},
+        )
+
+
+class RequestIdReused(FailedPrecondition):
+    reason = "REQUEST_ID_REUSED"
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(
+            f"request_id {request_id!r} was used for another request within the last 24 hours; use a fresh one",
+            field="request_id",
+        )
+
+
+class SpecChanged(FailedPrecondition):
+    reason = "SPEC_CHANGED"
+
+    def __init__(self, name: str, fields: Iterable[str]) -> None:
+        changed = ", ".join(fields)
+        super().__init__(
+            f"{name} exists with another {changed}; a study keeps its search space and metrics for life. "
+            "Give the changed file another `study:` name, or delete the old study first",
+            field=changed.split(",")[0],
+            details={"name": name, "fields": changed},
+        )
+
+
+class Aborted(WazirError):
+    reason = "ABORTED"
+
+
+class StaleAttempt(Aborted):
+    reason = "STALE_ATTEMPT"
+
+    def __init__(self, trial: str, attempt: int, current: int, ended: bool) -> None:
+        now = f"attempt {current} is its latest" if current != attempt else "that attempt has ended"
+        super().__init__(
+            f"attempt {attempt} of {trial} no longer holds the trial: {now}; stop working on it",
+            details={"name": trial, "attempt": str(attempt), "current": str(current), "ended": str(ended).lower()},
+        )
+
+
+class RevisionCompacted(WazirError):
+    reason = "REVISION_COMPACTED"
+
+    def __init__(self, name: str, since: int, oldest: int) -> None:
+        super().__init__(
+            f"changes of {name} since revision {since} are no longer kept (the oldest is {oldest}); list again",
+            field="since",
+            details={"name": name, "oldest": str(oldest)},
+        )
+
+
+class ResourceExhausted(WazirError):
+    reason = "RESOURCE_EXHAUSTED"
+
+
+class DeadlineExceeded(WazirError):
+    reason = "DEADLINE_EXCEEDED"
+
+
+class Unavailable(WazirError):
+    reason = "UNAVAILABLE"
+
+
+class Unauthenticated(WazirError):
+    reason = "UNAUTHENTICATED"
+
+
+class PermissionDenied(WazirError):
+    reason = "PERMISSION_DENIED"
+
+
+class Unimplemented(WazirError):
+    reason = "UNIMPLEMENTED"
+
+
+class Internal(WazirError):
+    reason = "INTERNAL"
+
+
+class _Missing:
+    def __repr__(self) -> str:
+        return "nothing"
+
+
+MISSING = _Missing()
+"""Stands for a value that is not there, where None would be a value."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A sentence `Did you mean "x"?` for a misspelt word, with the known words where none is near."""
+    words = sorted(known)
+    match = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
+    if match:
+        return f'Did you mean "{match[0]}"?'
+    return f"Known are: {', '.join(words)}" if words else ""
+
+
+def _shown(value: object) -> str:
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError):
+        text = repr(value)
+    return text if len(text) <= 120 else text[:117] + "..."

@@ -1,0 +1,431 @@
+"""The search space: parameters, their values, when they are active, and the constraints between them.
+
+A space is checked when it is made, so whoever holds one holds a sound one. Order of `Space.parameters`: parents
+before their children, otherwise as given.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import cached_property
+
+from .constraint import Constraint, ConstraintSyntaxError
+from .constraint import parse as parse_constraint
+from .errors import InvalidArgument, nearest
+from .parameters import Parameters, Value, same
+
+MAX_VALUES = 10_000
+MAX_PARAMETERS = 1_000
+MAX_NAME_LENGTH = 128
+MAX_INTEGER = 2**63 - 1
+
+
+class Scale(enum.Enum):
+    """How a range is spread over the unit interval.
+
+    `LOG` gives every factor of ten the same room; `REVERSE_LOG` does so from the upper end: values near `max` are
+    told apart finely. Both need `min` > 0.
+    """
+
+    LINEAR = "linear"
+    LOG = "log"
+    REVERSE_LOG = "reverse_log"
+
+
+@dataclass(frozen=True, slots=True)
+class Double:
+    """Real numbers in [min, max]; with `step`, only min, min + step, min + 2 step, ... up to max."""
+
+    min: float
+    max: float
+    scale: Scale = Scale.LINEAR
+    step: float | None = None
+
+    @property
+    def size(self) -> int | None:
+        """How many values there are; None where they are not countable."""
+        return None if self.step is None else _steps(self.min, self.max, self.step)
+
+    def at(self, index: int) -> float:
+        """The value number `index`, from 0; only with a step."""
+        assert self.step is not None
+        # Decimal, so that 0.1 + 2 * 0.1 is the 0.3 that was meant and has one spelling only.
+        return float(Decimal(repr(self.min)) + index * Decimal(repr(self.step)))
+
+    def coerce(self, value: object) -> float:
+        """`value` as this parameter keeps it. Raises ValueError with the rule it breaks."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError("must be a number")
+        number = _as_float(value)
+        if not self.min <= number <= self.max:
+            raise ValueError(f"must lie in [{self.min!r}, {self.max!r}]")
+        if self.step is None:
+            return number
+        on_grid = self.at(min(round((number - self.min) / self.step), (self.size or 1) - 1))
+        if not math.isclose(on_grid, number, rel_tol=1e-9, abs_tol=self.step * 1e-6):
+            raise ValueError(f"must be {self.min!r} plus a multiple of the step {self.step!r}")
+        return on_grid
+
+    def check(self, where: str) -> None:
+        for name, bound in (("min", self.min), ("max", self.max)):
+            if isinstance(bound, bool) or not isinstance(bound, int | float) or not math.isfinite(bound):
+                raise InvalidArgument(f"{where}.{name}", bound, "must be a finite number")
+        _check_range(where, self.min, self.max, self.scale, self.step)
+        if not math.isfinite(self.max - self.min):
+            raise InvalidArgument(f"{where}.max", self.max, "max - min must be a finite number")
+
+
+@dataclass(frozen=True, slots=True)
+class Integer:
+    """Whole numbers in [min, max], every `step`-th from min."""
+
+    min: int
+    max: int
+    scale: Scale = Scale.LINEAR
+    step: int = 1
+
+    @property
+    def size(self) -> int:
+        return (self.max - self.min) // self.step + 1
+
+    def at(self, index: int) -> int:
+        return self.min + index * self.step
+
+    def coerce(self, value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value != int(value):
+            raise ValueError("must be a whole number")
+        number = int(value)
+        if not self.min <= number <= self.max:
+            raise ValueError(f"must lie in [{self.min}, {self.max}]")
+        if (number - self.min) % self.step:
+            raise ValueError(f"must be {self.min} plus a multiple of the step {self.step}")
+        return number
+
+    def check(self, where: str) -> None:
+        for name, bound in (("min", self.min), ("max", self.max), ("step", self.step)):
+            if isinstance(bound, bool) or not isinstance(bound, int):
+                raise InvalidArgument(
+                    f"{where}.{name}", bound, "must be a whole number", "For real numbers write `type: double`"
+                )
+            if abs(bound) > MAX_INTEGER:
+                raise InvalidArgument(f"{where}.{name}", bound, "must fit into 64 bits")
+        _check_range(where, self.min, self.max, self.scale, None if self.step == 1 else self.step)
+
+
+@dataclass(frozen=True, slots=True)
+class Discrete:
+    """A list of numbers, ascending. Each keeps its type: 1 stays an integer beside 0.5."""
+
+    values: tuple[int | float, ...]
+    scale: Scale = Scale.LINEAR
+
+    @property
+    def size(self) -> int:
+        return len(self.values)
+
+    def at(self, index: int) -> int | float:
+        return self.values[index]
+
+    def coerce(self, value: object) -> int | float:
+        if not isinstance(value, bool) and isinstance(value, int | float):
+            for known in self.values:
+                if known == value:
+                    return known
+        raise ValueError(f"must be one of {_listed(self.values)}")
+
+    def check(self, where: str) -> None:
+        _check_values(where, self.values)
+        for value in self.values:
+            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(_as_float(value)):
+                raise InvalidArgument(
+                    f"{where}.values", value, "must be finite numbers", "For anything else write `type: categorical`"
+                )
+        if list(self.values) != sorted(set(self.values)):
+            raise InvalidArgument(f"{where}.values", list(self.values), "must be distinct and ascending")
+        if self.scale is not Scale.LINEAR and self.values[0] <= 0:
+            raise InvalidArgument(
+                f"{where}.values", self.values[0], f"scale {self.scale.value} needs values above 0"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Categorical:
+    """A list of strings, booleans or numbers between which there is no order. Types are kept."""
+
+    values: tuple[Value, ...]
+
+    @property
+    def size(self) -> int:
+        return len(self.values)
+
+    def at(self, index: int) -> Value:
+        return self.values[index]
+
+    def coerce(self, value: object) -> Value:
+        for known in self.values:
+            if type(known) is type(value) and known == value:
+                return known
+        raise ValueError(f"must be one of {_listed(self.values)}")
+
+    def check(self, where: str) -> None:
+        _check_values(where, self.values)
+        for i, value in enumerate(self.values):
+            if not isinstance(value, bool | int | float | str) or (
+                isinstance(value, float) and not math.isfinite(value)
+            ):
+                raise InvalidArgument(f"{where}.values", value, "must be strings, booleans or finite numbers")
+            if isinstance(value, str) and len(value) > 1_000:
+                raise InvalidArgument(f"{where}.values", value, "may have at most 1000 characters each")
+            if any(same(value, other) for other in self.values[:i]):
+                raise InvalidArgument(f"{where}.values", value, "stands twice", "Name each value once")
+
+
+Kind = Double | Integer | Discrete | Categorical
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Holds where `parent` is active and has one of `values`, or lies in [min, max] where that is given instead."""
+
+    parent: str
+    values: tuple[Value, ...] = ()
+    min: float | None = None
+    max: float | None = None
+
+    def holds(self, value: Value) -> bool:
+        if self.values:
+            return any(same(value, v) for v in self.values)
+        return (
+            isinstance(value, int | float)
+            and (self.min is None or value >= self.min)
+            and (self.max is None or value <= self.max)
+        )
+
+    def __str__(self) -> str:
+        if not self.values:
+            low = "" if self.min is None else f"{self.min!r} <= "
+            high = "" if self.max is None else f" <= {self.max!r}"
+            return f"{low}{self.parent}{high}"
+        return f"{self.parent} = {' or '.join(_word(v) for v in self.values)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One named dimension. It is active where all conditions of `when` hold (always, where there is none)."""
+
+    name: str
+    kind: Kind
+    default: Value | None = None
+    when: tuple[Condition, ...] = ()
+
+    def __post_init__(self) -> None:
+        where = f"parameters.{self.name}"
+        if not self.name or len(self.name) > MAX_NAME_LENGTH or not self.name.isprintable() or "`" in self.name:
+            raise InvalidArgument(
+                where, self.name, f"a parameter's name has 1 to {MAX_NAME_LENGTH} printable characters, no backquote"
+            )
+        self.kind.check(where)
+        if self.default is not None:
+            try:
+                object.__setattr__(self, "default", self.kind.coerce(self.default))
+            except ValueError as error:
+                raise InvalidArgument(f"{where}.default", self.default, str(error)) from None
+
+
+@dataclass(frozen=True)
+class Space:
+    """Parameters and constraints. Raises InvalidArgument on duplicates, cycles and conditions that never hold."""
+
+    parameters: tuple[Parameter, ...]
+    constraints: tuple[str, ...] = ()
+    rules: tuple[Constraint, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if len(self.parameters) > MAX_PARAMETERS:
+            raise InvalidArgument("parameters", len(self.parameters), f"at most {MAX_PARAMETERS} are possible")
+        object.__setattr__(self, "parameters", _ordered(self.parameters))
+        object.__setattr__(self, "rules", tuple(self._rules()))
+
+    @cached_property
+    def by_name(self) -> dict[str, Parameter]:
+        return {p.name: p for p in self.parameters}
+
+    @cached_property
+    def parents(self) -> frozenset[str]:
+        """Names that some condition asks about."""
+        return frozenset(c.parent for p in self.parameters for c in p.when)
+
+    def is_active(self, parameter: Parameter, values: Parameters) -> bool:
+        """Whether `parameter` is active, given the values of its active ancestors."""
+        return all(c.parent in values and c.holds(values[c.parent]) for c in parameter.when)
+
+    def satisfies(self, values: Parameters) -> bool:
+        """Whether all constraints hold. One that names an inactive parameter does not apply."""
+        return all(rule.holds(values) for rule in self.rules)
+
+    def check(self, values: Parameters, where: str = "parameters") -> dict[str, Value]:
+        """The point in the space's order with each value as its parameter keeps it; defaults fill gaps.
+
+        Raises InvalidArgument on an unknown, inactive or missing parameter, on a value outside its range, and where
+        a constraint does not hold.
+        """
+        for name in values:
+            if name not in self.by_name:
+                raise InvalidArgument(
+                    f"{where}.{name}", values[name], "no such parameter", nearest(name, self.by_name)
+                )
+        point: dict[str, Value] = {}
+        for parameter in self.parameters:
+            name = parameter.name
+            if not self.is_active(parameter, point):
+                if name in values:
+                    needs = " and ".join(map(str, parameter.when))
+                    raise InvalidArgument(
+                        f"{where}.{name}", values[name], f"is not active here: it needs {needs}", "Leave it out"
+                    )
+                continue
+            value = values.get(name, parameter.default)
+            if value is None:
+                raise InvalidArgument(f"{where}.{name}", None, "is missing, and the space gives no default")
+            try:
+                point[name] = parameter.kind.coerce(value)
+            except ValueError as error:
+                raise InvalidArgument(f"{where}.{name}", value, str(error)) from None
+        for rule in self.rules:
+            if not rule.holds(point):
+                mentioned = {n: point[n] for n in point if n in rule.names}
+                raise InvalidArgument(where, mentioned, f"breaks the constraint {rule.text!r}")
+        return point
+
+    def _rules(self) -> Iterable[Constraint]:
+        for i, text in enumerate(self.constraints):
+            where = f"constraints[{i}]"
+            try:
+                rule = parse_constraint(text)
+            except ConstraintSyntaxError as error:
+                raise InvalidArgument(where, text, str(error)) from None
+            for name in sorted(rule.names):
+                if name not in self.by_name:
+                    raise InvalidArgument(
+                        where, text, f"{name!r} is not a parameter", nearest(name, self.by_name)
+                    )
+            yield rule
+
+
+def _ordered(parameters: Sequence[Parameter]) -> tuple[Parameter, ...]:
+    """Parents first. Raises InvalidArgument where that is impossible or a condition makes no sense."""
+    by_name: dict[str, Parameter] = {}
+    for p in parameters:
+        if p.name in by_name:
+            raise InvalidArgument(f"parameters.{p.name}", p.name, "stands twice", "Give each parameter its own name")
+        by_name[p.name] = p
+    for p in parameters:
+        for condition in p.when:
+            _check_condition(p, condition, by_name)
+    placed: dict[str, Parameter] = {}
+    while len(placed) < len(by_name):
+        before = len(placed)
+        for p in parameters:
+            if p.name not in placed and all(c.parent in placed for c in p.when):
+                placed[p.name] = p
+        if len(placed) == before:
+            circle = _circle(by_name, next(n for n in by_name if n not in placed))
+            raise InvalidArgument(
+                f"parameters.{circle[0]}.when",
+                " -> ".join([*circle, circle[0]]),
+                "conditions go round in a circle",
+                "Take one of them away, so that one of these parameters is always active",
+            )
+    return tuple(placed.values())
+
+
+def _circle(by_name: dict[str, Parameter], start: str) -> list[str]:
+    """Names of a circle of conditions that is reached from `start` by going to parents."""
+    path = [start]
+    while True:
+        parents = [c.parent for c in by_name[path[-1]].when]
+        back = next((p for p in parents if p in path), None)
+        if back is not None:
+            return path[path.index(back) :]
+        # Some parent of an unplaced parameter is itself unplaced, and only such lead into the circle.
+        path.append(next(p for p in parents if by_name[p].when))
+
+
+def _check_condition(parameter: Parameter, condition: Condition, by_name: dict[str, Parameter]) -> None:
+    where = f"parameters.{parameter.name}.when.{condition.parent}"
+    parent = by_name.get(condition.parent)
+    if parent is None:
+        raise InvalidArgument(where, condition.parent, "is not a parameter", nearest(condition.parent, by_name))
+    if sum(c.parent == condition.parent for c in parameter.when) > 1:
+        raise InvalidArgument(where, condition.parent, "stands twice in one `when`", "Give a list of values instead")
+    kind = parent.kind
+    if condition.values:
+        if isinstance(kind, Double) and kind.step is None:
+            raise InvalidArgument(
+                where, list(condition.values), "a real number is never met exactly", "Give a range: {min: ..., max: ...}"
+            )
+        for value in condition.values:
+            try:
+                known = kind.coerce(value)
+            except ValueError as error:
+                raise InvalidArgument(where, value, f"{condition.parent} can never have this value: it {error}") from None
+            if not same(known, value):
+                raise InvalidArgument(where, value, f"{condition.parent} has {known!r}, which is of another type")
+        return
+    if isinstance(kind, Categorical):
+        raise InvalidArgument(where, str(condition), "a categorical parameter has no order", "Give a list of values")
+    if condition.min is None and condition.max is None:
+        raise InvalidArgument(where, None, "names no value", "Write the value, a list of values, or {min: ..., max: ...}")
+    low, high = (kind.values[0], kind.values[-1]) if isinstance(kind, Discrete) else (kind.min, kind.max)
+    if (condition.min is not None and condition.min > high) or (condition.max is not None and condition.max < low):
+        raise InvalidArgument(where, str(condition), f"never holds: {condition.parent} lies in [{low!r}, {high!r}]")
+
+
+def _check_range(where: str, low: float, high: float, scale: Scale, step: float | None) -> None:
+    if low >= high:
+        raise InvalidArgument(
+            f"{where}.min", low, f"must be less than max = {high!r}", "For one fixed value write `values: [value]`"
+        )
+    if scale is not Scale.LINEAR and low <= 0:
+        raise InvalidArgument(
+            f"{where}.min", low, f"scale {scale.value} needs min above 0", "Raise min or write `scale: linear`"
+        )
+    if step is None:
+        return
+    if not math.isfinite(step) or step <= 0:
+        raise InvalidArgument(f"{where}.step", step, "must be above 0")
+    if step > high - low:
+        raise InvalidArgument(f"{where}.step", step, f"must be at most max - min = {high - low!r}")
+    if scale is not Scale.LINEAR:
+        raise InvalidArgument(
+            f"{where}.step", step, f"goes with scale linear only, not {scale.value}", "List the numbers under `values`"
+        )
+
+
+def _check_values(where: str, values: Sequence[object]) -> None:
+    if not 1 <= len(values) <= MAX_VALUES:
+        raise InvalidArgument(f"{where}.values", len(values), f"1 to {MAX_VALUES} values are possible")
+
+
+def _steps(low: float, high: float, step: float) -> int:
+    return int((Decimal(repr(high)) - Decimal(repr(low))) / Decimal(repr(step))) + 1
+
+
+def _as_float(number: int | float) -> float:
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf
+
+
+def _word(value: Value) -> str:
+    return value if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else repr(value)
+
+
+def _listed(values: Sequence[Value], most: int = 12) -> str:
+    words = [_word(v) for v in values[:most]]
+    return ", ".join(words) + (f", ... ({len(values)} in all)" if len(values) > most else "")

@@ -1,0 +1,260 @@
+"""A study: its specification, its states, and when its budget or its target ends it."""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from .errors import InvalidArgument, IllegalMove
+from .metric import Objective, SafetyMetric, check_metric_name
+from .names import StudyName
+from .space import Space
+from .template import TrialTemplate
+from .trial import LIVE, PENDING, UNCOUNTED, TrialState
+
+MAX_LABELS = 64
+MAX_SETTINGS_LENGTH = 100_000
+
+
+class StudyState(enum.Enum):
+    ACTIVE = "active"
+    PAUSED = "paused"
+    """Running trials go on, none start."""
+    COMPLETED = "completed"
+    FAILED = "failed"
+    """Too many trials failed."""
+
+
+class EndReason(enum.Enum):
+    """Why a study is COMPLETED or FAILED, or is on its way there."""
+
+    TRIALS = "trials"
+    TARGET = "target"
+    DURATION = "duration"
+    GPU_HOURS = "gpu_hours"
+    EXHAUSTED = "exhausted"
+    """Every point of a finite space has been tried."""
+    STOPPED = "stopped"
+    """By a person."""
+    FAILURES = "failures"
+
+
+STUDY_TRANSITIONS: dict[StudyState, frozenset[StudyState]] = {
+    StudyState.ACTIVE: frozenset({StudyState.PAUSED, StudyState.COMPLETED, StudyState.FAILED}),
+    StudyState.PAUSED: frozenset({StudyState.ACTIVE, StudyState.COMPLETED, StudyState.FAILED}),
+    StudyState.COMPLETED: frozenset({StudyState.ACTIVE}),
+    StudyState.FAILED: frozenset({StudyState.ACTIVE}),
+}
+"""A raised budget or a retried trial makes an ended study ACTIVE again."""
+
+STOPS_RUNNING = frozenset({EndReason.TARGET, EndReason.DURATION, EndReason.GPU_HOURS, EndReason.STOPPED, EndReason.FAILURES})
+"""Reasons for which running trials are stopped with grace; for the others they run to their end."""
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """Which algorithm proposes points. `settings` are its own, JSON values by name. `seed`: None lets the service
+    draw one and store it. `repeats`: how many trials may have the same parameters."""
+
+    name: str = "auto"
+    seed: int | None = None
+    repeats: int = 1
+    settings: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Stopping:
+    """Which rule stops trials early, with its own settings, JSON values by name."""
+
+    name: str
+    settings: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Limits; None is no limit. `trials` counts those neither FAILED nor CANCELLED, `failed` those FAILED (the study
+    fails beyond it), `parallel` those live at a time, `duration` seconds since the study was made, `gpu_hours` GPUs
+    held times hours."""
+
+    trials: int | None = None
+    parallel: int | None = None
+    failed: int | None = None
+    duration: float | None = None
+    gpu_hours: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, least in (("trials", 1), ("parallel", 1), ("failed", 0)):
+            number = getattr(self, name)
+            if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < least):
+                raise InvalidArgument(f"budget.{name}", number, f"must be a whole number of {least} or more")
+            if number is not None and number > 10**9:
+                raise InvalidArgument(f"budget.{name}", number, "must be at most 1000000000", "Leave it out for no limit")
+        for name in ("duration", "gpu_hours"):
+            amount = getattr(self, name)
+            if amount is not None and not (isinstance(amount, int | float) and math.isfinite(amount) and amount > 0):
+                raise InvalidArgument(f"budget.{name}", amount, "must be above 0", "Leave it out for no limit")
+
+
+@dataclass(frozen=True)
+class StudySpec:
+    """What a person asks for. `space` is None for a growing space, whose parameters are named by the training code.
+
+    Raises InvalidArgument when made where a part or the whole makes no sense.
+    """
+
+    objectives: tuple[Objective, ...]
+    space: Space | None
+    safety: tuple[SafetyMetric, ...] = ()
+    algorithm: Algorithm = Algorithm()
+    stopping: Stopping | None = None
+    budget: Budget = Budget()
+    trial: TrialTemplate | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.objectives:
+            raise InvalidArgument("objective", None, "is missing", "For instance objective: {metric: loss, goal: minimize}")
+        seen: set[str] = set()
+        for i, objective in enumerate(self.objectives):
+            where = "objective" if len(self.objectives) == 1 else f"objectives[{i}]"
+            check_metric_name(f"{where}.metric", objective.metric)
+            if objective.target is not None and not math.isfinite(objective.target):
+                raise InvalidArgument(f"{where}.target", objective.target, "must be a finite number")
+            if objective.metric in seen:
+                raise InvalidArgument(f"{where}.metric", objective.metric, "stands twice")
+            seen.add(objective.metric)
+        for i, safety in enumerate(self.safety):
+            where = f"safety[{i}]"
+            check_metric_name(f"{where}.metric", safety.metric)
+            if safety.at_least is None and safety.at_most is None:
+                raise InvalidArgument(where, safety.metric, "needs at_least or at_most")
+            for name, bound in (("at_least", safety.at_least), ("at_most", safety.at_most)):
+                if bound is not None and not math.isfinite(bound):
+                    raise InvalidArgument(f"{where}.{name}", bound, "must be a finite number")
+        if self.space is not None and not self.space.parameters:
+            raise InvalidArgument("parameters", None, "names no parameter", "Name at least one")
+        if self.algorithm.repeats < 1:
+            raise InvalidArgument("algorithm.repeats", self.algorithm.repeats, "must be 1 or more")
+        if self.algorithm.seed is not None and not 0 <= self.algorithm.seed < 2**63:
+            raise InvalidArgument("algorithm.seed", self.algorithm.seed, "must lie in [0, 2^63)")
+        if len(self.labels) > MAX_LABELS:
+            raise InvalidArgument("labels", len(self.labels), f"at most {MAX_LABELS} are possible")
+        if self.trial is not None:
+            self.trial.check(self.space)
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """Objectives and safety metrics, in order."""
+        return tuple(dict.fromkeys([*(o.metric for o in self.objectives), *(s.metric for s in self.safety)]))
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many trials of a study are in each state. Kept with the study, so that nothing has to be counted."""
+
+    by_state: Mapping[TrialState, int] = field(default_factory=dict)
+
+    def __getitem__(self, state: TrialState) -> int:
+        return self.by_state.get(state, 0)
+
+    @property
+    def total(self) -> int:
+        return sum(self.by_state.values())
+
+    @property
+    def counted(self) -> int:
+        """Trials that count towards `budget.trials`."""
+        return sum(n for state, n in self.by_state.items() if state not in UNCOUNTED)
+
+    @property
+    def live(self) -> int:
+        return sum(n for state, n in self.by_state.items() if state in LIVE)
+
+    @property
+    def pending(self) -> int:
+        return sum(n for state, n in self.by_state.items() if state in PENDING)
+
+    def moved(self, old: TrialState | None, new: TrialState | None) -> Counts:
+        """The counts after one trial went from `old` (None: it is new) to `new` (None: it is deleted)."""
+        counts = dict(self.by_state)
+        if old is not None:
+            counts[old] = counts.get(old, 0) - 1
+        if new is not None:
+            counts[new] = counts.get(new, 0) + 1
+        return Counts({state: n for state, n in counts.items() if n})
+
+
+@dataclass(frozen=True)
+class Study:
+    """A stored study. Times are Unix seconds.
+
+    `uid` never comes back, even where the name is made anew. `etag` changes with the specification or state, not with
+    trials. `ending` is set while the study is on its way to its end: nothing new starts, and running trials end.
+    `rounds` counts committed suggestion rounds; `memo` is the algorithm's own state after them.
+    """
+
+    name: StudyName
+    uid: str
+    spec: StudySpec
+    state: StudyState
+    create_time: float
+    seed: int
+    ending: EndReason | None = None
+    reason: str = ""
+    """Why it is in its state, for people."""
+    end_time: float | None = None
+    counts: Counts = Counts()
+    next_trial_id: int = 1
+    rounds: int = 0
+    memo: str = ""
+    exhausted: bool = False
+    gpu_seconds: float = 0.0
+    """GPU seconds of ended attempts."""
+    spec_version: int = 1
+    revision: int = 0
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def open(self) -> bool:
+        """Whether trials may still be started or retried, now or after a pause."""
+        return self.state in (StudyState.ACTIVE, StudyState.PAUSED) and self.ending is None
+
+    @property
+    def etag(self) -> str:
+        return f"{self.uid[:8]}-{self.spec_version}-{self.state.value}"
+
+
+def check_study_move(name: StudyName, state: StudyState, target: StudyState) -> None:
+    """Raises IllegalMove naming both states where the table does not allow it."""
+    if target not in STUDY_TRANSITIONS[state]:
+        raise IllegalMove(name.short, state.name, target.name, (s.name for s in STUDY_TRANSITIONS[state]))
+
+
+def wanted(study: Study) -> int | None:
+    """How many trials more the budget allows to create; None where it sets no limit."""
+    if study.spec.budget.trials is None:
+        return None
+    return max(0, study.spec.budget.trials - study.counts.counted)
+
+
+def ending(study: Study, now: float, gpu_seconds_live: float = 0.0) -> tuple[EndReason, str] | None:
+    """Whether the study should start to end, and why in a sentence; None while it should go on.
+
+    `gpu_seconds_live`: GPU seconds of attempts that still run. A target is seen when a trial ends, not here.
+    """
+    budget = study.spec.budget
+    failed = study.counts[TrialState.FAILED]
+    if budget.failed is not None and failed > budget.failed:
+        return EndReason.FAILURES, f"{failed} trials failed, more than budget.failed = {budget.failed} allows"
+    if budget.duration is not None and now - study.create_time >= budget.duration:
+        return EndReason.DURATION, f"budget.duration of {budget.duration:g} s is over"
+    gpu_hours = (study.gpu_seconds + gpu_seconds_live) / 3600
+    if budget.gpu_hours is not None and gpu_hours >= budget.gpu_hours:
+        return EndReason.GPU_HOURS, f"{gpu_hours:.2f} GPU hours are used of budget.gpu_hours = {budget.gpu_hours:g}"
+    if wanted(study) == 0 and not study.counts[TrialState.REQUESTED]:
+        return EndReason.TRIALS, f"budget.trials = {budget.trials} is reached"
+    if study.exhausted and not study.counts[TrialState.REQUESTED]:
+        return EndReason.EXHAUSTED, "every point of the search space has been tried"
+    return None

@@ -1,0 +1,220 @@
+"""The trial template: what is run for a trial, and how parameter values get into it.
+
+Substitution walks the parsed structure and never a text that is parsed again: a value ends up inside one argument or
+one environment variable, whatever characters it has. `$${` stands for a literal `${`.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from .attempt import RetryPolicy
+from .errors import InvalidArgument, nearest
+from .parameters import Parameters, Value
+from .space import Space
+
+ARGS = "args"
+_REFERENCE = re.compile(r"\$(\$?)\{([^{}]*)\}")
+
+
+class Runtime(enum.Enum):
+    LOCAL = "local"
+    KUBERNETES = "kubernetes"
+
+
+class MetricsFrom(enum.Enum):
+    """Where a trial's metrics come from."""
+
+    PUSH = "push"
+    """The training code reports them."""
+    STDOUT = "stdout"
+    """They are read from what it prints."""
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsSource:
+    """`pattern`: a regular expression with groups `name` and `value`, and `step` where it has one; empty for the
+    default, which reads `name=value` and `name: value` (see `clients/collect/stdout.py`)."""
+
+    source: MetricsFrom = MetricsFrom.PUSH
+    pattern: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What one trial needs. `gpu` may be a fraction (0.5: two trials share one); `cpu` in cores; `memory` in bytes."""
+
+    gpu: float = 0.0
+    cpu: float = 0.0
+    memory: int = 0
+
+
+@dataclass(frozen=True)
+class TrialTemplate:
+    """`timeout` and `grace` in seconds; no timeout where it is None. `workdir` is absolute or empty."""
+
+    command: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+    workdir: str = ""
+    runtime: Runtime | None = None
+    image: str = ""
+    resources: Resources = Resources()
+    timeout: float | None = None
+    grace: float = 30.0
+    retries: RetryPolicy = RetryPolicy()
+    metrics: MetricsSource = MetricsSource()
+
+    def check(self, space: Space | None) -> None:
+        """Raises InvalidArgument on an empty command, unknown `${...}`, no use of any parameter, or a bad number."""
+        if not self.command or not self.command[0].strip():
+            raise InvalidArgument("trial.command", list(self.command), "names no program to run")
+        names = space.by_name if space is not None else {}
+        used = False
+        for where, text in self._texts():
+            for name in references(text):
+                if name == ARGS:
+                    if text != "${args}" or not where.startswith("trial.command"):
+                        raise InvalidArgument(
+                            where, text, "${args} stands alone, as one item of the command", "Write it as its own item"
+                        )
+                elif name not in names and name not in STUDY_NAMES:
+                    raise InvalidArgument(
+                        where, text, f"${{{name}}} is not a parameter", nearest(name, [*names, *STUDY_NAMES, ARGS])
+                    )
+                used |= name == ARGS or name in names
+            _check_text(where, text)
+        if names and not used and self.metrics.source is not MetricsFrom.PUSH:
+            raise InvalidArgument(
+                "trial.command",
+                list(self.command),
+                "uses no parameter, so every trial would do the same",
+                'Put "${args}" or "--name=${name}" into it, or read `wazir.current_trial().params` in the code and '
+                "push the metrics",
+            )
+        if space is not None:
+            self._check_flags(space)
+        for where, seconds in (("trial.timeout", self.timeout), ("trial.grace", self.grace)):
+            if seconds is not None and (not math.isfinite(seconds) or seconds < 0):
+                raise InvalidArgument(where, seconds, "must be a duration of 0 or more, for instance 90s or 6h")
+        if self.timeout == 0:
+            raise InvalidArgument("trial.timeout", 0, "leaves no time to run", "Leave it out for no limit")
+        for name, number in (("failed", self.retries.failed), ("preempted", self.retries.preempted)):
+            if number < 0:
+                raise InvalidArgument(f"trial.retries.{name}", number, "must be 0 or more")
+        for name, amount in (("gpu", self.resources.gpu), ("cpu", self.resources.cpu), ("memory", self.resources.memory)):
+            if not math.isfinite(amount) or amount < 0:
+                raise InvalidArgument(f"trial.resources.{name}", amount, "must be 0 or more")
+        if self.resources.gpu > 1 and self.resources.gpu != int(self.resources.gpu):
+            raise InvalidArgument(
+                "trial.resources.gpu", self.resources.gpu, "must be a whole number, or a fraction below 1"
+            )
+        if self.metrics.pattern:
+            _check_pattern(self.metrics)
+
+    def _texts(self) -> Iterator[tuple[str, str]]:
+        for i, item in enumerate(self.command):
+            yield f"trial.command[{i}]", item
+        for name, item in self.env.items():
+            yield f"trial.env.{name}", item
+
+    def _check_flags(self, space: Space) -> None:
+        """Refuses `["--gamma", "${gamma}"]` with a conditional gamma: leaving out the value would leave its flag."""
+        for i, item in enumerate(self.command[1:], start=1):
+            match = _REFERENCE.fullmatch(item)
+            if match is None or match[1] or match[2] not in space.by_name:
+                continue
+            flag = self.command[i - 1]
+            if space.by_name[match[2]].when and flag.startswith("-") and "=" not in flag:
+                raise InvalidArgument(
+                    f"trial.command[{i}]",
+                    item,
+                    f"is left out where {match[2]} is not active, which would leave {flag!r} without its value",
+                    f'Write "{flag}={item}" as one item, or "${{args}}"',
+                )
+
+
+STUDY_NAMES = frozenset({"trial.id", "trial.name", "trial.attempt", "study.name"})
+"""What a template may name beside the parameters."""
+
+
+def references(text: str) -> Iterator[str]:
+    """The names in `${name}`, in order."""
+    for escaped, name in _REFERENCE.findall(text):
+        if not escaped:
+            yield name
+
+
+def render(text: str, values: Mapping[str, Value], optional: Iterable[str] = ()) -> str | None:
+    """`text` with every `${name}` replaced by its value; None where it names an inactive parameter.
+
+    A name in neither `values` nor `optional` (the inactive parameters) is a KeyError: `check` has seen the template.
+    """
+    if any(name not in values and name in optional for name in references(text)):
+        return None
+    return _REFERENCE.sub(lambda m: m[0][1:] if m[1] else as_argument(values[m[2]]), text)
+
+
+def render_command(
+    template: TrialTemplate, parameters: Parameters, facts: Mapping[str, str], inactive: Iterable[str]
+) -> list[str]:
+    """The argument list of one trial. `${args}` becomes one `--name=value` for every active parameter.
+
+    `facts` gives the values of `STUDY_NAMES`.
+    """
+    values = {**parameters, **facts}
+    hidden = frozenset(inactive)
+    command: list[str] = []
+    for item in template.command:
+        if item == f"${{{ARGS}}}":
+            command.extend(f"--{name}={as_argument(value)}" for name, value in parameters.items())
+        elif (text := render(item, values, hidden)) is not None:
+            command.append(text)
+    return command
+
+
+def render_env(
+    template: TrialTemplate, parameters: Parameters, facts: Mapping[str, str], inactive: Iterable[str]
+) -> dict[str, str]:
+    """The template's environment variables for one trial, those of inactive parameters left out."""
+    values = {**parameters, **facts}
+    hidden = frozenset(inactive)
+    rendered = {name: render(text, values, hidden) for name, text in template.env.items()}
+    return {name: text for name, text in rendered.items() if text is not None}
+
+
+def as_argument(value: Value) -> str:
+    """A value as a command line carries it: true and false for booleans, the shortest exact digits for numbers."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def _check_text(where: str, text: str) -> None:
+    if "\0" in text:
+        raise InvalidArgument(where, text, "may hold no zero byte")
+    if len(text) > 100_000:
+        raise InvalidArgument(where, text, "may have at most 100000 characters")
+    if where.startswith("trial.env.") and not re.fullmatch(r"trial\.env\.[A-Za-z_][A-Za-z0-9_]*", where):
+        raise InvalidArgument(where, text, "a variable's name has letters, digits and '_', and starts with no digit")
+
+
+def _check_pattern(metrics: MetricsSource) -> None:
+    where = "trial.metrics.pattern"
+    if metrics.source is not MetricsFrom.STDOUT:
+        raise InvalidArgument(where, metrics.pattern, "is read with `from: stdout` only")
+    try:
+        groups = re.compile(metrics.pattern).groupindex
+    except re.error as error:
+        raise InvalidArgument(where, metrics.pattern, f"is no regular expression: {error}") from None
+    missing = {"name", "value"} - set(groups)
+    if missing:
+        raise InvalidArgument(
+            where,
+            metrics.pattern,
+            f"lacks the group {' and '.join(sorted(missing))}",
+            r"For instance (?P<name>[\w/]+)\s*=\s*(?P<value>\S+)",
+        )

@@ -1,0 +1,205 @@
+"""The store: what it keeps, and what it promises. It decides nothing; the use cases in `service/` do.
+
+    Store ── submit(work) ──> work(Transaction)    writes, one unit, durable when the future is done
+          └─ read(work)   ──> work(View)           a consistent picture
+
+Promises that no signature can tell, kept by every implementation and checked by `tests/contract/store.py`:
+
+- **Atomic.** All that `work` wrote is there, or nothing of it where it raised; its exception reaches the caller.
+- **Serial.** Two units that `lock` the same study never overlap, and the later one sees what the earlier one wrote.
+- **Durable.** When the future of `submit` is done the unit survives `kill -9` and power loss (not `MemoryStore`).
+  Several units may share one commit; one that fails takes none of the others with it.
+- **Repeatable.** `work` may be run again after a conflict and so has no effect but through its transaction.
+- **Exact.** Values come back as they were given: integers are integers, 0 is 0, NaN is NaN, times keep fractions.
+- **Owned.** What is returned is immutable and stays true for the revision it was read at.
+- **Ascending.** Revisions of a study rise by one with each unit that changes it or its trials; trial ids rise and are
+  never given twice, even after a deletion.
+- **Threads.** Every method may be called from every thread.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from ..domain.names import StudyName, TrialName
+from ..domain.study import Study, StudyState
+from ..domain.trial import Measurement, Trial, TrialState
+
+T = TypeVar("T")
+
+
+class DuplicatePoint(Exception):
+    """`Transaction.insert_trials` was told that points are unique and met one that is there already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What changed in a study after a revision: trials as they are now, by revision, and ids of deleted ones."""
+
+    study: Study
+    trials: Sequence[Trial]
+    deleted: Sequence[int]
+    revision: int
+    """Ask for changes since this one next. Less than the study's where `limit` cut the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One metric at one step, as the measurement table keeps it."""
+
+    trial_id: int
+    attempt: int
+    step: int
+    metric: str
+    value: float
+    time: float
+    """Unix seconds."""
+    sequence: int
+    """Rises within the study with every row written or replaced."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The first answer to a `request_id`. `payload` is a digest of the request, `result` text of the service's own."""
+
+    method: str
+    payload: str
+    result: str
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
+class TrialFilter:
+    """Trials that meet all of it; an empty part asks nothing."""
+
+    states: frozenset[TrialState] = frozenset()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    since: float | None = None
+    """Created at or after, Unix seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class StudyFilter:
+    states: frozenset[StudyState] = frozenset()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    since: float | None = None
+
+
+class View(abc.ABC):
+    """Reads. All see one moment; inside a transaction they see its own writes too."""
+
+    @abc.abstractmethod
+    def study(self, name: StudyName) -> Study:
+        """Raises NotFound, with the nearest name of the owner's studies as a hint where there is one."""
+
+    @abc.abstractmethod
+    def studies(self, owner: str, where: StudyFilter, after: str, limit: int) -> list[Study]:
+        """At most `limit` studies of `owner` (of all where it is empty), ordered by (owner, id), those after `after`
+        (`{owner}/{study}`, or empty)."""
+
+    @abc.abstractmethod
+    def trial(self, name: TrialName) -> Trial:
+        """With all its attempts. Raises NotFound for an unknown study or trial."""
+
+    @abc.abstractmethod
+    def trials(
+        self, study: Study, where: TrialFilter, after: int, limit: int, *, descending: bool = False
+    ) -> list[Trial]:
+        """At most `limit` trials by id, those beyond `after` (0: from the start, or from the end if descending)."""
+
+    @abc.abstractmethod
+    def best(self, study: Study, limit: int) -> list[Trial]:
+        """The best safe SUCCEEDED or STOPPED trials by the first objective, best first, earlier id first on a tie."""
+
+    @abc.abstractmethod
+    def live(self) -> list[Trial]:
+        """All trials with a live attempt, in every study: for the lease keeper, at its start."""
+
+    @abc.abstractmethod
+    def changes(self, study: Study, since: int, limit: int = 10_000) -> Changes:
+        """What changed after revision `since` (0: everything). Raises RevisionCompacted where `since` is beyond the
+        study's revision or older than what is kept. Costs in proportion to what changed."""
+
+    @abc.abstractmethod
+    def measurements(self, trial: Trial) -> list[Measurement]:
+        """By step; where attempts overlap, the later attempt's value wins at a step."""
+
+    @abc.abstractmethod
+    def points(self, study: Study, since: int, limit: int = 100_000) -> list[Point]:
+        """Rows of the measurement table with a sequence beyond `since`, by sequence."""
+
+    @abc.abstractmethod
+    def answer(self, owner: str, request_id: str) -> Answer | None:
+        """What was first answered to that request id."""
+
+
+class Transaction(View):
+    """Writes. Nothing is checked here beyond what the tables enforce."""
+
+    @abc.abstractmethod
+    def lock(self, name: StudyName) -> Study:
+        """The study, locked against other units until this one ends. Every change of a study or its trials starts
+        here. Raises NotFound like `study`."""
+
+    @abc.abstractmethod
+    def insert_study(self, study: Study) -> None:
+        """Raises AlreadyExists."""
+
+    @abc.abstractmethod
+    def update_study(self, study: Study) -> None:
+        """Writes all of it. The caller has raised its revision."""
+
+    @abc.abstractmethod
+    def delete_study(self, study: Study) -> None:
+        """With its trials, attempts and measurements."""
+
+    @abc.abstractmethod
+    def insert_trials(self, study: Study, trials: Sequence[Trial], repeats: int | None) -> None:
+        """Adds trials, with their attempts. With `repeats`, raises DuplicatePoint where that many trials with the same
+        parameters are there already, those FAILED and CANCELLED not counted; a unique index enforces it."""
+
+    @abc.abstractmethod
+    def update_trial(self, study: Study, trial: Trial) -> None:
+        """Writes the trial and its latest attempt (earlier ones never change)."""
+
+    @abc.abstractmethod
+    def delete_trial(self, study: Study, trial: Trial) -> None:
+        """With attempts and measurements; `changes` tells of it at `study.revision`."""
+
+    @abc.abstractmethod
+    def add_measurements(self, trial: Trial, attempt: int, measurements: Iterable[Measurement]) -> None:
+        """Keyed by (attempt, step, metric): a repeat replaces. Takes no lock on the study."""
+
+    @abc.abstractmethod
+    def keep_answer(self, owner: str, request_id: str, answer: Answer) -> None:
+        """Keeps the first answer to a request id. Raises AlreadyExists where one is kept: `work` then runs again."""
+
+    @abc.abstractmethod
+    def forget_answers(self, before: float) -> int:
+        """Drops answers given before that time; returns how many."""
+
+
+class Store(abc.ABC):
+    @abc.abstractmethod
+    def submit(self, work: Callable[[Transaction], T]) -> Future[T]:
+        """Runs `work` as one unit, soon and in order of submission, on a thread of the store's choice.
+
+        The future is done once the unit is durable. It fails with what `work` raised; with Unavailable where the
+        database is locked or away, ResourceExhausted where it is full, FailedPrecondition where it is read-only.
+        """
+
+    @abc.abstractmethod
+    def read(self, work: Callable[[View], T]) -> T:
+        """Runs `work` on the calling thread. It must not keep the view."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Finishes the units submitted, then lets everything go. Afterwards every call raises Unavailable."""
+
+    def write(self, work: Callable[[Transaction], T]) -> T:
+        """`submit`, and wait for it."""
+        return self.submit(work).result()

@@ -1,0 +1,119 @@
+"""The contract of a suggestion algorithm.
+
+A designer is a function of what it is given and keeps nothing between calls, so any replica can answer any request
+and every answer can be made again:
+
+    suggest(problem, history, count, rng, memo) -> Suggestions(proposals, memo')
+
+    round 0: history empty,            memo ""    -> 2 proposals, memo "a"
+    round 1: those 2 (pending or not), memo "a"   -> 4 proposals, memo "b"
+
+`rng` is Philox(study seed, round). The memo is small text of the designer's own, versioned by `Designer.version`; it is
+committed with the suggestions, so a round that was not committed leaves no trace in it.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from ..domain.metric import Objective, SafetyMetric
+from ..domain.parameters import Parameters
+from ..domain.space import Space
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is to be optimised. `trials`, `parallel`: the study's budget where it has one."""
+
+    space: Space
+    objectives: tuple[Objective, ...]
+    safety: tuple[SafetyMetric, ...] = ()
+    trials: int | None = None
+    parallel: int | None = None
+    repeats: int = 1
+
+
+class Outcome(enum.Enum):
+    PENDING = "pending"
+    """Its value is still to come."""
+    MEASURED = "measured"
+    """SUCCEEDED or STOPPED, with `values`."""
+    INFEASIBLE = "infeasible"
+    UNKNOWN = "unknown"
+    """FAILED or CANCELLED, or ended without a value: says nothing about the parameters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One trial as algorithms see it. `values`: the objectives, in the problem's order, where MEASURED."""
+
+    trial_id: int
+    parameters: Parameters
+    outcome: Outcome
+    values: tuple[float, ...] = ()
+    end_time: float | None = None
+    """Unix seconds."""
+
+
+class History(Protocol):
+    """The trials of a study, by id."""
+
+    @property
+    def observations(self) -> Sequence[Observation]: ...
+
+    def times_tried(self, parameters: Parameters) -> int:
+        """How many trials have these parameters, not counting those FAILED or CANCELLED. In O(1)."""
+
+    @property
+    def distinct(self) -> int:
+        """How many different points have been tried as often as `repeats` allows."""
+
+
+@dataclass(frozen=True, slots=True)
+class New:
+    """A point to try. `why`: one sentence for people; `details`: the numbers behind it."""
+
+    parameters: Parameters
+    why: str = ""
+    details: Mapping[str, float] = field(default_factory=dict)
+    until_step: int | None = None
+    checkpoint_of: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """A paused trial to go on, until it has done `until_step`."""
+
+    trial: int
+    until_step: int
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestions:
+    """Fewer proposals than asked for mean: no more for now. `exhausted`: there will never be more new points."""
+
+    proposals: Sequence[New | Resume]
+    memo: str = ""
+    exhausted: bool = False
+
+
+class Designer(Protocol):
+    """An algorithm with its settings. Made by the registry, which has checked settings and problem."""
+
+    name: str
+    version: int
+    """Rises with every change that makes another point of the same history, or reads another memo."""
+    cheap: bool
+    """Answers within a millisecond a point and may be called on the server's event loop."""
+
+    def suggest(
+        self, problem: Problem, history: History, count: int, rng: np.random.Generator, memo: str
+    ) -> Suggestions:
+        """At most `count` proposals: each lies in the space, satisfies its constraints, and has been tried less often
+        than `problem.repeats` allows (in the history and this answer together)."""
