@@ -1,3 +1,52 @@
-"""Wazir: hyperparameter tuning."""
+"""Wazir: hyperparameter tuning.
+
+Training code asks for its parameters and reports what came of them:
+
+    import wazir
+
+    trial = wazir.current_trial()
+    lr = trial.params["lr"]
+    for epoch in range(trial.resume_step(), 50):
+        trial.report({"val/loss": train_epoch(lr)}, step=epoch + 1)
+        if trial.should_stop():
+            break
+
+Ask and tell needs no study file: `wazir.create_study(...)`, `study.ask()`, `study.tell(trial, value)`.
+
+This module holds the version and the public names of the client, each loaded when it is first used, and nothing else:
+the root of the repository is this package (ARCHITECTURE.md says why), and importing it must cost a training script
+nothing that it does not use.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .domain.errors import WazirError as WazirError
 
 __version__ = "0.1.0"
+
+_FORWARDED = {
+    "Study": ".clients.study",
+    "Trial": ".clients.trial",
+    "WazirError": ".domain.errors",
+    "create_study": ".clients.study",
+    "current_trial": ".clients.trial",
+    "load_study": ".clients.study",
+}
+"""Public name -> module that defines it."""
+
+__all__ = ["Study", "Trial", "WazirError", "create_study", "current_trial", "load_study"]
+
+if not TYPE_CHECKING:  # a type checker would take it for a promise that every name exists
+
+    def __getattr__(name: str) -> object:
+        if name not in _FORWARDED:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(_FORWARDED[name], __name__), name)
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_FORWARDED])
