@@ -82,6 +82,8 @@ class Attempt:
     devices: tuple[str, ...] = ()
     gpus: float = 0.0
     """GPUs held, for GPU hours; fractions count as such."""
+    infeasible: str = ""
+    """Why the training code called these parameters infeasible; empty where it did not."""
 
     @property
     def live(self) -> bool:

@@ -41,6 +41,19 @@ class EndReason(enum.Enum):
     FAILURES = "failures"
 
 
+class Shortage(enum.Enum):
+    """Why fewer trials were handed out than were asked for."""
+
+    PARALLEL = "parallel"
+    """`budget.parallel` trials are live: ask again when one has ended."""
+    BUDGET = "budget"
+    """The budget is handed out: ask again in case a trial fails."""
+    PAUSED = "paused"
+    ENDED = "ended"
+    ALGORITHM = "algorithm"
+    """It waits for results, or has no more points."""
+
+
 STUDY_TRANSITIONS: dict[StudyState, frozenset[StudyState]] = {
     StudyState.ACTIVE: frozenset({StudyState.PAUSED, StudyState.COMPLETED, StudyState.FAILED}),
     StudyState.PAUSED: frozenset({StudyState.ACTIVE, StudyState.COMPLETED, StudyState.FAILED}),

@@ -113,6 +113,14 @@ class Measurement:
 
 
 @dataclass(frozen=True, slots=True)
+class Instruction:
+    """What the holder of an attempt is to do: go on, or end with that goal."""
+
+    stop: StopGoal | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Trial:
     """Times are Unix seconds. `revision` is the study's change counter at the trial's last change."""
 
