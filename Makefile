@@ -76,7 +76,7 @@ lock: $(UV)  ## pin every dependency anew in requirements.lock
 	.venv-lock/bin/uv pip compile --quiet --universal --upgrade --all-extras --no-header --output-file requirements.lock pyproject.toml
 
 typings:
-	@$(PYTHON) tools/links.py
+	@$(or $(wildcard $(BIN)/python),$(PYTHON)) tools/links.py
 
 clean:  ## remove everything that make has built
 	rm -rf .venv .venv-proto .venv-lock .node typings build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
