@@ -62,7 +62,9 @@ STUDY_TRANSITIONS: dict[StudyState, frozenset[StudyState]] = {
 }
 """A raised budget or a retried trial makes an ended study ACTIVE again."""
 
-STOPS_RUNNING = frozenset({EndReason.TARGET, EndReason.DURATION, EndReason.GPU_HOURS, EndReason.STOPPED, EndReason.FAILURES})
+STOPS_RUNNING = frozenset(
+    {EndReason.TARGET, EndReason.DURATION, EndReason.GPU_HOURS, EndReason.STOPPED, EndReason.FAILURES}
+)
 """Reasons for which running trials are stopped with grace; for the others they run to their end."""
 
 
@@ -103,7 +105,9 @@ class Budget:
             if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < least):
                 raise InvalidArgument(f"budget.{name}", number, f"must be a whole number of {least} or more")
             if number is not None and number > 10**9:
-                raise InvalidArgument(f"budget.{name}", number, "must be at most 1000000000", "Leave it out for no limit")
+                raise InvalidArgument(
+                    f"budget.{name}", number, "must be at most 1000000000", "Leave it out for no limit"
+                )
         for name in ("duration", "gpu_hours"):
             amount = getattr(self, name)
             if amount is not None and not (isinstance(amount, int | float) and math.isfinite(amount) and amount > 0):
@@ -128,7 +132,9 @@ class StudySpec:
 
     def __post_init__(self) -> None:
         if not self.objectives:
-            raise InvalidArgument("objective", None, "is missing", "For instance objective: {metric: loss, goal: minimize}")
+            raise InvalidArgument(
+                "objective", None, "is missing", "For instance objective: {metric: loss, goal: minimize}"
+            )
         seen: set[str] = set()
         for i, objective in enumerate(self.objectives):
             where = "objective" if len(self.objectives) == 1 else f"objectives[{i}]"
@@ -223,6 +229,8 @@ class Study:
     rounds: int = 0
     memo: str = ""
     exhausted: bool = False
+    growing: bool = False
+    """Whether its space takes parameters as the training code first names them; `spec.space` is what it has so far."""
     gpu_seconds: float = 0.0
     """GPU seconds of ended attempts."""
     spec_version: int = 1

@@ -1,0 +1,164 @@
+"""Trials, attempts and measurements on the wire."""
+
+from __future__ import annotations
+
+from ..domain.attempt import Attempt, AttemptState, Cause
+from ..domain.names import parse_trial
+from ..domain.trial import Instruction, Measurement, Origin, Provenance, StopGoal, Trial, TrialState
+from ..proto.v1 import study_service_pb2, trial_pb2
+from .scalars import EnumTable, duration, seconds_of, timestamp, value_from_wire, value_to_wire
+
+TRIAL_STATES = EnumTable(TrialState, "TRIAL_STATE", trial_pb2.TrialState)
+STOP_GOALS = EnumTable(StopGoal, "STOP_GOAL", trial_pb2.StopGoal)
+ATTEMPT_STATES = EnumTable(AttemptState, "ATTEMPT_STATE", trial_pb2.AttemptState)
+CAUSES = EnumTable(Cause, "CAUSE", trial_pb2.Cause)
+ORIGINS = EnumTable(Origin, "ORIGIN", trial_pb2.Origin, default=Origin.ENQUEUED)
+
+
+def trial_to_wire(trial: Trial) -> trial_pb2.Trial:
+    message = trial_pb2.Trial(
+        name=str(trial.name),
+        state=TRIAL_STATES.to_wire(trial.state),
+        state_reason=trial.reason,
+        stop_goal=STOP_GOALS.to_wire(trial.goal),
+        origin=ORIGINS.to_wire(trial.origin),
+        client_id=trial.client_id,
+        attempts=[_attempt_to_wire(a) for a in trial.attempts],
+        final_metrics=trial.final or {},
+        final_step=trial.final_step,
+        create_time=timestamp(trial.create_time),
+        labels=trial.labels,
+        metadata=trial.metadata,
+        revision=trial.revision,
+    )
+    for name, value in trial.parameters.items():
+        message.parameters[name].CopyFrom(value_to_wire(value))
+    if trial.provenance is not None:
+        message.provenance.CopyFrom(_provenance_to_wire(trial.provenance))
+    if trial.start_time is not None:
+        message.start_time.CopyFrom(timestamp(trial.start_time))
+    if trial.end_time is not None:
+        message.end_time.CopyFrom(timestamp(trial.end_time))
+    return message
+
+
+def trial_from_wire(message: trial_pb2.Trial) -> Trial:
+    return Trial(
+        name=parse_trial(message.name),
+        state=TRIAL_STATES.required(message.state, "trial.state"),
+        parameters=parameters_from_wire(message),
+        create_time=seconds_of(message.create_time),
+        origin=ORIGINS.required(message.origin, "trial.origin"),
+        provenance=_provenance_from_wire(message.provenance) if message.HasField("provenance") else None,
+        client_id=message.client_id,
+        attempts=tuple(_attempt_from_wire(a) for a in message.attempts),
+        final=dict(message.final_metrics) or None,
+        final_step=message.final_step if message.HasField("final_step") else None,
+        reason=message.state_reason,
+        goal=STOP_GOALS.from_wire(message.stop_goal, "trial.stop_goal"),
+        start_time=seconds_of(message.start_time) if message.HasField("start_time") else None,
+        end_time=seconds_of(message.end_time) if message.HasField("end_time") else None,
+        labels=dict(message.labels),
+        metadata=dict(message.metadata),
+        revision=message.revision,
+    )
+
+
+def parameters_from_wire(message: trial_pb2.Trial) -> dict[str, bool | int | float | str]:
+    """By name: maps have no order on the wire, the space has."""
+    return {n: value_from_wire(message.parameters[n], f"parameters.{n}") for n in sorted(message.parameters)}
+
+
+def measurement_to_wire(measurement: Measurement) -> trial_pb2.Measurement:
+    return trial_pb2.Measurement(step=measurement.step, metrics=measurement.metrics, time=timestamp(measurement.time))
+
+
+def measurement_from_wire(message: trial_pb2.Measurement, now: float) -> Measurement:
+    """`now` (Unix seconds) where the message carries no time."""
+    time = seconds_of(message.time) if message.HasField("time") else now
+    return Measurement(message.step, dict(message.metrics), time)
+
+
+def instruction_to_wire(instruction: Instruction) -> study_service_pb2.Instruction:
+    return study_service_pb2.Instruction(stop=STOP_GOALS.to_wire(instruction.stop), reason=instruction.reason)
+
+
+def instruction_from_wire(message: study_service_pb2.Instruction) -> Instruction:
+    return Instruction(STOP_GOALS.from_wire(message.stop, "instruction.stop"), message.reason)
+
+
+def _attempt_to_wire(attempt: Attempt) -> trial_pb2.Attempt:
+    message = trial_pb2.Attempt(
+        number=attempt.number,
+        state=ATTEMPT_STATES.to_wire(attempt.state),
+        holder=attempt.holder,
+        leased=attempt.leased,
+        lease=duration(attempt.lease_seconds),
+        start_time=timestamp(attempt.start_time),
+        cause=CAUSES.to_wire(attempt.cause),
+        exit_code=attempt.exit_code,
+        message=attempt.message,
+        log_tail=attempt.log_tail,
+        log_path=attempt.log_path,
+        node=attempt.node,
+        devices=attempt.devices,
+        gpus=attempt.gpus,
+        infeasible=attempt.infeasible,
+    )
+    if attempt.run_time is not None:
+        message.run_time.CopyFrom(timestamp(attempt.run_time))
+    if attempt.end_time is not None:
+        message.end_time.CopyFrom(timestamp(attempt.end_time))
+    return message
+
+
+def _attempt_from_wire(message: trial_pb2.Attempt) -> Attempt:
+    return Attempt(
+        number=message.number,
+        state=ATTEMPT_STATES.required(message.state, "attempt.state"),
+        start_time=seconds_of(message.start_time),
+        holder=message.holder,
+        leased=message.leased,
+        lease_seconds=seconds_of(message.lease),
+        run_time=seconds_of(message.run_time) if message.HasField("run_time") else None,
+        end_time=seconds_of(message.end_time) if message.HasField("end_time") else None,
+        cause=CAUSES.from_wire(message.cause, "attempt.cause"),
+        exit_code=message.exit_code if message.HasField("exit_code") else None,
+        message=message.message,
+        log_tail=message.log_tail,
+        log_path=message.log_path,
+        node=message.node,
+        devices=tuple(message.devices),
+        gpus=message.gpus,
+        infeasible=message.infeasible,
+    )
+
+
+def _provenance_to_wire(provenance: Provenance) -> trial_pb2.Provenance:
+    return trial_pb2.Provenance(
+        algorithm=provenance.algorithm,
+        version=provenance.version,
+        round=provenance.round,
+        index=provenance.index,
+        count=provenance.count,
+        memo_digest=provenance.memo_digest,
+        history_digest=provenance.history_digest,
+        fallback=provenance.fallback,
+        why=provenance.why,
+        details=provenance.details,
+    )
+
+
+def _provenance_from_wire(message: trial_pb2.Provenance) -> Provenance:
+    return Provenance(
+        algorithm=message.algorithm,
+        version=message.version,
+        round=message.round,
+        index=message.index,
+        count=message.count,
+        memo_digest=message.memo_digest,
+        history_digest=message.history_digest,
+        fallback=message.fallback,
+        why=message.why,
+        details=dict(message.details),
+    )
