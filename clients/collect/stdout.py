@@ -1,0 +1,144 @@
+"""Metrics that training code prints: bytes of its output in, measurements out, while it runs.
+
+By default `name=value` and `name: value` are read wherever they stand on a line, for the wanted names only; quotes
+around the name do no harm, so a line of JSON is read too. `step` or `epoch` on the same line gives the step:
+
+    epoch 3/50 train=0.81 val/loss: 0.412      ->  step 3, {"val/loss": 0.412}
+    {"step": 400, "val/loss": 1e-3}            ->  step 400, {"val/loss": 0.001}
+    val/loss=nan                               ->  one step after the last one, {"val/loss": nan}
+
+A line without a step counts as the step after the last one that was read, beginning with 1. A custom pattern with the
+groups `name`, `value` and, where it has one, `step` takes the place of all this.
+
+What a terminal would show is what counts: of a line that a progress bar has rewritten with carriage returns only the
+last text is read, and colours are not seen. Bytes that are no UTF-8 harm their own characters only. Of a line longer
+than `MAX_LINE` bytes the rest is not read, which also bounds what a costly pattern can cost.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from ...domain.trial import Measurement
+
+MAX_LINE = 8192
+"""Bytes of one line that are read."""
+
+MAX_STEP = 2**63 - 1
+
+_NUMBER = r"[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|inf(?:inity)?|nan)"
+# Neither a longer word or version number (1.2.3) nor half of a fraction or time of day (3/50, 12:30).
+_END = r"(?![\w/:]|\.\d)"
+# Colours and cursor movements (CSI), and titles or links (OSC), as in ECMA-48.
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
+_STEPS = tuple(
+    re.compile(rf"(?<![\w/]){word}[\"']?\s*[=:]?\s*\[?\s*(\d{{1,19}})(?!\w|[.:]\d)", re.IGNORECASE)
+    for word in ("step", "epoch")
+)
+
+
+class StdoutReader:
+    """Reads the output of one attempt, from its first byte on.
+
+    `metrics` are the names wanted; `pattern` is empty for the default. Not for several threads at once.
+
+        reader = StdoutReader(["loss"])
+        reader.feed(b"epoch 1 loss=0.5\\nepoch 2 lo", now)  # [Measurement(1, {"loss": 0.5}, now)]
+        reader.feed(b"ss=0.4\\n", now)                      # [Measurement(2, {"loss": 0.4}, now)]
+    """
+
+    def __init__(self, metrics: Sequence[str], pattern: str = "") -> None:
+        self._wanted = frozenset(metrics)
+        self._custom = re.compile(pattern) if pattern else None
+        # Longest first, so that `val/loss` is not read where `val/loss_total` is wanted too.
+        names = "|".join(re.escape(name) for name in sorted(self._wanted, key=len, reverse=True))
+        self._pairs = re.compile(rf"(?<![\w./-])({names})[\"']?\s*[=:]\s*({_NUMBER}){_END}", re.IGNORECASE)
+        self._line = bytearray()
+        self._overwritten = b""
+        self._step = 0
+        self.seen: set[str] = set()
+        """Wanted names that have been read so far."""
+
+    def feed(self, data: bytes, time: float) -> list[Measurement]:
+        """What the next `data` tells; `time` in Unix seconds is given to the measurements."""
+        found: list[Measurement] = []
+        *complete, rest = data.split(b"\n")
+        for part in complete:
+            self._append(part)
+            found.extend(self._end_line(time))
+        self._append(rest)
+        return found
+
+    def finish(self, time: float) -> list[Measurement]:
+        """What the last line tells, where it has no line end."""
+        return list(self._end_line(time))
+
+    def _append(self, data: bytes) -> None:
+        """Adds to the present line; what a carriage return starts to overwrite is kept only until more text comes."""
+        if b"\r" in data:
+            *segments, data = data.split(b"\r")
+            self._line += segments[0][: max(0, MAX_LINE - len(self._line))]
+            for segment in (bytes(self._line), *segments[1:]):
+                if segment.strip():
+                    self._overwritten = segment[:MAX_LINE]
+            self._line.clear()
+        self._line += data[: max(0, MAX_LINE - len(self._line))]
+
+    def _end_line(self, time: float) -> Iterator[Measurement]:
+        line = bytes(self._line) if self._line.strip() else self._overwritten
+        self._line.clear()
+        self._overwritten = b""
+        if not line:
+            return
+        text = _ESCAPES.sub("", line.decode("utf-8", "replace"))
+        for step, metrics in self._read_custom(text) if self._custom else self._read_pairs(text):
+            self._step = min(self._step + 1, MAX_STEP) if step is None else step
+            self.seen.update(metrics)
+            yield Measurement(self._step, metrics, time)
+
+    def _read_pairs(self, text: str) -> Iterator[tuple[int | None, dict[str, float]]]:
+        # The pattern ignores case for the sake of NaN and 1E-3; names are told apart by it.
+        metrics = {m[1]: float(m[2]) for m in self._pairs.finditer(text) if m[1] in self._wanted}
+        if metrics:
+            matches = (pattern.search(text) for pattern in _STEPS)
+            yield next((_step(match[1]) for match in matches if match), None), metrics
+
+    def _read_custom(self, text: str) -> Iterator[tuple[int | None, dict[str, float]]]:
+        """One item a step named on the line; matches without a step belong to the one before them on the line."""
+        assert self._custom is not None
+        has_step = "step" in self._custom.groupindex
+        items: list[tuple[int | None, dict[str, float]]] = []
+        for match in self._custom.finditer(text):
+            name = match["name"]
+            value = _number(match["value"])
+            if name not in self._wanted or value is None:
+                continue
+            step = _step(match["step"]) if has_step else None
+            if not items or (step is not None and step != items[-1][0]):
+                items.append((step, {}))
+            items[-1][1][name] = value
+        yield from items
+
+
+def _number(text: str | None) -> float | None:
+    """What `float` reads, but for `1_000`, which no program prints for a number; None where it is none."""
+    if text is None or "_" in text:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _step(text: str | None) -> int | None:
+    """A whole number from 0 on, also as `400.0`; None for anything else."""
+    if text is None:
+        return None
+    if text.strip().isdecimal():
+        # Not through a float, which is exact up to 2^53 only. Longer digits are no step, and slow to read.
+        number = int(text) if len(text) < 30 else -1
+    else:
+        value = _number(text)
+        number = int(value) if value is not None and value.is_integer() else -1
+    return number if 0 <= number <= MAX_STEP else None

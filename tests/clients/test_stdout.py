@@ -1,0 +1,180 @@
+"""What is read from a trial's output, and what is not."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wazir.clients.collect.stdout import MAX_LINE, StdoutReader
+from wazir.domain.trial import Measurement
+
+NOW = 1_700_000_000.0
+
+
+def read(output: bytes | str, *names: str, pattern: str = "") -> list[tuple[int, dict[str, float]]]:
+    data = output.encode() if isinstance(output, str) else output
+    reader = StdoutReader(names or ("loss",), pattern)
+    return [(m.step, dict(m.metrics)) for m in [*reader.feed(data, NOW), *reader.finish(NOW)]]
+
+
+@pytest.mark.parametrize(
+    ("line", "value", "reason"),
+    [
+        ("loss=0.5", 0.5, "the plain form"),
+        ("loss: 0.5", 0.5, "with a colon"),
+        ("loss = 0.5", 0.5, "spaces around the sign"),
+        ("[12:01] train done, loss=0.5.", 0.5, "a full stop ends the sentence, not the number"),
+        ('{"loss": 0.5, "lr": 1}', 0.5, "a line of JSON"),
+        ("{'loss': 0.5}", 0.5, "a printed dictionary"),
+        ("loss=1e-3", 1e-3, "an exponent"),
+        ("loss=1E+3", 1e3, "a capital exponent"),
+        ("loss=-.5", -0.5, "no digit before the point"),
+        ("loss=5", 5.0, "a whole number"),
+        ("loss=inf", math.inf, "infinity"),
+        ("loss=-Infinity", -math.inf, "as JSON writes it"),
+        ("loss=93.5%", 93.5, "a per cent sign is no part of the number"),
+        ("loss=0.1 loss=0.5", 0.5, "the last of several counts"),
+        ("\x1b[1;32mloss\x1b[0m=\x1b[31m0.5\x1b[0m", 0.5, "colours are not seen"),
+        ("x\rloss=0.9\rloss=0.5", 0.5, "a progress bar has overwritten the rest"),
+        ("loss=0.5\r   \r", 0.5, "a bar that cleans up after itself"),
+        ("loss=0.5\r\n", 0.5, "line ends of another system"),
+    ],
+)
+def test_a_value_is_read(line: str, value: float, reason: str) -> None:
+    assert read(line) == [(1, {"loss": value})], reason
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("val_loss=0.5", "another name that ends alike"),
+        ("val/loss=0.5", "a part of a path of names"),
+        ("train.loss=0.5", "a part of a dotted name"),
+        ("loss_total=0.5", "another name that begins alike"),
+        ("Loss=0.5", "names are told apart by case"),
+        ("loss 0.5", "no sign between"),
+        ("loss=", "no value"),
+        ("loss=high", "no number"),
+        ("loss=1.2.3", "a version"),
+        ("loss=0x10", "no decimal number"),
+        ("loss=1_000", "no number as programs print them"),
+        ("loss=12ms", "a number with a unit is something else"),
+        ("loss: 3/50", "a fraction of something"),
+        ("nothing at all", "no metric"),
+        ("", "nothing"),
+    ],
+)
+def test_what_is_no_value_is_left_alone(line: str, reason: str) -> None:
+    assert read(line) == [], reason
+
+
+def test_nan_is_a_value() -> None:
+    [(step, metrics)] = read("loss=NaN")
+    assert step == 1
+    assert math.isnan(metrics["loss"])
+
+
+@pytest.mark.parametrize(
+    ("line", "step", "reason"),
+    [
+        ("step=400 loss=0.5", 400, "named as a pair"),
+        ("epoch: 3, loss: 0.5", 3, "an epoch is a step where no step stands"),
+        ("epoch 3 step 400 loss=0.5", 400, "a step is finer than an epoch"),
+        ("Epoch 3/50 loss=0.5", 3, "as Keras prints it"),
+        ("Epoch: [3][10/90] loss=0.5", 3, "as the ImageNet example prints it"),
+        ('{"loss": 0.5, "step": 0}', 0, "nothing done yet is a step too"),
+        ("global_step=7 loss=0.5", 1, "another name"),
+        ("step=abc loss=0.5", 1, "no number: counted instead"),
+        ("step=1.5 loss=0.5", 1, "no whole number: counted instead"),
+        ("step=9223372036854775807 loss=0.5", 2**63 - 1, "the largest there is, exactly"),
+    ],
+)
+def test_the_step_stands_on_the_same_line(line: str, step: int, reason: str) -> None:
+    assert read(line) == [(step, {"loss": 0.5})], reason
+
+
+def test_lines_without_a_step_are_counted() -> None:
+    assert read("loss=3\nhello\nloss=2\nloss=1\n") == [(1, {"loss": 3}), (2, {"loss": 2}), (3, {"loss": 1})]
+
+
+def test_a_line_without_a_step_comes_after_the_last_one_that_had_one() -> None:
+    # Counted from 1, the final line would stand before the epochs, and the trial's last value would not be the last.
+    assert read("epoch 10 loss=3\nepoch 20 loss=2\nloss=1\n")[-1] == (21, {"loss": 1})
+
+
+def test_only_wanted_names_are_read() -> None:
+    assert read("epoch 1 loss=0.5 acc=0.9 lr=0.1", "loss", "acc") == [(1, {"loss": 0.5, "acc": 0.9})]
+
+
+def test_the_longest_of_two_wanted_names_is_meant() -> None:
+    assert read("loss_total=2", "loss", "loss_total") == [(1, {"loss_total": 2})]
+
+
+def test_names_may_have_any_characters() -> None:
+    assert read("f1 (macro) [%]: 0.5", "f1 (macro) [%]") == [(1, {"f1 (macro) [%]": 0.5})]
+
+
+def test_what_was_seen_is_known() -> None:
+    reader = StdoutReader(("loss", "acc"))
+    reader.feed(b"loss=1\n", NOW)
+    assert reader.seen == {"loss"}
+
+
+def test_measurements_carry_the_time_of_reading() -> None:
+    assert StdoutReader(("loss",)).feed(b"loss=1\n", NOW) == [Measurement(1, {"loss": 1.0}, NOW)]
+
+
+def test_bytes_that_are_no_text_do_no_harm() -> None:
+    assert read(b"\xff\xfe loss=0.5 \xc3\n\xc3\x28loss=9\nloss=0.4\n")[0] == (1, {"loss": 0.5})
+
+
+def test_a_very_long_line_is_read_up_to_its_bound_and_the_next_one_whole() -> None:
+    output = b"loss=1 " + b"x" * 10 * MAX_LINE + b" loss=2\nloss=3\n"
+    assert read(output) == [(1, {"loss": 1}), (2, {"loss": 3})]
+
+
+def test_an_endless_line_takes_no_memory() -> None:
+    reader = StdoutReader(("loss",))
+    for _ in range(100):
+        reader.feed(b"y" * MAX_LINE, NOW)
+        reader.feed(b"\rloss=1 " + b"z" * MAX_LINE, NOW)
+    assert len(reader._line) + len(reader._overwritten) <= 2 * MAX_LINE
+
+
+@pytest.mark.parametrize(
+    ("pattern", "line", "expected", "reason"),
+    [
+        (r"(?P<name>\w+) is (?P<value>\S+)", "loss is 0.5", [(1, {"loss": 0.5})], "name and value"),
+        (
+            r"@(?P<step>\d+) (?P<name>\w+) (?P<value>\S+)",
+            "@7 loss 0.5 @8 loss 0.4",
+            [(7, {"loss": 0.5}), (8, {"loss": 0.4})],
+            "several steps on a line",
+        ),
+        (
+            r"(?:@(?P<step>\d+) )?(?P<name>\w+) (?P<value>[\d.]+)",
+            "@7 loss 0.5 acc 0.9",
+            [(7, {"loss": 0.5, "acc": 0.9})],
+            "one step for the line",
+        ),
+        (r"(?P<name>\w+)=(?P<value>\S+)", "loss=what", [], "no number"),
+        (r"(?P<name>\w+)=(?P<value>\S+)", "other=1", [], "not wanted"),
+        (r"(?P<name>loss)?(?P<value>\d)?", "abc", [], "groups that took no part"),
+        (r"(?P<step>\S+) (?P<name>\w+)=(?P<value>\S+)", "-3 loss=1", [(1, {"loss": 1})], "no such step: counted"),
+        (r"(?P<step>\S+) (?P<name>\w+)=(?P<value>\S+)", "4e2 loss=1", [(400, {"loss": 1})], "a step as a float"),
+    ],
+)
+def test_a_custom_pattern(pattern: str, line: str, expected: object, reason: str) -> None:
+    assert read(line, "loss", "acc", pattern=pattern) == expected, reason
+
+
+@given(st.binary(max_size=400), st.lists(st.integers(0, 400), max_size=6))
+def test_no_bytes_break_it_and_it_does_not_matter_how_they_are_cut(data: bytes, cuts: list[int]) -> None:
+    data = data.replace(b"\x00", b"\nloss=1 ").replace(b"\x01", b"\r").replace(b"\x02", b"\x1b[0m")
+    reader = StdoutReader(("loss",))
+    edges = [0, *sorted(min(c, len(data)) for c in cuts), len(data)]
+    pieces = [m for a, b in zip(edges, edges[1:], strict=False) for m in reader.feed(data[a:b], NOW)]
+    assert repr([(m.step, dict(m.metrics)) for m in [*pieces, *reader.finish(NOW)]]) == repr(read(data))
