@@ -85,9 +85,7 @@ def parse_trial(name: str, field: str = "name", default_owner: str = DEFAULT_OWN
             return TrialName(check_id(field, owner), check_id(field, study), _trial_id(field, name, trial))
         case [study, trial]:
             return TrialName(default_owner, check_id(field, study), _trial_id(field, name, trial))
-    raise InvalidArgument(
-        field, name, "must be a trial: {study}/{id}, or owners/{owner}/studies/{study}/trials/{id}"
-    )
+    raise InvalidArgument(field, name, "must be a trial: {study}/{id}, or owners/{owner}/studies/{study}/trials/{id}")
 
 
 def _trial_id(field: str, name: str, text: str) -> int:

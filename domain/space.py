@@ -96,7 +96,12 @@ class Integer:
         return self.min + index * self.step
 
     def coerce(self, value: object) -> int:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value != int(value):
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or not math.isfinite(value)
+            or value != int(value)
+        ):
             raise ValueError("must be a whole number")
         number = int(value)
         if not self.min <= number <= self.max:
@@ -147,9 +152,7 @@ class Discrete:
         if list(self.values) != sorted(set(self.values)):
             raise InvalidArgument(f"{where}.values", list(self.values), "must be distinct and ascending")
         if self.scale is not Scale.LINEAR and self.values[0] <= 0:
-            raise InvalidArgument(
-                f"{where}.values", self.values[0], f"scale {self.scale.value} needs values above 0"
-            )
+            raise InvalidArgument(f"{where}.values", self.values[0], f"scale {self.scale.value} needs values above 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,9 +278,7 @@ class Space:
         """
         for name in values:
             if name not in self.by_name:
-                raise InvalidArgument(
-                    f"{where}.{name}", values[name], "no such parameter", nearest(name, self.by_name)
-                )
+                raise InvalidArgument(f"{where}.{name}", values[name], "no such parameter", nearest(name, self.by_name))
         point: dict[str, Value] = {}
         for parameter in self.parameters:
             name = parameter.name
@@ -310,9 +311,7 @@ class Space:
                 raise InvalidArgument(where, text, str(error)) from None
             for name in sorted(rule.names):
                 if name not in self.by_name:
-                    raise InvalidArgument(
-                        where, text, f"{name!r} is not a parameter", nearest(name, self.by_name)
-                    )
+                    raise InvalidArgument(where, text, f"{name!r} is not a parameter", nearest(name, self.by_name))
             yield rule
 
 
@@ -366,20 +365,27 @@ def _check_condition(parameter: Parameter, condition: Condition, by_name: dict[s
     if condition.values:
         if isinstance(kind, Double) and kind.step is None:
             raise InvalidArgument(
-                where, list(condition.values), "a real number is never met exactly", "Give a range: {min: ..., max: ...}"
+                where,
+                list(condition.values),
+                "a real number is never met exactly",
+                "Give a range: {min: ..., max: ...}",
             )
         for value in condition.values:
             try:
                 known = kind.coerce(value)
             except ValueError as error:
-                raise InvalidArgument(where, value, f"{condition.parent} can never have this value: it {error}") from None
+                raise InvalidArgument(
+                    where, value, f"{condition.parent} can never have this value: it {error}"
+                ) from None
             if not same(known, value):
                 raise InvalidArgument(where, value, f"{condition.parent} has {known!r}, which is of another type")
         return
     if isinstance(kind, Categorical):
         raise InvalidArgument(where, str(condition), "a categorical parameter has no order", "Give a list of values")
     if condition.min is None and condition.max is None:
-        raise InvalidArgument(where, None, "names no value", "Write the value, a list of values, or {min: ..., max: ...}")
+        raise InvalidArgument(
+            where, None, "names no value", "Write the value, a list of values, or {min: ..., max: ...}"
+        )
     low, high = (kind.values[0], kind.values[-1]) if isinstance(kind, Discrete) else (kind.min, kind.max)
     if (condition.min is not None and condition.min > high) or (condition.max is not None and condition.max < low):
         raise InvalidArgument(where, str(condition), f"never holds: {condition.parent} lies in [{low!r}, {high!r}]")

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from .errors import InvalidArgument, IllegalMove
-from .metric import Objective, SafetyMetric, check_metric_name
+from .metric import Metrics, Objective, SafetyMetric, check_metric_name
 from .names import StudyName
 from .space import Space
 from .template import TrialTemplate
@@ -162,6 +162,16 @@ class StudySpec:
             raise InvalidArgument("labels", len(self.labels), f"at most {MAX_LABELS} are possible")
         if self.trial is not None:
             self.trial.check(self.space)
+
+    def value_of(self, metrics: Metrics) -> tuple[float, ...] | None:
+        """The objectives' values, in order; None where one is missing."""
+        if any(o.metric not in metrics for o in self.objectives):
+            return None
+        return tuple(metrics[o.metric] for o in self.objectives)
+
+    def safe(self, metrics: Metrics) -> bool:
+        """Whether every safety metric is there and keeps to its bounds."""
+        return all(s.metric in metrics and s.safe(metrics[s.metric]) for s in self.safety)
 
     @property
     def metric_names(self) -> tuple[str, ...]:

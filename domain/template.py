@@ -105,7 +105,11 @@ class TrialTemplate:
         for name, number in (("failed", self.retries.failed), ("preempted", self.retries.preempted)):
             if number < 0:
                 raise InvalidArgument(f"trial.retries.{name}", number, "must be 0 or more")
-        for name, amount in (("gpu", self.resources.gpu), ("cpu", self.resources.cpu), ("memory", self.resources.memory)):
+        for name, amount in (
+            ("gpu", self.resources.gpu),
+            ("cpu", self.resources.cpu),
+            ("memory", self.resources.memory),
+        ):
             if not math.isfinite(amount) or amount < 0:
                 raise InvalidArgument(f"trial.resources.{name}", amount, "must be 0 or more")
         if self.resources.gpu > 1 and self.resources.gpu != int(self.resources.gpu):

@@ -39,9 +39,7 @@ _S = TrialState
 
 TRANSITIONS: dict[TrialState, frozenset[TrialState]] = {
     _S.REQUESTED: frozenset({_S.ACTIVE, _S.CANCELLED, _S.STOPPED}),
-    _S.ACTIVE: frozenset(
-        {_S.STOPPING, _S.REQUESTED, _S.SUCCEEDED, _S.INFEASIBLE, _S.FAILED, _S.STOPPED, _S.CANCELLED}
-    ),
+    _S.ACTIVE: frozenset({_S.STOPPING, _S.REQUESTED, _S.SUCCEEDED, _S.INFEASIBLE, _S.FAILED, _S.STOPPED, _S.CANCELLED}),
     _S.STOPPING: frozenset({_S.STOPPED, _S.PAUSED, _S.CANCELLED, _S.SUCCEEDED, _S.INFEASIBLE, _S.FAILED}),
     _S.PAUSED: frozenset({_S.REQUESTED, _S.STOPPED, _S.CANCELLED}),
     _S.SUCCEEDED: frozenset(),

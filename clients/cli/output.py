@@ -1,0 +1,199 @@
+"""What commands print: tables for people, JSON or YAML for scripts, from the same plain data."""
+
+from __future__ import annotations
+
+import enum
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+import click
+import yaml
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ...domain.document import to_document
+from ...domain.study import Study, StudyState
+from ...domain.trial import Measurement, Trial, TrialState
+
+Plain = Mapping[str, object]
+
+STATE_STYLES = {
+    "requested": "dim",
+    "active": "cyan",
+    "stopping": "yellow",
+    "paused": "yellow",
+    "succeeded": "green",
+    "completed": "green",
+    "stopped": "blue",
+    "infeasible": "magenta",
+    "failed": "red",
+    "cancelled": "dim",
+}
+
+
+class Format(enum.Enum):
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+
+
+def console() -> Console:
+    """Standard output. Not folded where it is no terminal, so that scripts get whole lines."""
+    return Console(width=None if sys.stdout.isatty() else 200, highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+def emit(data: object, form: Format) -> None:
+    """Prints plain data for scripts. NaN and infinities are JSON's `NaN`, `Infinity` as Python reads them back."""
+    if form is Format.JSON:
+        click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+    else:
+        click.echo(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), nl=False)
+
+
+def study_data(study: Study) -> dict[str, object]:
+    """A study as plain data, its specification in the study file's words."""
+    return {
+        "name": str(study.name),
+        "study": study.name.study,
+        "state": study.state.value,
+        "reason": study.reason,
+        "end_reason": study.ending.value if study.ending else None,
+        "created": stamp(study.create_time),
+        "ended": stamp(study.end_time),
+        "trials": {state.value: n for state, n in study.counts.by_state.items()},
+        "gpu_hours": study.gpu_seconds / 3600,
+        "seed": study.seed,
+        "revision": study.revision,
+        "metadata": dict(study.metadata),
+        "spec": to_document(study.spec),
+    }
+
+
+def trial_data(trial: Trial, measurements: Sequence[Measurement] | None = None) -> dict[str, object]:
+    data: dict[str, object] = {
+        "name": str(trial.name),
+        "id": trial.id,
+        "state": trial.state.value,
+        "reason": trial.reason,
+        "parameters": dict(trial.parameters),
+        "metrics": dict(trial.final) if trial.final else None,
+        "metrics_step": trial.final_step,
+        "origin": trial.origin.value,
+        "created": stamp(trial.create_time),
+        "started": stamp(trial.start_time),
+        "ended": stamp(trial.end_time),
+        "labels": dict(trial.labels),
+        "metadata": dict(trial.metadata),
+        "attempts": [
+            {
+                "number": a.number,
+                "state": a.state.value,
+                "cause": a.cause.value if a.cause else None,
+                "exit_code": a.exit_code,
+                "message": a.message,
+                "started": stamp(a.start_time),
+                "ended": stamp(a.end_time),
+                "node": a.node,
+                "devices": list(a.devices),
+                "log": a.log_path,
+            }
+            for a in trial.attempts
+        ],
+    }
+    if trial.provenance is not None:
+        p = trial.provenance
+        data["suggested_by"] = {
+            "algorithm": p.algorithm,
+            "version": p.version,
+            "round": p.round,
+            "index": p.index,
+            "count": p.count,
+            "history": p.history_digest,
+            "fallback": p.fallback,
+            "why": p.why,
+            **({"details": dict(p.details)} if p.details else {}),
+        }
+    if measurements is not None:
+        data["measurements"] = [{"step": m.step, **m.metrics} for m in measurements]
+    return data
+
+
+def stamp(seconds: float | None) -> str | None:
+    """UTC, ISO 8601."""
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()
+
+
+def ago(seconds: float | None, now: float | None = None) -> str:
+    """How long ago, to one unit: `8 s`, `3 min`, `2 h`, `5 d`."""
+    return "" if seconds is None else span(max(0.0, (time.time() if now is None else now) - seconds)) + " ago"
+
+
+def span(seconds: float) -> str:
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7_200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.0f} d"
+
+
+def number(value: object) -> str:
+    """Short, for tables: six significant digits."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def pairs(values: Mapping[str, object]) -> str:
+    return " ".join(f"{name}={number(value)}" for name, value in values.items())
+
+
+def state_text(state: StudyState | TrialState) -> Text:
+    return Text(state.value, STATE_STYLES.get(state.value, ""))
+
+
+def trial_table(trials: Sequence[Trial], study: Study) -> Table:
+    """One row a trial; a column for every objective and parameter that fits."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("trial", justify="right")
+    table.add_column("state")
+    for objective in study.spec.objectives:
+        table.add_column(objective.metric, justify="right")
+    table.add_column("took", justify="right")
+    table.add_column("parameters", overflow="fold")
+    table.add_column("why", overflow="fold")
+    for trial in trials:
+        took = None if trial.start_time is None else (trial.end_time or time.time()) - trial.start_time
+        table.add_row(
+            str(trial.id),
+            state_text(trial.state),
+            *(number((trial.final or {}).get(o.metric, "")) for o in study.spec.objectives),
+            "" if took is None else span(took),
+            pairs(trial.parameters),
+            Text(trial.reason),
+        )
+    return table
+
+
+def study_table(studies: Sequence[Study]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("study", "state", "trials", "running", "failed", "algorithm", "created", "why"):
+        table.add_column(name, justify="right" if name in ("trials", "running", "failed") else "left")
+    for study in studies:
+        budget = study.spec.budget.trials
+        table.add_row(
+            study.name.short,
+            state_text(study.state),
+            f"{study.counts.counted}" + (f"/{budget}" if budget else ""),
+            str(study.counts.live),
+            str(study.counts[TrialState.FAILED]),
+            study.spec.algorithm.name,
+            ago(study.create_time),
+            Text(study.reason),
+        )
+    return table

@@ -1,0 +1,256 @@
+"""Commands about studies: create, studies, show, best, stop, pause, resume, delete."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ...domain.errors import InvalidArgument, WazirError
+from ...domain.names import StudyName, TrialName
+from ...domain.study import Study, StudyState
+from ...domain.trial import Trial
+from ..client import Client
+from ..study_file import load
+from .errors import Exit, reported
+from .output import (
+    Format,
+    ago,
+    console,
+    emit,
+    number,
+    pairs,
+    span,
+    state_text,
+    study_data,
+    study_table,
+    trial_data,
+    trial_table,
+)
+from .session import NameType, Session, StudyType, address_option, format_option
+
+STATES = click.Choice([s.value for s in StudyState])
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--resume", is_flag=True, help="Go on with the study of that name where there is one.")
+@address_option
+@format_option
+@click.pass_obj
+@reported
+def create(session: Session, file: Path, resume: bool, address: str | None, form: Format) -> None:
+    """Make the study of a study FILE, for workers and controllers to run."""
+    study_file = load(file)
+    with session.client(address) as client:
+        try:
+            study = client.create_study(study_file.study_id, study_file.spec, resume=resume)
+        except WazirError as error:
+            raise study_file.explain(error) from error
+    if form is not Format.TABLE:
+        emit(study_data(study), form)
+        return
+    console().print(f"Study {study.name.short} is {study.state.value}.")
+    if study.spec.trial is None:
+        console().print("It has no `trial:` section, so its trials wait for clients that ask for them.")
+
+
+@click.command()
+@click.option("--state", "states", type=STATES, multiple=True, help="Only studies in this state; may be repeated.")
+@click.option("--label", "labels", metavar="KEY=VALUE", multiple=True, help="Only studies with this label.")
+@address_option
+@format_option
+@click.pass_obj
+@reported
+def studies(
+    session: Session, states: tuple[str, ...], labels: tuple[str, ...], address: str | None, form: Format
+) -> None:
+    """List studies."""
+    with session.client(address) as client:
+        found = list(
+            client.list_studies(states=frozenset(map(StudyState, states)), labels=parse_labels("--label", labels))
+        )
+    if form is not Format.TABLE:
+        emit([study_data(s) for s in found], form)
+    elif found:
+        console().print(study_table(found))
+    else:
+        console().print("No studies. Make one with `wazir run FILE` or `wazir create FILE`.")
+
+
+@click.command()
+@click.argument("name", type=NameType())
+@address_option
+@format_option
+@click.pass_obj
+@reported
+def show(session: Session, name: StudyName | TrialName, address: str | None, form: Format) -> None:
+    """Show a study, or one trial of it: `show digits`, `show digits/17`."""
+    with session.client(address) as client:
+        if isinstance(name, TrialName):
+            _show_trial(client, name, form)
+        else:
+            _show_study(client, name, form)
+
+
+def _show_study(client: Client, name: StudyName, form: Format) -> None:
+    study, best = client.get_study(name), client.best_trials(name)
+    if form is not Format.TABLE:
+        emit({**study_data(study), "best": [trial_data(t) for t in best]}, form)
+        return
+    out = console()
+    spec = study.spec
+    out.print(f"[bold]{study.name.short}[/bold]", state_text(study.state), study.reason, sep="  ")
+    ended = f", ended {ago(study.end_time)}" if study.end_time else ""
+    out.print(f"created     {ago(study.create_time)}{ended}")
+    goals = ", ".join(f"{o.goal.value} {o.metric}" for o in spec.objectives)
+    out.print(f"objective   {goals}")
+    out.print(f"algorithm   {spec.algorithm.name} (seed {study.seed})")
+    if spec.stopping:
+        out.print(f"stopping    {spec.stopping.name}")
+    counts = ", ".join(f"{n} {state.value}" for state, n in study.counts.by_state.items()) or "none yet"
+    out.print(f"trials      {counts}" + (f" of {spec.budget.trials}" if spec.budget.trials else ""))
+    if best:
+        out.print(f"\n[bold]{'Best trial' if len(best) == 1 else 'Best trials'}[/bold]")
+        out.print(trial_table(best, study))
+
+
+def _show_trial(client: Client, name: TrialName, form: Format) -> None:
+    trial = client.get_trial(name)
+    measurements = client.measurements(name)
+    if form is not Format.TABLE:
+        emit(trial_data(trial, measurements), form)
+        return
+    out = console()
+    out.print(f"[bold]{trial.name.short}[/bold]", state_text(trial.state), trial.reason, sep="  ")
+    out.print(f"parameters  {pairs(trial.parameters)}")
+    if trial.final:
+        at = "" if trial.final_step is None else f" (step {trial.final_step})"
+        out.print(f"metrics     {pairs(trial.final)}{at}")
+    if trial.provenance and trial.provenance.why:
+        out.print(f"suggested   by {trial.provenance.algorithm}: {trial.provenance.why}")
+    for a in trial.attempts:
+        took = span((a.end_time or a.start_time) - a.start_time)
+        words = [a.cause.value if a.cause else a.state.value, f"after {took}" if a.end_time else "", a.message]
+        out.print(f"attempt {a.number}   {', '.join(w for w in words if w)}")
+        if a.log_path:
+            out.print(f"            log {a.log_path}")
+        if a.log_tail and a.cause is not None and a.exit_code:
+            out.print("            " + "\n            ".join(a.log_tail.rstrip().splitlines()[-10:]), markup=False)
+    if measurements:
+        out.print(f"\n{len(measurements)} steps measured, the last ones:")
+        for m in measurements[-5:]:
+            out.print(f"  step {m.step:<6} {pairs(m.metrics)}")
+
+
+@click.command()
+@click.argument("study", type=StudyType())
+@click.option(
+    "-n", "--limit", type=click.IntRange(1, 1000), help="So many of the best; 1 where there is one objective."
+)
+@address_option
+@format_option
+@click.pass_obj
+@reported
+def best(session: Session, study: StudyName, limit: int | None, address: str | None, form: Format) -> None:
+    """Show the best trial; with several objectives, those that no other dominates."""
+    with session.client(address) as client:
+        found = client.best_trials(study, limit or 0)
+        whole = client.get_study(study)
+    if form is not Format.TABLE:
+        emit([trial_data(t) for t in found], form)
+    elif found:
+        print_best(found, whole)
+    if not found:
+        click.echo(f"wazir: {study.short} has no trial with a result yet", err=True)
+        raise click.exceptions.Exit(Exit.FAILED)
+
+
+def print_best(trials: list[Trial], study: Study) -> None:
+    out = console()
+    if len(trials) > 1:
+        out.print(trial_table(trials, study))
+        return
+    trial = trials[0]
+    out.print(f"[bold]Best trial: {trial.name.short}[/bold]  {pairs(trial.final or {})}")
+    width = max(map(len, trial.parameters), default=0)
+    for name, value in trial.parameters.items():
+        out.print(f"  {name:<{width}}  {number(value)}")
+
+
+@click.command()
+@click.argument("name", type=NameType())
+@click.option("--reason", default="", help="For people; shown with the study or trial.")
+@click.option("--cancel", is_flag=True, help="Of a trial: give it up, so that it does not count.")
+@address_option
+@click.pass_obj
+@reported
+def stop(session: Session, name: StudyName | TrialName, reason: str, cancel: bool, address: str | None) -> None:
+    """End a study, or one trial early: `stop digits`, `stop digits/17`. What was measured counts."""
+    with session.client(address) as client:
+        if isinstance(name, TrialName):
+            trial = client.cancel_trial(name, reason) if cancel else client.stop_trial(name, reason)
+            console().print(f"Trial {name.short} is {trial.state.value}.")
+            return
+        if cancel:
+            raise InvalidArgument("--cancel", name.short, "is for a trial", "Write STUDY/NUMBER")
+        study = client.stop_study(name, reason)
+        live = study.counts.live
+        console().print(f"Study {name.short} is {'ending' if live else study.state.value}: {live} trials are running.")
+
+
+@click.command()
+@click.argument("study", type=StudyType())
+@address_option
+@click.pass_obj
+@reported
+def pause(session: Session, study: StudyName, address: str | None) -> None:
+    """Start no more trials of a study; running ones go on."""
+    with session.client(address) as client:
+        found = client.pause_study(study)
+    console().print(f"Study {study.short} is {found.state.value}; go on with `wazir resume {study.short}`.")
+
+
+@click.command()
+@click.argument("study", type=StudyType())
+@address_option
+@click.pass_obj
+@reported
+def resume(session: Session, study: StudyName, address: str | None) -> None:
+    """Go on with a study that was paused or stopped."""
+    with session.client(address) as client:
+        found = client.resume_study(study)
+    console().print(f"Study {study.short} is {found.state.value}.")
+
+
+@click.command()
+@click.argument("name", type=NameType())
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("--force", is_flag=True, help="Even while trials run.")
+@address_option
+@click.pass_obj
+@reported
+def delete(session: Session, name: StudyName | TrialName, yes: bool, force: bool, address: str | None) -> None:
+    """Delete a study or a trial, with all that was measured."""
+    with session.client(address) as client:
+        if isinstance(name, TrialName):
+            client.get_trial(name)
+            if not yes:
+                click.confirm(f"Delete trial {name.short}?", abort=True)
+            client.delete_trial(name)
+        else:
+            study = client.get_study(name)
+            if not yes:
+                click.confirm(f"Delete {name.short} with its {study.counts.total} trials?", abort=True)
+            client.delete_study(name, force=force)
+    console().print(f"Deleted {name.short}.")
+
+
+def parse_labels(where: str, pairs_: tuple[str, ...]) -> dict[str, str]:
+    labels = {}
+    for pair in pairs_:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise InvalidArgument(where, pair, "must be KEY=VALUE")
+        labels[key] = value
+    return labels

@@ -1,0 +1,264 @@
+"""Attempts: start, heartbeat, end. Fenced by number; the end decides what becomes of the trial."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from ..domain.attempt import (
+    NOT_ITS_FAULT,
+    OWN_FAULT,
+    Attempt,
+    AttemptState,
+    Cause,
+    RetryPolicy,
+    after_end,
+    check_attempt_move,
+)
+from ..domain.errors import FailedPrecondition, InvalidArgument, StaleAttempt
+from ..domain.metric import Pick, check_metric_name
+from ..domain.names import TrialName
+from ..domain.study import EndReason, StudySpec
+from ..domain.template import MetricsFrom
+from ..domain.trial import ENDED, Instruction, Measurement, Trial, TrialState
+from ..storage.store import Transaction
+from .asking import check_client_id, closed, full
+from .feed import Change
+from .requests import Request, recall, remember
+from .unit import Lease, Unit
+
+MAX_LOG_TAIL = 16 * 1024
+MAX_MESSAGE = 4_000
+MAX_METRICS = 10_000
+"""Metric values in one report."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What a holder has seen of its attempt; empty parts mean no news."""
+
+    state: AttemptState | None = None
+    message: str = ""
+    node: str = ""
+    devices: tuple[str, ...] = ()
+    gpus: float = 0.0
+    log_path: str = ""
+
+    @property
+    def news(self) -> bool:
+        return self != Sight()
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How an attempt ended, as its holder says."""
+
+    cause: Cause
+    final: Mapping[str, float] = field(default_factory=dict)
+    measurements: Sequence[Measurement] = ()
+    message: str = ""
+    exit_code: int | None = None
+    log_tail: str = ""
+    time: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in self.final:
+            check_metric_name("final_metrics", name)
+        check_measurements(self.measurements)
+
+
+def check_measurements(measurements: Sequence[Measurement]) -> None:
+    """Raises InvalidArgument on a negative step, a bad metric name, or more than MAX_METRICS values."""
+    for i, m in enumerate(measurements):
+        if not 0 <= m.step < 2**63:
+            raise InvalidArgument(f"measurements[{i}].step", m.step, "must be 0 or more: it counts finished work")
+        if not m.metrics:
+            raise InvalidArgument(f"measurements[{i}].metrics", {}, "names no metric")
+        for name in m.metrics:
+            check_metric_name(f"measurements[{i}].metrics", name)
+    if sum(len(m.metrics) for m in measurements) > MAX_METRICS:
+        raise InvalidArgument(
+            "measurements", len(measurements), f"hold more than {MAX_METRICS} values", "Send several reports"
+        )
+
+
+def current(trial: Trial, number: int) -> Attempt:
+    """The trial's live attempt of that number. Raises StaleAttempt where it is not that any more."""
+    attempt = trial.attempt
+    if attempt is None or attempt.number != number or not attempt.live:
+        raise StaleAttempt(trial.name.short, number, attempt.number if attempt else 0, trial.state in ENDED)
+    return attempt
+
+
+def instruction(trial: Trial) -> Instruction:
+    """What the holder of the trial's live attempt is to do."""
+    return Instruction(trial.goal, trial.reason) if trial.state is TrialState.STOPPING else Instruction()
+
+
+def start(
+    tx: Transaction, name: TrialName, client_id: str, lease: Lease, request: Request, now: float
+) -> tuple[Trial, Change | None]:
+    """Starts an attempt of a REQUESTED trial. Raises IllegalMove, and FailedPrecondition where the study forbids it."""
+    check_client_id(client_id)
+    unit = Unit.lock(tx, name.parent, now)
+    if recall(tx, request) is not None:
+        return unit.trial(name.id), None
+    trial = unit.trial(name.id)
+    reason = closed(unit.study)
+    if reason is not None:
+        raise FailedPrecondition(
+            f"{name.parent.short} is {unit.study.state.name}: nothing of it may start",
+            details={"name": str(name.parent)},
+        )
+    if full(unit.study) and trial.state is TrialState.REQUESTED:
+        raise FailedPrecondition(
+            f"{unit.study.spec.budget.parallel} trials of {name.parent.short} are live, as budget.parallel allows; "
+            "start this one when another has ended",
+            field="budget.parallel",
+        )
+    trial = unit.start(trial, client_id, lease)
+    remember(tx, request, [trial.id], now)
+    return trial, unit.finish()
+
+
+def heartbeat(tx: Transaction, name: TrialName, number: int, sight: Sight, now: float) -> tuple[Trial, Change | None]:
+    """Stores what was seen, where it is news. Raises StaleAttempt and IllegalMove."""
+    trial = tx.trial(name)
+    seen = _seen(current(trial, number), sight, name, now)
+    if seen == trial.attempt:
+        return trial, None
+    unit = Unit.lock(tx, name.parent, now)
+    trial = unit.trial(name.id)
+    seen = _seen(current(trial, number), sight, name, now)
+    return unit.put(trial, replace(trial, attempts=(*trial.attempts[:-1], seen))), unit.finish()
+
+
+def end(tx: Transaction, name: TrialName, number: int, how: End, now: float) -> tuple[Trial, Change | None]:
+    """Ends an attempt and decides what becomes of its trial, in one transaction.
+
+    The same end again returns the trial; another end of an ended attempt is refused with FailedPrecondition, a stale
+    number with StaleAttempt.
+    """
+    unit = Unit.lock(tx, name.parent, now)
+    trial = unit.trial(name.id)
+    if 1 <= number <= len(trial.attempts) and not trial.attempts[number - 1].live:
+        return _ended_before(trial, number, how), None
+    attempt = current(trial, number)
+    if how.measurements:
+        tx.add_measurements(trial, number, how.measurements)
+    spec = unit.study.spec
+    cause, message = (Cause.INFEASIBLE, attempt.infeasible) if attempt.infeasible else (how.cause, how.message)
+    final, step = dict(how.final), None
+    if spec.value_of(final) is None:
+        reported, step = counting(spec, tx.measurements(trial))
+        final = {**reported, **final}
+    value = spec.value_of(final)
+    earlier = [a.cause for a in trial.attempts[:-1]]
+    then = after_end(
+        cause,
+        goal=trial.goal,
+        value=value,
+        measured=value is not None,
+        failed_before=sum(c in OWN_FAULT for c in earlier),
+        lost_before=sum(c in NOT_ITS_FAULT for c in earlier),
+        policy=spec.trial.retries if spec.trial else RetryPolicy(),
+        study_open=unit.study.open,
+        message=message or (trial.reason if trial.state is TrialState.STOPPING else ""),
+        looked_for=_looked_for(spec),
+    )
+    ended = replace(
+        attempt,
+        state=AttemptState.ENDED,
+        end_time=now if how.time is None else min(max(how.time, attempt.start_time), now),
+        cause=cause,
+        exit_code=how.exit_code,
+        message=message[:MAX_MESSAGE],
+        log_tail=how.log_tail[-MAX_LOG_TAIL:],
+    )
+    closing = replace(trial, attempts=(*trial.attempts[:-1], ended), final=final or None, final_step=step)
+    unit.study = replace(unit.study, gpu_seconds=unit.study.gpu_seconds + ended.gpus * ended.seconds(now))
+    trial = unit.move(closing, then.state, then.reason[:MAX_MESSAGE])
+    if then.state in (TrialState.SUCCEEDED, TrialState.STOPPED) and value is not None:
+        _note_target(unit, trial, value)
+    unit.settle()
+    trial = unit.trial(trial.id)
+    return trial, unit.finish()
+
+
+def counting(spec: StudySpec, measurements: Iterable[Measurement]) -> tuple[dict[str, float], int | None]:
+    """The metrics that count of a curve, by step: those of the last step with the first objective, or of its best.
+
+    A metric that was not reported at that step counts with its latest value before it.
+    """
+    objective = spec.objectives[0]
+    latest: dict[str, float] = {}
+    chosen: dict[str, float] = {}
+    step: int | None = None
+    for m in measurements:
+        latest = {**latest, **m.metrics}
+        if objective.metric not in m.metrics:
+            if step is not None and objective.pick is Pick.LAST:
+                chosen = {**latest}
+            continue
+        best = step is None or objective.better(m.metrics[objective.metric], chosen[objective.metric])
+        if objective.pick is Pick.LAST or best:
+            chosen, step = {**latest}, m.step
+    return chosen or latest, step
+
+
+def _seen(attempt: Attempt, sight: Sight, name: TrialName, now: float) -> Attempt:
+    state = sight.state or attempt.state
+    if state is not attempt.state:
+        check_attempt_move(f"attempt {attempt.number} of {name.short}", attempt.state, state)
+    starts = state is AttemptState.RUNNING and attempt.run_time is None
+    return replace(
+        attempt,
+        state=state,
+        run_time=now if starts else attempt.run_time,
+        message=sight.message[:MAX_MESSAGE] or ("" if starts else attempt.message),
+        node=sight.node or attempt.node,
+        devices=sight.devices or attempt.devices,
+        gpus=sight.gpus or attempt.gpus,
+        log_path=sight.log_path or attempt.log_path,
+    )
+
+
+def _ended_before(trial: Trial, number: int, how: End) -> Trial:
+    """The answer to ending an attempt that has ended."""
+    attempt = trial.attempts[number - 1]
+    final = trial.final or {}
+    latest = number == len(trial.attempts)
+    same_value = not latest or all(name in final and _equal(final[name], v) for name, v in how.final.items())
+    if attempt.cause is how.cause and same_value:
+        return trial
+    if attempt.cause is Cause.LEASE_LOST or not latest:
+        raise StaleAttempt(trial.name.short, number, len(trial.attempts), trial.state in ENDED)
+    assert attempt.cause is not None
+    raise FailedPrecondition(
+        f"attempt {number} of {trial.name.short} ended already ({attempt.cause.value}, the trial is "
+        f"{trial.state.name}) and cannot end again with another outcome ({how.cause.value})",
+        details={"name": str(trial.name), "state": trial.state.name},
+    )
+
+
+def _equal(a: float, b: float) -> bool:
+    return a == b or (math.isnan(a) and math.isnan(b))
+
+
+def _note_target(unit: Unit, trial: Trial, value: tuple[float, ...]) -> None:
+    """Begins the study's end where this trial is safe and reaches every target that is set."""
+    spec = unit.study.spec
+    targets = [(o, v) for o, v in zip(spec.objectives, value, strict=True) if o.target is not None]
+    if unit.study.ending is not None or not targets or not spec.safe(trial.final or {}):
+        return
+    if all(o.reached(v) for o, v in targets):
+        words = " and ".join(f"{o.metric} = {v:.6g} (target {o.target:.6g})" for o, v in targets)
+        unit.begin_end(EndReason.TARGET, f"trial {trial.id} reached {words}")
+
+
+def _looked_for(spec: StudySpec) -> str:
+    names = " and ".join(repr(o.metric) for o in spec.objectives)
+    if spec.trial is not None and spec.trial.metrics.source is MetricsFrom.STDOUT:
+        return f"{names}, looked for in what it printed"
+    return names

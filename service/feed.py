@@ -1,0 +1,59 @@
+"""What changed, told inside this process right after it became durable.
+
+The store's change feed is the truth; this is the short cut beside it. A subscriber that meets a gap in the revisions
+(another server's change, or two units that told their news in the other order) reads the store instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from ..domain.names import StudyName
+from ..domain.study import Study
+from ..domain.trial import Trial
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One unit's changes: the study and the trials as they are after it. It took exactly one revision."""
+
+    study: Study
+    trials: Sequence[Trial] = ()
+    deleted_trials: Sequence[int] = ()
+    deleted: bool = False
+    """The study itself is gone."""
+
+
+class Feed:
+    """Used on the event loop only."""
+
+    def __init__(self) -> None:
+        self._listeners: list[Callable[[Change], None]] = []
+        self._waiting: defaultdict[StudyName | str, set[asyncio.Event]] = defaultdict(set)
+
+    def listen(self, listener: Callable[[Change], None]) -> None:
+        """Calls `listener` with every change from now on. It must be quick."""
+        self._listeners.append(listener)
+
+    def publish(self, change: Change) -> None:
+        for listener in self._listeners:
+            listener(change)
+        for key in (change.study.name, change.study.name.owner):
+            for event in self._waiting.get(key, ()):
+                event.set()
+
+    @contextmanager
+    def news_of(self, key: StudyName | str) -> Iterator[asyncio.Event]:
+        """An event that is set whenever the study (or some study of the owner) changes. The caller clears it."""
+        event = asyncio.Event()
+        self._waiting[key].add(event)
+        try:
+            yield event
+        finally:
+            self._waiting[key].discard(event)
+            if not self._waiting[key]:
+                del self._waiting[key]

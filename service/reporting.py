@@ -1,0 +1,69 @@
+"""Reports: measurements of a live attempt, and the stopping rule's word on them.
+
+Measurements are stored first and acknowledged only then; the rule sees what is stored. What it decides is written in a
+transaction of its own, and once written stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ..domain.names import TrialName
+from ..domain.trial import Instruction, Measurement, StopGoal, Trial, TrialState
+from ..storage.store import Transaction
+from ..suggestion.stopping.rule import Stop
+from .attempts import MAX_MESSAGE, check_measurements, current, instruction
+from .feed import Change
+from .live import LiveStudy
+from .unit import Unit
+
+
+def report(tx: Transaction, name: TrialName, number: int, measurements: Sequence[Measurement]) -> Trial:
+    """Stores measurements of the trial's live attempt. Raises NotFound, StaleAttempt, InvalidArgument.
+
+    Takes no lock on the study and no revision.
+    """
+    check_measurements(measurements)
+    trial = tx.trial(name)
+    current(trial, number)
+    if measurements:
+        tx.add_measurements(trial, number, measurements)
+    return trial
+
+
+def call_infeasible(
+    tx: Transaction, name: TrialName, number: int, reason: str, now: float
+) -> tuple[Trial, Change | None]:
+    """Notes the training code's own word that its parameters cannot be evaluated, and tells the attempt to end."""
+    unit = Unit.lock(tx, name.parent, now)
+    trial = unit.trial(name.id)
+    attempt = replace(current(trial, number), infeasible=reason[:MAX_MESSAGE])
+    marked = unit.put(trial, replace(trial, attempts=(*trial.attempts[:-1], attempt)))
+    if trial.state is TrialState.ACTIVE:
+        marked = unit.move(marked, TrialState.STOPPING, f"infeasible: {reason}"[:MAX_MESSAGE], StopGoal.STOP)
+    return marked, unit.finish()
+
+
+def judge(live: LiveStudy, name: TrialName, number: int, measurements: Sequence[Measurement]) -> Stop | None:
+    """Tells the curves of the new values and asks the study's rule about the latest."""
+    metric = live.study.spec.objectives[0].metric
+    steps = [m.step for m in measurements if metric in m.metrics]
+    for m in measurements:
+        if metric in m.metrics:
+            live.curves.report(name.id, number, m.step, m.metrics[metric])
+    if not steps or live.rule is None:
+        return None
+    return live.rule.decide(name.id, max(steps), live.curves)
+
+
+def stop_early(
+    tx: Transaction, name: TrialName, number: int, stop: Stop, now: float
+) -> tuple[Instruction, Change | None]:
+    """Writes the rule's decision. A trial that was told to end by somebody else meanwhile keeps that word."""
+    unit = Unit.lock(tx, name.parent, now)
+    trial = unit.trial(name.id)
+    current(trial, number)
+    if trial.state is TrialState.ACTIVE:
+        trial = unit.move(trial, TrialState.STOPPING, stop.reason, StopGoal.STOP)
+    return instruction(trial), unit.finish()

@@ -1,0 +1,140 @@
+"""The server process's gRPC part: one event loop, health, reflection, limits, and an end that loses nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from ..domain.errors import FailedPrecondition, Internal, WazirError
+from ..proto.v1 import study_service_pb2, study_service_pb2_grpc
+from ..storage.store import Store
+from ..wire.errors import STATUS_KEY, to_status
+from .service import Service
+from .servicer import StudyServicer
+from .settings import ServiceSettings
+
+SERVICE_NAME = study_service_pb2.DESCRIPTOR.services_by_name["StudyService"].full_name
+logger = logging.getLogger(__name__)
+
+
+class ErrorInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
+    """Turns the domain's errors into statuses by the one table; anything else is a defect, logged with its trace."""
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
+        details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler:
+        handler = await continuation(details)
+        if handler is None or handler.request_streaming:
+            return handler
+        if handler.response_streaming:
+            inner_stream = handler.unary_stream
+
+            async def stream(request, context):  # type: ignore[no-untyped-def]
+                try:
+                    async for response in inner_stream(request, context):
+                        yield response
+                except Exception as error:  # noqa: BLE001 - the one place that turns errors into statuses
+                    await _abort(context, details.method, error)
+
+            return grpc.unary_stream_rpc_method_handler(
+                stream, handler.request_deserializer, handler.response_serializer
+            )
+        inner = handler.unary_unary
+
+        async def unary(request, context):  # type: ignore[no-untyped-def]
+            try:
+                return await inner(request, context)
+            except Exception as error:  # noqa: BLE001 - as above
+                await _abort(context, details.method, error)
+
+        return grpc.unary_unary_rpc_method_handler(unary, handler.request_deserializer, handler.response_serializer)
+
+
+async def _abort(context: grpc.aio.ServicerContext, method: str, error: Exception) -> None:
+    if isinstance(error, grpc.aio.AbortError):
+        raise error
+    if not isinstance(error, WazirError):
+        logger.error("%s failed", method, exc_info=error, extra={"action": "call_failed", "method": method})
+        error = Internal(f"{type(error).__name__} in {method}; the server's log has the details")
+    code, status = to_status(error)
+    await context.abort(code, status.message, ((STATUS_KEY, status.SerializeToString()),))
+
+
+class Server:
+    """A study service that listens. `start` it on a loop; `stop` lets calls in flight end."""
+
+    def __init__(self, store: Store, addresses: Sequence[str], settings: ServiceSettings | None = None) -> None:
+        """`addresses`: `host:port` (port 0: any free one) or `unix:/path`. The store stays the caller's to close."""
+        self.settings = settings or ServiceSettings()
+        self.service = Service(store, self.settings)
+        self.ports: list[int] = []
+        self._addresses = list(addresses)
+        self._health = health.aio.HealthServicer()
+        self._server: grpc.aio.Server | None = None
+
+    async def start(self) -> None:
+        """Raises FailedPrecondition where an address cannot be bound, before anything is served."""
+        limit = self.settings.max_message
+        self._server = grpc.aio.server(
+            interceptors=[ErrorInterceptor()],
+            options=[
+                ("grpc.max_receive_message_length", limit),
+                ("grpc.max_send_message_length", limit),
+                # Two servers must never share a port: a second one is to fail, not to take half the calls.
+                ("grpc.so_reuseport", 0),
+                # Clients may ping an idle channel so often, to find a server that is gone.
+                ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+                ("grpc.keepalive_permit_without_calls", 1),
+            ],
+        )
+        study_service_pb2_grpc.add_StudyServiceServicer_to_server(StudyServicer(self.service), self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        reflection.enable_server_reflection((SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
+        for address in self._addresses:
+            self.ports.append(self._bind(address))
+        await self.service.start()
+        await self._server.start()
+        for name in ("", SERVICE_NAME):
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+
+    async def stop(self, grace: float | None = None) -> None:
+        """Refuses new calls, gives those in flight `grace` seconds (the settings' drain where None), then ends."""
+        await self._health.enter_graceful_shutdown()
+        if self._server is not None:
+            await self._server.stop(self.settings.drain if grace is None else grace)
+        await self.service.close()
+
+    async def wait(self) -> None:
+        """Until `stop`."""
+        if self._server is not None:
+            await self._server.wait_for_termination()
+
+    def _bind(self, address: str) -> int:
+        assert self._server is not None
+        try:
+            port = self._server.add_insecure_port(address)
+        except RuntimeError:
+            port = 0
+        if not port:
+            raise FailedPrecondition(
+                f"cannot listen on {address}: it is in use, or not an address of this machine. "
+                "Stop the other server, or choose another with --listen",
+                field="listen",
+            )
+        return int(port)
+
+
+async def serve_until(server: Server, stopped: asyncio.Event) -> None:
+    """Starts the server and runs it until the event is set."""
+    await server.start()
+    try:
+        await stopped.wait()
+    finally:
+        await server.stop()

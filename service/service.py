@@ -1,0 +1,296 @@
+"""The study service as one object: the use cases joined to the store, the feed and the background duties.
+
+It has never heard of gRPC. All methods are for one event loop; work on the store runs on the store's threads, model
+computations on the executor's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
+
+from ..domain.attempt import Cause
+from ..domain.errors import InvalidArgument, NotFound, StaleAttempt, WazirError
+from ..domain.names import StudyName, TrialName
+from ..domain.space import Parameter
+from ..domain.study import Study, StudySpec, StudyState
+from ..domain.trial import Instruction, Measurement, Trial
+from ..storage.store import Changes, Store, StudyFilter, Transaction, TrialFilter, View
+from . import attempts, metadata, reporting, studies, trials
+from .asking import Ask, Asked, Asking
+from .attempts import End, Sight
+from .feed import Change, Feed
+from .leases import LeaseKeeper
+from .live import LiveStudies
+from .requests import Request
+from .settings import ServiceSettings
+from .trials import Enqueued
+from .unit import PAGE, Lease, Unit
+from .watching import watch_studies, watch_trials
+
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
+
+
+class Service:
+    """Make it, `start` it on the loop, and `close` it before the store."""
+
+    def __init__(
+        self, store: Store, settings: ServiceSettings | None = None, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.settings = settings or ServiceSettings()
+        self._store = store
+        self._clock = clock
+        self._feed = Feed()
+        self._executor: Executor = ThreadPoolExecutor(2, "wazir-suggest")
+        self._live = LiveStudies(store, self._feed, self.settings.studies_in_memory)
+        self._asking = Asking(store, self._feed, self._live, self._executor, clock)
+        self._leases = LeaseKeeper(self._feed)
+        self._open: dict[StudyName, Study] = {}
+        self._duties: asyncio.Task[None] | None = None
+        self._feed.listen(self._note_open)
+
+    async def start(self) -> None:
+        """Takes up the duties: leases of live attempts, and budgets that time uses up."""
+        for trial, uid in await asyncio.to_thread(self._store.read, _leased):
+            self._leases.watch(uid, trial)
+        for study in await asyncio.to_thread(self._store.read, _open_studies):
+            self._open[study.name] = study
+        self._duties = asyncio.create_task(self._keep_duties())
+
+    async def close(self) -> None:
+        if self._duties is not None:
+            self._duties.cancel()
+            await asyncio.gather(self._duties, return_exceptions=True)
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    # Studies
+
+    async def create_study(
+        self,
+        name: StudyName,
+        spec: StudySpec,
+        extra: Mapping[str, str],
+        request: Request,
+        *,
+        resume: bool = False,
+        validate_only: bool = False,
+    ) -> Study:
+        draft = await asyncio.to_thread(studies.draft, name, spec, extra, self._clock())
+        return await self._write(
+            lambda tx, now: studies.create(tx, draft, request, resume, now, validate_only=validate_only)
+        )
+
+    async def study(self, name: StudyName) -> Study:
+        return await self._read(lambda view: view.study(name))
+
+    async def studies(self, owner: str, where: StudyFilter, after: str, limit: int) -> list[Study]:
+        return await self._read(lambda view: view.studies(owner, where, after, limit))
+
+    async def update_study(self, name: StudyName, spec: StudySpec, paths: Sequence[str], etag: str) -> Study:
+        return await self._write(lambda tx, now: studies.update(tx, name, spec, paths, etag, now))
+
+    async def delete_study(self, name: StudyName, force: bool) -> None:
+        await self._write(lambda tx, now: (None, studies.delete(tx, name, force)))
+
+    async def pause_study(self, name: StudyName) -> Study:
+        return await self._write(lambda tx, now: studies.pause(tx, name, now))
+
+    async def resume_study(self, name: StudyName) -> Study:
+        return await self._write(lambda tx, now: studies.resume(tx, name, now))
+
+    async def stop_study(self, name: StudyName, reason: str) -> Study:
+        return await self._write(lambda tx, now: studies.stop(tx, name, reason, now))
+
+    async def optimal_trials(self, name: StudyName, limit: int) -> list[Trial]:
+        return await self._read(lambda view: studies.optimal(view, name, limit))
+
+    # Trials
+
+    async def suggest(self, ask: Ask, deadline: float) -> Asked:
+        return await self._asking.suggest(ask, deadline)
+
+    async def create_trial(self, name: StudyName, given: Enqueued, request: Request) -> Trial:
+        return await self._write(lambda tx, now: trials.create(tx, name, given, request, now))
+
+    async def trial(self, name: TrialName) -> Trial:
+        return await self._read(lambda view: view.trial(name))
+
+    async def trials(
+        self, name: StudyName, where: TrialFilter, after: int, limit: int, descending: bool
+    ) -> list[Trial]:
+        return await self._read(lambda view: view.trials(view.study(name), where, after, limit, descending=descending))
+
+    async def delete_trial(self, name: TrialName) -> None:
+        await self._write(lambda tx, now: (None, trials.delete(tx, name, now)))
+
+    async def measurements(self, name: TrialName) -> list[Measurement]:
+        return await self._read(lambda view: view.measurements(view.trial(name)))
+
+    async def add_parameter(self, name: TrialName, attempt: int, parameter: Parameter) -> Trial:
+        return await self._write(lambda tx, now: trials.add_parameter(tx, name, attempt, parameter, now))
+
+    async def stop_trial(self, name: TrialName, reason: str) -> Trial:
+        return await self._write(lambda tx, now: trials.stop(tx, name, reason, now))
+
+    async def cancel_trial(self, name: TrialName, reason: str) -> Trial:
+        return await self._write(lambda tx, now: trials.cancel(tx, name, reason, now))
+
+    async def retry_trial(self, name: TrialName) -> Trial:
+        return await self._write(lambda tx, now: trials.retry(tx, name, now))
+
+    async def update_metadata(
+        self, name: StudyName | TrialName, put: Mapping[str, str], remove: Sequence[str]
+    ) -> dict[str, str]:
+        return await self._write(lambda tx, now: metadata.update(tx, name, put, remove, now))
+
+    # Attempts
+
+    async def start_attempt(self, name: TrialName, client_id: str, lease: Lease, request: Request) -> Trial:
+        return await self._write(lambda tx, now: attempts.start(tx, name, client_id, lease, request, now))
+
+    async def heartbeat(self, name: TrialName, attempt: int, sight: Sight) -> Instruction:
+        if sight.news:
+            trial = await self._write(lambda tx, now: attempts.heartbeat(tx, name, attempt, sight, now))
+        else:
+            trial = await self._read(lambda view: view.trial(name))
+            attempts.current(trial, attempt)
+        self._beat(name, attempt)
+        return attempts.instruction(trial)
+
+    async def report(
+        self, name: TrialName, attempt: int, measurements: Sequence[Measurement], infeasible: str
+    ) -> Instruction:
+        trial = await self._submit(lambda tx: reporting.report(tx, name, attempt, measurements))
+        self._beat(name, attempt)
+        if infeasible:
+            trial = await self._write(lambda tx, now: reporting.call_infeasible(tx, name, attempt, infeasible, now))
+        told = attempts.instruction(trial)
+        stop = reporting.judge(self._live.with_curves(name.parent), name, attempt, measurements)
+        if stop is None or told.stop is not None:
+            return told
+        return await self._write(lambda tx, now: reporting.stop_early(tx, name, attempt, stop, now))
+
+    async def end_attempt(self, name: TrialName, attempt: int, how: End) -> Trial:
+        return await self._write(lambda tx, now: attempts.end(tx, name, attempt, how, now))
+
+    # Watching
+
+    def watch_trials(self, name: StudyName, since: int) -> AsyncIterator[Changes]:
+        return watch_trials(self._store, self._feed, name, since)
+
+    def watch_studies(self, owner: str) -> AsyncIterator[tuple[list[Study], list[StudyName]]]:
+        return watch_studies(self._store, self._feed, owner)
+
+    # How it is done
+
+    async def _read(self, work: Callable[[View], T]) -> T:
+        return await asyncio.to_thread(self._store.read, work)
+
+    async def _submit(self, work: Callable[[Transaction], T]) -> T:
+        return await asyncio.wrap_future(self._store.submit(work))
+
+    async def _write(self, work: Callable[[Transaction, float], tuple[T, Change | None]]) -> T:
+        """One unit; tells the feed what it changed once that is durable."""
+        now = self._clock()
+        result, change = await self._submit(lambda tx: work(tx, now))
+        if change is not None:
+            self._feed.publish(change)
+        return result
+
+    def _beat(self, name: TrialName, attempt: int) -> None:
+        known = self._open.get(name.parent)
+        if known is not None:
+            self._leases.beat(known.uid, name, attempt)
+
+    def _note_open(self, change: Change) -> None:
+        study = change.study
+        if change.deleted or study.state in (StudyState.COMPLETED, StudyState.FAILED):
+            self._open.pop(study.name, None)
+        else:
+            self._open[study.name] = study
+
+    async def _keep_duties(self) -> None:
+        forgot = self._clock()
+        while True:
+            await asyncio.sleep(self.settings.duty_interval)
+            try:
+                await self._expire()
+                await self._settle_by_time()
+                if self._clock() - forgot > 600:
+                    forgot = self._clock()
+                    await self._submit(lambda tx: tx.forget_answers(self._clock() - self.settings.answer_lifetime))
+            except WazirError:
+                # The store is away for the moment; the duties go on when it is back.
+                logger.exception("background duties failed", extra={"action": "duties_failed"})
+
+    async def _expire(self) -> None:
+        for uid, name, number, lease in self._leases.overdue():
+            self._leases.drop(uid, name, number)
+            message = f"its holder has not been heard of for {lease:g} s"
+            try:
+                await self.end_attempt(name, number, End(Cause.LEASE_LOST, message=message))
+            except (NotFound, StaleAttempt):
+                continue
+            logger.warning(
+                "attempt %d of %s lost its lease: %s",
+                number,
+                name.short,
+                message,
+                extra={"action": "lease_lost", "trial": str(name), "attempt": number},
+            )
+
+    async def _settle_by_time(self) -> None:
+        """Studies whose budget of time or GPU hours runs out while nothing happens."""
+        now = self._clock()
+        for study in list(self._open.values()):
+            budget = study.spec.budget
+            late = budget.duration is not None and now - study.create_time >= budget.duration
+            if study.ending is None and (late or budget.gpu_hours is not None):
+                await self._write(partial(_settle, name=study.name))
+
+
+def _settle(tx: Transaction, now: float, name: StudyName) -> tuple[None, Change | None]:
+    unit = Unit.lock(tx, name, now)
+    unit.settle()
+    return None, unit.finish()
+
+
+def _leased(view: View) -> list[tuple[Trial, str]]:
+    uids: dict[StudyName, str] = {}
+    found = []
+    for trial in view.live():
+        if trial.study not in uids:
+            uids[trial.study] = view.study(trial.study).uid
+        found.append((trial, uids[trial.study]))
+    return found
+
+
+def _open_studies(view: View) -> list[Study]:
+    where, found, after = StudyFilter(states=frozenset({StudyState.ACTIVE, StudyState.PAUSED})), [], ""
+    while page := view.studies("", where, after, PAGE):
+        found.extend(page)
+        after = f"{page[-1].name.owner}/{page[-1].name.study}"
+    return found
+
+
+def check_limit(field: str, number: int, default: int, most: int) -> int:
+    """A page size: `default` for 0. Raises InvalidArgument outside [0, most]."""
+    if not 0 <= number <= most:
+        raise InvalidArgument(field, number, f"must lie in [0, {most}]")
+    return number or default
+
+
+def lease_of(settings: ServiceSettings, seconds: float | None, unleased: bool) -> Lease:
+    """Raises InvalidArgument where the lease is shorter or longer than the service allows."""
+    wanted = settings.default_lease if seconds is None else seconds
+    if not settings.shortest_lease <= wanted <= settings.longest_lease:
+        raise InvalidArgument(
+            "lease", wanted, f"must lie in [{settings.shortest_lease:g}, {settings.longest_lease:g}] seconds"
+        )
+    return Lease(wanted, leased=not unleased)

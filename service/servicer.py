@@ -1,0 +1,311 @@
+"""The gRPC face of the service: each method decodes, calls once, and encodes. Errors go on to the interceptor."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+import grpc
+from google.protobuf import empty_pb2
+from google.protobuf.message import Message
+
+from ..domain.errors import InvalidArgument
+from ..domain.names import StudyName, TrialName, check_id, parse_owner, parse_study, parse_trial
+from ..domain.trial import Measurement, TrialState
+from ..proto.v1 import study_pb2, study_service_pb2_grpc, trial_pb2
+from ..proto.v1 import study_service_pb2 as api
+from ..storage.store import StudyFilter, TrialFilter
+from ..wire.scalars import seconds_of
+from ..wire.space import parameter_from_wire
+from ..wire.study import END_REASONS, SHORTAGES, STUDY_STATES, spec_from_wire, study_to_wire
+from ..wire.trial import (
+    ATTEMPT_STATES,
+    CAUSES,
+    TRIAL_STATES,
+    instruction_to_wire,
+    measurement_from_wire,
+    measurement_to_wire,
+    parameters_from_wire,
+    trial_to_wire,
+)
+from .asking import Ask
+from .attempts import End, Sight
+from .requests import Request
+from .service import Service, check_limit, lease_of
+from .trials import Enqueued
+
+if TYPE_CHECKING:
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+    Context = grpc.aio.ServicerContext
+
+MAX_PAGE = 1_000
+MAX_STEPS_PAGE = 10_000
+RESUME = api.ON_EXISTING_RESUME
+
+
+class StudyServicer(study_service_pb2_grpc.StudyServiceServicer):
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def CreateStudy(self, request: api.CreateStudyRequest, context: Context) -> study_pb2.Study:
+        owner = parse_owner(request.parent)
+        name = StudyName(owner, check_id("study", request.study_id))
+        study = await self._service.create_study(
+            name,
+            spec_from_wire(request.study.spec),
+            dict(request.study.metadata),
+            _identity(owner, request),
+            resume=request.on_existing == RESUME,
+            validate_only=request.validate_only,
+        )
+        return study_to_wire(study)
+
+    async def GetStudy(self, request: api.GetStudyRequest, context: Context) -> study_pb2.Study:
+        return study_to_wire(await self._service.study(parse_study(request.name)))
+
+    async def ListStudies(self, request: api.ListStudiesRequest, context: Context) -> api.ListStudiesResponse:
+        owner = parse_owner(request.parent)
+        limit = check_limit("page_size", request.page_size, 100, MAX_PAGE)
+        where = StudyFilter(
+            frozenset(STUDY_STATES.required(s, "states") for s in request.states),
+            dict(request.labels),
+            _time(request.since) if request.HasField("since") else None,
+        )
+        if request.page_token and not request.page_token.startswith(f"{owner}/"):
+            raise InvalidArgument("page_token", request.page_token, "is of another list", "Start from the first page")
+        found = await self._service.studies(owner, where, request.page_token, limit + 1)
+        page = found[:limit]
+        token = f"{owner}/{page[-1].name.study}" if len(found) > limit else ""
+        return api.ListStudiesResponse(studies=map(study_to_wire, page), next_page_token=token)
+
+    async def UpdateStudy(self, request: api.UpdateStudyRequest, context: Context) -> study_pb2.Study:
+        name = parse_study(request.study.name, "study.name")
+        current = await self._service.study(name)
+        # Only the named parts count, so whatever else the message lacks is taken from the study.
+        message = study_to_wire(current).spec
+        for path in request.update_mask.paths:
+            field = path.removeprefix("spec.")
+            if path.startswith("spec.") and field in message.DESCRIPTOR.fields_by_name:
+                message.ClearField(field)
+                part = study_pb2.StudySpec()
+                part.CopyFrom(request.study.spec)
+                for other in part.DESCRIPTOR.fields_by_name:
+                    if other != field:
+                        part.ClearField(other)
+                message.MergeFrom(part)
+        paths, etag = list(request.update_mask.paths), request.study.etag
+        return study_to_wire(await self._service.update_study(name, spec_from_wire(message), paths, etag))
+
+    async def DeleteStudy(self, request: api.DeleteStudyRequest, context: Context) -> empty_pb2.Empty:
+        await self._service.delete_study(parse_study(request.name), request.force)
+        return empty_pb2.Empty()
+
+    async def PauseStudy(self, request: api.PauseStudyRequest, context: Context) -> study_pb2.Study:
+        return study_to_wire(await self._service.pause_study(parse_study(request.name)))
+
+    async def ResumeStudy(self, request: api.ResumeStudyRequest, context: Context) -> study_pb2.Study:
+        return study_to_wire(await self._service.resume_study(parse_study(request.name)))
+
+    async def StopStudy(self, request: api.StopStudyRequest, context: Context) -> study_pb2.Study:
+        return study_to_wire(await self._service.stop_study(parse_study(request.name), _reason(request.reason)))
+
+    async def ListOptimalTrials(
+        self, request: api.ListOptimalTrialsRequest, context: Context
+    ) -> api.ListOptimalTrialsResponse:
+        trials = await self._service.optimal_trials(parse_study(request.parent, "parent"), request.limit)
+        return api.ListOptimalTrialsResponse(trials=map(trial_to_wire, trials))
+
+    async def SuggestTrials(self, request: api.SuggestTrialsRequest, context: Context) -> api.SuggestTrialsResponse:
+        name = parse_study(request.parent, "parent")
+        settings = self._service.settings
+        lease = lease_of(settings, seconds_of(request.lease) if request.HasField("lease") else None, request.unleased)
+        ask = Ask(
+            name,
+            request.count or 1,
+            request.client_id,
+            request.start,
+            request.reattach,
+            lease,
+            _identity(name.owner, request),
+        )
+        remaining = context.time_remaining()
+        answer = await self._service.suggest(ask, settings.default_deadline if remaining is None else remaining)
+        return api.SuggestTrialsResponse(
+            trials=map(trial_to_wire, answer.trials),
+            shortage=SHORTAGES.to_wire(answer.shortage),
+            study_state=STUDY_STATES.to_wire(answer.study.state),
+            end_reason=END_REASONS.to_wire(answer.study.ending),
+        )
+
+    async def CreateTrial(self, request: api.CreateTrialRequest, context: Context) -> trial_pb2.Trial:
+        name = parse_study(request.parent, "parent")
+        trial = request.trial
+        given = Enqueued(
+            parameters_from_wire(trial),
+            dict(trial.labels),
+            dict(trial.metadata),
+            TRIAL_STATES.from_wire(trial.state, "trial.state") or TrialState.REQUESTED,
+            dict(trial.final_metrics),
+            _measurements(request.measurements),
+            _time(trial.start_time) if trial.HasField("start_time") else None,
+            _time(trial.end_time) if trial.HasField("end_time") else None,
+            _reason(trial.state_reason),
+        )
+        return trial_to_wire(await self._service.create_trial(name, given, _identity(name.owner, request)))
+
+    async def GetTrial(self, request: api.GetTrialRequest, context: Context) -> trial_pb2.Trial:
+        return trial_to_wire(await self._service.trial(parse_trial(request.name)))
+
+    async def ListTrials(self, request: api.ListTrialsRequest, context: Context) -> api.ListTrialsResponse:
+        limit = check_limit("page_size", request.page_size, 100, MAX_PAGE)
+        where = TrialFilter(
+            frozenset(TRIAL_STATES.required(s, "states") for s in request.states),
+            dict(request.labels),
+            _time(request.since) if request.HasField("since") else None,
+        )
+        found = await self._service.trials(
+            parse_study(request.parent, "parent"),
+            where,
+            _number(request.page_token),
+            limit + 1,
+            request.descending,
+        )
+        page = found[:limit]
+        token = str(page[-1].id) if len(found) > limit else ""
+        return api.ListTrialsResponse(trials=map(trial_to_wire, page), next_page_token=token)
+
+    async def DeleteTrial(self, request: api.DeleteTrialRequest, context: Context) -> empty_pb2.Empty:
+        await self._service.delete_trial(parse_trial(request.name))
+        return empty_pb2.Empty()
+
+    async def ListMeasurements(
+        self, request: api.ListMeasurementsRequest, context: Context
+    ) -> api.ListMeasurementsResponse:
+        limit = check_limit("page_size", request.page_size, 1_000, MAX_STEPS_PAGE)
+        measurements = await self._service.measurements(parse_trial(request.parent, "parent"))
+        start = _number(request.page_token)
+        page = measurements[start : start + limit]
+        token = str(start + limit) if len(measurements) > start + limit else ""
+        return api.ListMeasurementsResponse(measurements=map(measurement_to_wire, page), next_page_token=token)
+
+    async def AddParameter(self, request: api.AddParameterRequest, context: Context) -> trial_pb2.Trial:
+        parameter = parameter_from_wire(request.parameter)
+        return trial_to_wire(await self._service.add_parameter(*_attempt(request), parameter))
+
+    async def StartAttempt(self, request: api.StartAttemptRequest, context: Context) -> api.StartAttemptResponse:
+        name = parse_trial(request.name)
+        lease = lease_of(
+            self._service.settings,
+            seconds_of(request.lease) if request.HasField("lease") else None,
+            request.unleased,
+        )
+        trial = await self._service.start_attempt(name, request.client_id, lease, _identity(name.owner, request))
+        return api.StartAttemptResponse(trial=trial_to_wire(trial))
+
+    async def Heartbeat(self, request: api.HeartbeatRequest, context: Context) -> api.HeartbeatResponse:
+        sight = Sight(
+            ATTEMPT_STATES.from_wire(request.state, "state"),
+            request.message,
+            request.node,
+            tuple(request.devices),
+            request.gpus,
+            request.log_path,
+        )
+        instruction = await self._service.heartbeat(*_attempt(request), sight)
+        return api.HeartbeatResponse(instruction=instruction_to_wire(instruction))
+
+    async def ReportMeasurements(
+        self, request: api.ReportMeasurementsRequest, context: Context
+    ) -> api.ReportMeasurementsResponse:
+        instruction = await self._service.report(
+            *_attempt(request), _measurements(request.measurements), request.infeasible
+        )
+        return api.ReportMeasurementsResponse(instruction=instruction_to_wire(instruction))
+
+    async def EndAttempt(self, request: api.EndAttemptRequest, context: Context) -> trial_pb2.Trial:
+        how = End(
+            CAUSES.required(request.cause, "cause"),
+            dict(request.final_metrics),
+            _measurements(request.measurements),
+            request.message,
+            request.exit_code if request.HasField("exit_code") else None,
+            request.log_tail,
+            _time(request.end_time) if request.HasField("end_time") else None,
+        )
+        return trial_to_wire(await self._service.end_attempt(*_attempt(request), how))
+
+    async def StopTrial(self, request: api.StopTrialRequest, context: Context) -> trial_pb2.Trial:
+        return trial_to_wire(await self._service.stop_trial(parse_trial(request.name), _reason(request.reason)))
+
+    async def CancelTrial(self, request: api.CancelTrialRequest, context: Context) -> trial_pb2.Trial:
+        return trial_to_wire(await self._service.cancel_trial(parse_trial(request.name), _reason(request.reason)))
+
+    async def RetryTrial(self, request: api.RetryTrialRequest, context: Context) -> trial_pb2.Trial:
+        return trial_to_wire(await self._service.retry_trial(parse_trial(request.name)))
+
+    async def UpdateMetadata(self, request: api.UpdateMetadataRequest, context: Context) -> api.UpdateMetadataResponse:
+        of_trial = "/trials/" in request.name
+        name: StudyName | TrialName = parse_trial(request.name) if of_trial else parse_study(request.name)
+        metadata = await self._service.update_metadata(name, dict(request.set), list(request.remove))
+        return api.UpdateMetadataResponse(metadata=metadata)
+
+    async def WatchStudies(
+        self, request: api.WatchStudiesRequest, context: Context
+    ) -> AsyncIterator[api.WatchStudiesResponse]:
+        async for changed, gone in self._service.watch_studies(parse_owner(request.parent)):
+            yield api.WatchStudiesResponse(studies=map(study_to_wire, changed), deleted=map(str, gone))
+
+    async def WatchTrials(
+        self, request: api.WatchTrialsRequest, context: Context
+    ) -> AsyncIterator[api.WatchTrialsResponse]:
+        name = parse_study(request.parent, "parent")
+        async for changes in self._service.watch_trials(name, request.since):
+            yield api.WatchTrialsResponse(
+                study=study_to_wire(changes.study),
+                trials=map(trial_to_wire, changes.trials),
+                deleted=changes.deleted,
+                revision=changes.revision,
+            )
+
+
+def _identity(owner: str, request: Message) -> Request:
+    """The call's identity: its id, and a digest of all it asks."""
+    request_id: str = request.request_id  # type: ignore[attr-defined]
+    if not request_id:
+        return Request(owner, request.DESCRIPTOR.name)
+    payload = hashlib.blake2b(request.SerializeToString(deterministic=True), digest_size=16).hexdigest()
+    return Request(owner, request.DESCRIPTOR.name, request_id, payload)
+
+
+def _attempt(
+    request: api.HeartbeatRequest | api.ReportMeasurementsRequest | api.EndAttemptRequest | api.AddParameterRequest,
+) -> tuple[TrialName, int]:
+    if request.attempt < 1:
+        raise InvalidArgument("attempt", request.attempt, "must be the number of an attempt, 1 or more")
+    return parse_trial(request.name), request.attempt
+
+
+def _measurements(messages: object) -> list[Measurement]:
+    now = time.time()
+    return [measurement_from_wire(m, now) for m in messages]  # type: ignore[attr-defined]
+
+
+def _time(message: Timestamp) -> float:
+    return seconds_of(message)
+
+
+def _reason(text: str) -> str:
+    if len(text) > 1_000:
+        raise InvalidArgument("reason", text[:40] + "...", "may have at most 1000 characters")
+    return text
+
+
+def _number(page_token: str) -> int:
+    if not page_token:
+        return 0
+    if not page_token.isascii() or not page_token.isdigit() or len(page_token) > 18:
+        raise InvalidArgument("page_token", page_token, "was not given by this list", "Start from the first page")
+    return int(page_token)

@@ -1,0 +1,37 @@
+"""What the study service can be told, read once by the entry point and passed down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ServiceSettings:
+    """All times in seconds, all sizes in bytes."""
+
+    default_lease: float = 60.0
+    """How long heartbeats of an ask/tell attempt may stay away where its holder names no lease."""
+
+    shortest_lease: float = 1.0
+    """A shorter one would end trials at every hiccup of the network."""
+
+    longest_lease: float = 86_400.0
+    """A longer one would keep a dead worker's trial for more than a day."""
+
+    duty_interval: float = 0.5
+    """Between two looks at leases and budgets. Small beside any lease, and a look costs microseconds."""
+
+    drain: float = 10.0
+    """How long calls in flight may go on when the server is told to end."""
+
+    max_message: int = 64 * 1024 * 1024
+    """Largest request and response. gRPC's own 4 MiB is less than a list of 1000 trials may need."""
+
+    default_deadline: float = 10.0
+    """For a suggestion whose caller set no deadline."""
+
+    answer_lifetime: float = 24 * 3600.0
+    """How long the first answer to a request id is kept."""
+
+    studies_in_memory: int = 256
+    """Histories and curves of so many studies are kept in memory; others are read again when asked about."""

@@ -1,0 +1,247 @@
+"""Studies: create or resume, update, pause, stop, delete, and their best trials."""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from ..domain.errors import (
+    Aborted,
+    AlreadyExists,
+    FailedPrecondition,
+    IllegalMove,
+    InvalidArgument,
+    NotFound,
+    SpecChanged,
+)
+from ..domain.metric import dominates
+from ..domain.names import StudyName
+from ..domain.study import EndReason, Study, StudySpec, StudyState, check_study_move, ending
+from ..domain.trial import Trial, TrialState
+from ..storage.store import Transaction, TrialFilter, View
+from ..suggestion.registry import make_designer, make_rule
+from ..suggestion.space.sampling import check_feasible
+from .feed import Change
+from .live import problem_of
+from .metadata import check_labels, check_metadata
+from .requests import Request, recall, remember
+from .unit import PAGE, Unit
+
+UPDATABLE = {
+    "spec.budget": "budget",
+    "spec.stopping": "stopping",
+    "spec.algorithm": "algorithm",
+    "spec.trial": "trial",
+    "spec.labels": "labels",
+}
+"""Paths of an update mask and the specification's fields behind them."""
+
+MAX_OPTIMAL = 1_000
+
+
+def draft(name: StudyName, spec: StudySpec, metadata: Mapping[str, str], now: float) -> Study:
+    """The study that would be made, all of it checked. Raises InvalidArgument. May take a tenth of a second: it
+    samples the space for points that satisfy the constraints."""
+    check_labels("labels", spec.labels)
+    check_metadata("metadata", metadata)
+    seed = spec.algorithm.seed if spec.algorithm.seed is not None else secrets.randbits(63)
+    study = Study(
+        name,
+        uuid.uuid4().hex,
+        spec,
+        StudyState.ACTIVE,
+        now,
+        seed,
+        growing=spec.space is None,
+        metadata=dict(metadata),
+    )
+    _check_algorithms(study)
+    return study
+
+
+def _check_algorithms(study: Study) -> None:
+    spec = study.spec
+    if spec.stopping is not None:
+        make_rule(spec.stopping, spec.objectives)
+    problem = problem_of(study)
+    if problem is not None:
+        check_feasible(problem.space)
+        make_designer(spec.algorithm, problem)
+
+
+def create(
+    tx: Transaction, study: Study, request: Request, resume: bool, now: float, *, validate_only: bool = False
+) -> tuple[Study, Change | None]:
+    """Stores a draft; with `resume`, goes on with the study of that name instead where there is one.
+
+    Raises AlreadyExists, SpecChanged (another space, metric or algorithm), RequestIdReused. With `validate_only` it
+    writes nothing and answers as it would.
+    """
+    if recall(tx, request) is not None:
+        return tx.study(study.name), None
+    try:
+        tx.study(study.name)
+    except NotFound:
+        if validate_only:
+            return study, None
+        study = replace(study, revision=1)
+        tx.insert_study(study)
+        remember(tx, request, [1], now)
+        return study, Change(study)
+    if not resume:
+        raise AlreadyExists(
+            study.name.short, "Choose another name, go on with it (`wazir run`, `load_if_exists=True`), or delete it"
+        )
+    unit = Unit.lock(tx, study.name, now)
+    _check_same(unit.study, study.spec)
+    if validate_only:
+        return replace(study, state=unit.before.state, counts=unit.before.counts, uid=unit.before.uid), None
+    spec = replace(study.spec, space=unit.study.spec.space, algorithm=unit.study.spec.algorithm)
+    _respecify(unit, spec, reopen_stopped=True)
+    remember(tx, request, [1], now)
+    return unit.study, unit.finish()
+
+
+def update(
+    tx: Transaction, name: StudyName, spec: StudySpec, paths: Iterable[str], etag: str, now: float
+) -> tuple[Study, Change | None]:
+    """Changes the named parts. Raises InvalidArgument for others, Aborted where the etag is out of date."""
+    unit = Unit.lock(tx, name, now)
+    if etag and etag != unit.before.etag:
+        raise Aborted(f"{name.short} was changed meanwhile; read it again and repeat the change", field="study.etag")
+    changes = {}
+    for path in paths:
+        if path not in UPDATABLE:
+            raise InvalidArgument(
+                "update_mask", path, "is fixed, or no field of a study", f"May be changed: {', '.join(UPDATABLE)}"
+            )
+        changes[UPDATABLE[path]] = getattr(spec, UPDATABLE[path])
+    if not changes:
+        raise InvalidArgument("update_mask", [], "names nothing to change", f"Known are: {', '.join(UPDATABLE)}")
+    wanted = replace(unit.study.spec, **changes)
+    check_labels("labels", wanted.labels)
+    if wanted.algorithm != unit.study.spec.algorithm and wanted.algorithm.seed not in (None, unit.study.seed):
+        raise InvalidArgument("algorithm.seed", wanted.algorithm.seed, f"is fixed; the study has {unit.study.seed}")
+    _respecify(unit, wanted, reopen_stopped=False)
+    return unit.study, unit.finish()
+
+
+def pause(tx: Transaction, name: StudyName, now: float) -> tuple[Study, Change | None]:
+    """Starts nothing any more; running trials go on. Harmless to repeat."""
+    unit = Unit.lock(tx, name, now)
+    if unit.study.state is StudyState.PAUSED:
+        return unit.before, None
+    if unit.study.ending is not None and unit.study.state is StudyState.ACTIVE:
+        raise IllegalMove(name.short, f"ending ({unit.study.reason})", StudyState.PAUSED.name, ["COMPLETED"])
+    check_study_move(name, unit.study.state, StudyState.PAUSED)
+    unit.study = replace(unit.study, state=StudyState.PAUSED, reason="paused by a person")
+    return unit.study, unit.finish()
+
+
+def resume(tx: Transaction, name: StudyName, now: float) -> tuple[Study, Change | None]:
+    """Goes on with a paused study, or one that a person stopped. Raises FailedPrecondition where its budget is used."""
+    unit = Unit.lock(tx, name, now)
+    study = unit.study
+    if study.state is StudyState.ACTIVE and study.ending is None:
+        return unit.before, None
+    if study.state is StudyState.PAUSED:
+        unit.study = replace(study, state=StudyState.ACTIVE, reason="")
+        unit.settle()
+        return unit.study, unit.finish()
+    if study.state is StudyState.ACTIVE:
+        raise FailedPrecondition(f"{name.short} is ending ({study.reason}); resume it when its last trials have ended")
+    due = ending(replace(study, ending=None), now)
+    if due is not None:
+        raise FailedPrecondition(
+            f"{name.short} has ended and cannot go on: {due[1]}. Raise its budget, or retry a failed trial",
+            field="budget",
+        )
+    unit.reopen()
+    return unit.study, unit.finish()
+
+
+def stop(tx: Transaction, name: StudyName, reason: str, now: float) -> tuple[Study, Change | None]:
+    """Ends the study: waiting trials are cancelled, running ones told to stop. Harmless to repeat."""
+    unit = Unit.lock(tx, name, now)
+    if unit.study.state in (StudyState.ACTIVE, StudyState.PAUSED) and unit.study.ending is not EndReason.STOPPED:
+        unit.begin_end(EndReason.STOPPED, reason or "stopped by a person")
+        unit.settle()
+    return unit.study, unit.finish()
+
+
+def delete(tx: Transaction, name: StudyName, force: bool) -> Change:
+    """Deletes it with all trials. Raises FailedPrecondition while trials are live, unless `force`."""
+    study = tx.lock(name)
+    if study.counts.live and not force:
+        raise FailedPrecondition(
+            f"{study.counts.live} trials of {name.short} are running; stop it first, or delete it with force"
+        )
+    tx.delete_study(study)
+    return Change(replace(study, revision=study.revision + 1), deleted=True)
+
+
+def optimal(view: View, name: StudyName, limit: int) -> list[Trial]:
+    """The best trials: by the objective, or with several objectives those that no other dominates, by id."""
+    if not 0 <= limit <= MAX_OPTIMAL:
+        raise InvalidArgument("limit", limit, f"must lie in [0, {MAX_OPTIMAL}]")
+    study = view.study(name)
+    spec = study.spec
+    if len(spec.objectives) == 1:
+        return view.best(study, limit or 1)
+    where = TrialFilter(states=frozenset({TrialState.SUCCEEDED, TrialState.STOPPED}))
+    candidates: list[tuple[tuple[float, ...], Trial]] = []
+    after = 0
+    while page := view.trials(study, where, after, PAGE):
+        after = page[-1].id
+        for trial in page:
+            value = spec.value_of(trial.final or {})
+            if value is None or any(v != v for v in value) or not spec.safe(trial.final or {}):
+                continue
+            losses = tuple(o.loss(v) for o, v in zip(spec.objectives, value, strict=True))
+            if not any(dominates(other, losses) for other, _ in candidates):
+                candidates = [c for c in candidates if not dominates(losses, c[0])]
+                candidates.append((losses, trial))
+    return [trial for _, trial in candidates][: limit or MAX_OPTIMAL]
+
+
+def _check_same(study: Study, spec: StudySpec) -> None:
+    """Raises SpecChanged naming what differs of what a study keeps for life."""
+    known = study.spec
+    changed = []
+    if not study.growing or spec.space is not None:
+        changed += _changed_space(known, spec)
+    if known.objectives != spec.objectives:
+        changed.append("objective" if len(known.objectives) == 1 else "objectives")
+    if known.safety != spec.safety:
+        changed.append("safety")
+    asked = spec.algorithm
+    if replace(asked, seed=None) != replace(known.algorithm, seed=None) or asked.seed not in (None, study.seed):
+        changed.append("algorithm")
+    if changed:
+        raise SpecChanged(study.name.short, changed)
+
+
+def _changed_space(known: StudySpec, spec: StudySpec) -> list[str]:
+    old = known.space.by_name if known.space else {}
+    new = spec.space.by_name if spec.space else {}
+    fields = [f"parameters.{n}" for n in {**old, **new} if old.get(n) != new.get(n)]
+    if (known.space.constraints if known.space else ()) != (spec.space.constraints if spec.space else ()):
+        fields.append("constraints")
+    return fields
+
+
+def _respecify(unit: Unit, spec: StudySpec, *, reopen_stopped: bool) -> None:
+    """Gives the study another specification, and makes it ACTIVE again where that leaves it something to do."""
+    study = unit.study
+    if spec != study.spec:
+        study = replace(study, spec=spec, spec_version=study.spec_version + 1)
+        _check_algorithms(study)
+    unit.study = study
+    ended = study.state in (StudyState.COMPLETED, StudyState.FAILED)
+    if ended and (study.ending is not EndReason.STOPPED or reopen_stopped):
+        if ending(replace(study, ending=None), unit.now) is None:
+            unit.reopen()
+    else:
+        unit.settle()

@@ -1,0 +1,146 @@
+"""The unit of work of every use case: one study, one revision, counts kept right, and the study's end seen to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from ..domain.attempt import Attempt, AttemptState
+from ..domain.names import StudyName
+from ..domain.study import STOPS_RUNNING, EndReason, Study, StudyState, check_study_move, ending
+from ..domain.trial import StopGoal, Trial, TrialState, move
+from ..storage.store import Transaction, TrialFilter
+from .feed import Change
+
+PAGE = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """`leased` attempts end when heartbeats stay away for `seconds`."""
+
+    seconds: float
+    leased: bool = True
+
+
+@dataclass
+class Unit:
+    """One unit of work on one study: what it changed so far, written in one go by `finish`.
+
+    Every trial it touches carries the unit's revision, so a unit takes exactly one.
+    """
+
+    tx: Transaction
+    before: Study
+    study: Study
+    now: float
+    changed: dict[int, Trial] = field(default_factory=dict)
+    added: list[Trial] = field(default_factory=list)
+    deleted: list[int] = field(default_factory=list)
+
+    @classmethod
+    def lock(cls, tx: Transaction, name: StudyName, now: float) -> Unit:
+        """Locks the study. `now` in Unix seconds. Raises NotFound."""
+        study = tx.lock(name)
+        return cls(tx, study, replace(study, revision=study.revision + 1), now)
+
+    def trial(self, trial_id: int) -> Trial:
+        return self.changed.get(trial_id) or self.tx.trial(self.study.name.trial(trial_id))
+
+    def add(self, trials: list[Trial], repeats: int | None) -> list[Trial]:
+        """Stores new trials, whose ids the caller took from `study.next_trial_id` on."""
+        trials = [replace(t, revision=self.study.revision) for t in trials]
+        self.tx.insert_trials(self.study, trials, repeats)
+        counts = self.study.counts
+        for trial in trials:
+            counts = counts.moved(None, trial.state)
+        self.study = replace(self.study, counts=counts, next_trial_id=self.study.next_trial_id + len(trials))
+        self.added.extend(trials)
+        return trials
+
+    def put(self, before: Trial, after: Trial) -> Trial:
+        """Stores a changed trial and keeps the counts right."""
+        after = replace(after, revision=self.study.revision)
+        if before.state is not after.state:
+            self.study = replace(self.study, counts=self.study.counts.moved(before.state, after.state))
+        self.tx.update_trial(self.study, after)
+        self.changed[after.id] = after
+        return after
+
+    def move(self, trial: Trial, target: TrialState, reason: str = "", goal: StopGoal | None = None) -> Trial:
+        return self.put(trial, move(trial, target, now=self.now, reason=reason, goal=goal))
+
+    def start(self, trial: Trial, holder: str, lease: Lease) -> Trial:
+        """Begins the trial's next attempt: the trial is ACTIVE, the attempt STARTING."""
+        attempt = Attempt(len(trial.attempts) + 1, AttemptState.STARTING, self.now, holder, lease.leased, lease.seconds)
+        active = move(trial, TrialState.ACTIVE, now=self.now)
+        return self.put(trial, replace(active, client_id=holder, attempts=(*trial.attempts, attempt)))
+
+    def delete(self, trial: Trial) -> None:
+        self.tx.delete_trial(self.study, trial)
+        self.study = replace(self.study, counts=self.study.counts.moved(trial.state, None))
+        self.deleted.append(trial.id)
+
+    def with_states(self, states: Iterable[TrialState]) -> Iterable[Trial]:
+        """All trials in these states, in pages, by id."""
+        where, after = TrialFilter(states=frozenset(states)), 0
+        while page := self.tx.trials(self.study, where, after, PAGE):
+            yield from page
+            after = page[-1].id
+
+    def settle(self) -> None:
+        """Starts the study's end where budget, target or space call for it, and ends it once nothing is live."""
+        study = self.study
+        if study.state not in (StudyState.ACTIVE, StudyState.PAUSED):
+            return
+        if study.ending is None:
+            live_gpu = sum(
+                t.attempt.gpus * t.attempt.seconds(self.now)
+                for t in (self._live() if study.spec.budget.gpu_hours is not None else ())
+                if t.attempt is not None
+            )
+            due = ending(study, self.now, live_gpu)
+            if due is None or (due[0] not in STOPS_RUNNING and study.counts.live):
+                return
+            self.begin_end(*due)
+        if not self.study.counts.live and not self.study.counts[TrialState.REQUESTED]:
+            self._complete()
+
+    def begin_end(self, why: EndReason, reason: str) -> None:
+        """From now on nothing starts; running trials are told to stop where the reason asks for it."""
+        self.study = replace(self.study, ending=why, reason=reason)
+        counts = self.study.counts
+        if counts[TrialState.REQUESTED] or counts[TrialState.PAUSED]:
+            for trial in self.with_states({TrialState.REQUESTED, TrialState.PAUSED}):
+                # What was measured counts, whether the trial was parked or waited for another attempt.
+                kept = trial.state is TrialState.PAUSED or self.study.spec.value_of(trial.final or {}) is not None
+                self.move(trial, TrialState.STOPPED if kept else TrialState.CANCELLED, f"the study ends: {reason}")
+        if why in STOPS_RUNNING and counts[TrialState.ACTIVE]:
+            for trial in self.with_states({TrialState.ACTIVE}):
+                self.move(trial, TrialState.STOPPING, f"the study ends: {reason}", StopGoal.STOP)
+
+    def reopen(self) -> None:
+        """Makes an ended study ACTIVE again. The caller has made sure that there is something left to do."""
+        check_study_move(self.study.name, self.study.state, StudyState.ACTIVE)
+        self.study = replace(self.study, state=StudyState.ACTIVE, ending=None, reason="", end_time=None)
+
+    def finish(self) -> Change | None:
+        """Writes the study, and tells what changed; None where nothing did, and then no revision is taken."""
+        same = replace(self.study, revision=self.before.revision) == self.before
+        if same and not (self.changed or self.added or self.deleted):
+            self.study = self.before
+            return None
+        self.tx.update_study(self.study)
+        # A trial may be added and changed in one unit: tell of it once, as it is now.
+        trials = {t.id: t for t in self.added} | self.changed
+        return Change(self.study, list(trials.values()), self.deleted)
+
+    def _live(self) -> Iterable[Trial]:
+        return self.with_states({TrialState.ACTIVE, TrialState.STOPPING})
+
+    def _complete(self) -> None:
+        why = self.study.ending
+        assert why is not None
+        target = StudyState.FAILED if why is EndReason.FAILURES else StudyState.COMPLETED
+        check_study_move(self.study.name, self.study.state, target)
+        self.study = replace(self.study, state=target, end_time=self.now)

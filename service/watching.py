@@ -1,0 +1,80 @@
+"""Watch streams: what there is, then every change, each answer stating where to go on after a break.
+
+A watcher that is slower than the changes gets them joined: a trial that changed three times is sent once, as it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from functools import partial
+
+from ..domain.errors import NotFound
+from ..domain.names import StudyName
+from ..domain.study import Study
+from ..storage.store import Changes, Store, StudyFilter, View
+from .feed import Feed
+
+PAGE = 1_000
+QUIET = 5.0
+"""Seconds after which a watcher looks at the store though nothing was heard: another server may have written."""
+
+
+async def watch_trials(store: Store, feed: Feed, name: StudyName, since: int) -> AsyncIterator[Changes]:
+    """Changes of the study after revision `since`; the first answer comes at once, with whatever there is.
+
+    Ends with NotFound when the study is deleted, or is made anew under the same name; raises RevisionCompacted.
+    """
+    uid = ""
+    first = True
+    with feed.news_of(name) as news:
+        while True:
+            news.clear()
+            changes = await asyncio.to_thread(store.read, partial(_since, name=name, since=since))
+            if uid and changes.study.uid != uid:
+                raise NotFound(name.short, "It was deleted and made anew; watch the new one from the start")
+            uid = changes.study.uid
+            if first or changes.revision > since:
+                first, since = False, changes.revision
+                yield changes
+            if changes.revision >= changes.study.revision:
+                await _news(news)
+
+
+async def watch_studies(store: Store, feed: Feed, owner: str) -> AsyncIterator[tuple[list[Study], list[StudyName]]]:
+    """All studies of the owner, then those that changed and the names of those that are gone."""
+    known: dict[StudyName, tuple[str, int]] = {}
+    first = True
+    with feed.news_of(owner) as news:
+        while True:
+            news.clear()
+            studies = await asyncio.to_thread(store.read, partial(_all_of, owner=owner))
+            now = {s.name: (s.uid, s.revision) for s in studies}
+            changed = [s for s in studies if known.get(s.name) != now[s.name]]
+            gone = [name for name in known if name not in now]
+            if first or changed or gone:
+                first, known = False, now
+                yield changed, gone
+            await _news(news)
+
+
+async def _news(event: asyncio.Event) -> None:
+    try:
+        await asyncio.wait_for(event.wait(), QUIET)
+    except TimeoutError:
+        return
+
+
+def _since(view: View, name: StudyName, since: int) -> Changes:
+    return view.changes(view.study(name), since, PAGE)
+
+
+def _all_of(view: View, owner: str) -> list[Study]:
+    studies: list[Study] = []
+    while page := view.studies(owner, StudyFilter(), _token(studies[-1]) if studies else "", PAGE):
+        studies.extend(page)
+    return studies
+
+
+def _token(study: Study) -> str:
+    return f"{study.name.owner}/{study.name.study}"
