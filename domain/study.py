@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from .errors import InvalidArgument, IllegalMove
+from .errors import IllegalMove, InvalidArgument
 from .metric import Metrics, Objective, SafetyMetric, check_metric_name
 from .names import StudyName
 from .space import Space

@@ -6,6 +6,8 @@ details, and BadRequest with the field to blame where there is one.
 
 from __future__ import annotations
 
+from typing import Any
+
 import grpc
 from google.protobuf import any_pb2
 from google.protobuf.message import DecodeError
@@ -57,8 +59,11 @@ def to_status(error: errors.WazirError) -> tuple[grpc.StatusCode, status_pb2.Sta
 
 def from_rpc(error: grpc.RpcError) -> errors.WazirError:
     """The error behind a failed call: of the class it had on the other side, or the nearest one by status code."""
-    code, message, trailers = error.code(), error.details() or "", error.trailing_metadata() or ()  # type: ignore[attr-defined]
-    packed = next((value for key, value in trailers if key == STATUS_KEY), None)
+    # Blocking calls raise an RpcError that is a Call too, asynchronous ones an AioRpcError: both have these three.
+    call: Any = error
+    code: grpc.StatusCode = call.code()
+    message: str = call.details() or ""
+    packed = next((value for key, value in call.trailing_metadata() or () if key == STATUS_KEY), None)
     kind = _BY_CODE.get(code, errors.Internal)
     info, field = error_details_pb2.ErrorInfo(), ""
     if packed is not None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import enum
 import json
-from collections.abc import Mapping
-from typing import Generic, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, TypeVar
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -21,15 +21,17 @@ E = TypeVar("E", bound=enum.Enum)
 class EnumTable(Generic[E]):
     """A domain enum beside the wire enum whose members carry the same names behind a prefix.
 
-    The unspecified member (0) stands for None, or for `default` where one is given.
+    `number` gives the wire number of a member's name, as the generated enum's `Value` does. The unspecified member (0)
+    stands for None, or for `default` where one is given.
     """
 
-    def __init__(self, domain: type[E], prefix: str, numbers: Mapping[str, int], default: E | None = None) -> None:
-        self._to_wire = {member: numbers[f"{prefix}_{member.name}"] for member in domain}
+    def __init__(self, domain: type[E], prefix: str, number: Callable[[str], int], default: E | None = None) -> None:
+        self._to_wire = {member: number(f"{prefix}_{member.name}") for member in domain}
         self._from_wire = {number: member for member, number in self._to_wire.items()}
         self._default = default
 
-    def to_wire(self, member: E | None) -> int:
+    def to_wire(self, member: E | None) -> Any:
+        """The number. Any, because each enum has a type of its own in the stubs of the generated code."""
         return 0 if member is None else self._to_wire[member]
 
     def from_wire(self, number: int, where: str) -> E | None:

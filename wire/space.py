@@ -10,7 +10,7 @@ from ..domain.space import Categorical, Condition, Discrete, Double, Integer, Ki
 from ..proto.v1 import types_pb2 as types
 from .scalars import EnumTable, value_from_wire, value_to_wire
 
-SCALES = EnumTable(Scale, "SCALE", types.Scale, default=Scale.LINEAR)
+SCALES = EnumTable(Scale, "SCALE", types.Scale.Value, default=Scale.LINEAR)
 
 
 def space_to_wire(space: Space) -> types.Space:

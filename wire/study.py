@@ -26,13 +26,13 @@ from ..proto.v1 import study_pb2, study_service_pb2, types_pb2
 from .scalars import EnumTable, duration, seconds_of, settings_from_wire, settings_to_wire, timestamp
 from .space import space_from_wire, space_to_wire
 
-GOALS = EnumTable(Goal, "GOAL", types_pb2.Goal)
-PICKS = EnumTable(Pick, "PICK", types_pb2.Pick, default=Pick.LAST)
-RUNTIMES = EnumTable(Runtime, "RUNTIME", types_pb2.Runtime)
-METRICS_FROM = EnumTable(MetricsFrom, "METRICS_FROM", types_pb2.MetricsFrom, default=MetricsFrom.PUSH)
-STUDY_STATES = EnumTable(StudyState, "STUDY_STATE", study_pb2.StudyState)
-END_REASONS = EnumTable(EndReason, "END_REASON", study_pb2.EndReason)
-SHORTAGES = EnumTable(Shortage, "SHORTAGE", study_service_pb2.Shortage)
+GOALS = EnumTable(Goal, "GOAL", types_pb2.Goal.Value)
+PICKS = EnumTable(Pick, "PICK", types_pb2.Pick.Value, default=Pick.LAST)
+RUNTIMES = EnumTable(Runtime, "RUNTIME", types_pb2.Runtime.Value)
+METRICS_FROM = EnumTable(MetricsFrom, "METRICS_FROM", types_pb2.MetricsFrom.Value, default=MetricsFrom.PUSH)
+STUDY_STATES = EnumTable(StudyState, "STUDY_STATE", study_pb2.StudyState.Value)
+END_REASONS = EnumTable(EndReason, "END_REASON", study_pb2.EndReason.Value)
+SHORTAGES = EnumTable(Shortage, "SHORTAGE", study_service_pb2.Shortage.Value)
 
 
 def study_to_wire(study: Study) -> study_pb2.Study:

@@ -8,11 +8,11 @@ from ..domain.trial import Instruction, Measurement, Origin, Provenance, StopGoa
 from ..proto.v1 import study_service_pb2, trial_pb2
 from .scalars import EnumTable, duration, seconds_of, timestamp, value_from_wire, value_to_wire
 
-TRIAL_STATES = EnumTable(TrialState, "TRIAL_STATE", trial_pb2.TrialState)
-STOP_GOALS = EnumTable(StopGoal, "STOP_GOAL", trial_pb2.StopGoal)
-ATTEMPT_STATES = EnumTable(AttemptState, "ATTEMPT_STATE", trial_pb2.AttemptState)
-CAUSES = EnumTable(Cause, "CAUSE", trial_pb2.Cause)
-ORIGINS = EnumTable(Origin, "ORIGIN", trial_pb2.Origin, default=Origin.ENQUEUED)
+TRIAL_STATES = EnumTable(TrialState, "TRIAL_STATE", trial_pb2.TrialState.Value)
+STOP_GOALS = EnumTable(StopGoal, "STOP_GOAL", trial_pb2.StopGoal.Value)
+ATTEMPT_STATES = EnumTable(AttemptState, "ATTEMPT_STATE", trial_pb2.AttemptState.Value)
+CAUSES = EnumTable(Cause, "CAUSE", trial_pb2.Cause.Value)
+ORIGINS = EnumTable(Origin, "ORIGIN", trial_pb2.Origin.Value, default=Origin.ENQUEUED)
 
 
 def trial_to_wire(trial: Trial) -> trial_pb2.Trial:

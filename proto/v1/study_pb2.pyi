@@ -262,6 +262,7 @@ class Study(google.protobuf.message.Message):
     ETAG_FIELD_NUMBER: builtins.int
     REVISION_FIELD_NUMBER: builtins.int
     METADATA_FIELD_NUMBER: builtins.int
+    GROWING_FIELD_NUMBER: builtins.int
     name: builtins.str
     """owners/{owner}/studies/{study}; both are DNS labels of at most 40 characters."""
     uid: builtins.str
@@ -280,6 +281,8 @@ class Study(google.protobuf.message.Message):
     """Output only. Changes with specification and state; may be sent back with UpdateStudy."""
     revision: builtins.int
     """Output only. Counts changes of the study and its trials; WatchTrials resumes from it."""
+    growing: builtins.bool
+    """Output only. Whether the space takes parameters as the training code first names them."""
     @property
     def spec(self) -> global___StudySpec:
         """What was asked for."""
@@ -317,8 +320,9 @@ class Study(google.protobuf.message.Message):
         etag: builtins.str = ...,
         revision: builtins.int = ...,
         metadata: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+        growing: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["counts", b"counts", "create_time", b"create_time", "end_time", b"end_time", "spec", b"spec"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["counts", b"counts", "create_time", b"create_time", "end_reason", b"end_reason", "end_time", b"end_time", "etag", b"etag", "gpu_seconds", b"gpu_seconds", "metadata", b"metadata", "name", b"name", "revision", b"revision", "seed", b"seed", "spec", b"spec", "state", b"state", "state_reason", b"state_reason", "uid", b"uid"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["counts", b"counts", "create_time", b"create_time", "end_reason", b"end_reason", "end_time", b"end_time", "etag", b"etag", "gpu_seconds", b"gpu_seconds", "growing", b"growing", "metadata", b"metadata", "name", b"name", "revision", b"revision", "seed", b"seed", "spec", b"spec", "state", b"state", "state_reason", b"state_reason", "uid", b"uid"]) -> None: ...
 
 global___Study = Study
