@@ -61,6 +61,10 @@ class LocalService:
     def address(self) -> str:
         return address_of(self.database)
 
+    @property
+    def _socket(self) -> Path:
+        return Path(self.address.removeprefix("unix:"))
+
     def __enter__(self) -> LocalService:
         """Raises FailedPrecondition, Unavailable or ResourceExhausted where the database or an address is no good."""
         make_folder(self.database)
@@ -103,7 +107,7 @@ class LocalService:
                 logger.info("took over %s", self.database, extra={"action": "took_over"})
         try:
             asyncio.run(self._serve())
-        except BaseException as error:  # noqa: BLE001 - told to the thread that waits in __enter__
+        except BaseException as error:
             self._error = error
             if self._ready.is_set():
                 logger.exception("the service on %s ended", self.database, extra={"action": "service_ended"})
@@ -115,13 +119,12 @@ class LocalService:
     async def _serve(self) -> None:
         store = open_sqlite(self.database)
         try:
-            socket = Path(self.address.removeprefix("unix:"))
-            # Whoever made it held the lock that is ours now, so nobody listens there.
-            socket.unlink(missing_ok=True)
+            # Whoever made the old socket held the lock that is ours now, so nobody listens there.
+            self._socket.unlink(missing_ok=True)
             server = Server(store, [self.address, *self._listen], self._settings)
             self._stop, self._loop = asyncio.Event(), asyncio.get_running_loop()
             await server.start()
-            socket.chmod(0o600)
+            self._socket.chmod(0o600)
             self.ports = server.ports[1:]
             self.serving = True
             self._ready.set()
@@ -165,5 +168,3 @@ def make_folder(database: Path) -> None:
         raise FailedPrecondition(
             f"cannot make the folder {database.parent}: {error.strerror}. Choose another with --db"
         ) from error
-
-

@@ -13,7 +13,5 @@ def log_to_stderr(level: int) -> None:
 
 def log_to_file(path: str, level: int = logging.INFO) -> None:
     """For commands whose terminal shows something else."""
-    logging.basicConfig(
-        filename=path, level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s"
-    )
+    logging.basicConfig(filename=path, level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)

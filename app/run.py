@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
-import logging
-import os
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 import click
 
@@ -19,17 +17,16 @@ from ..clients.cli.progress import Progress
 from ..clients.cli.studies import print_best
 from ..clients.client import Client
 from ..clients.study_file import load
-from ..controller.local.runtime import LocalRuntime
-from ..controller.loop import Controller, ControllerSettings
-from ..domain.errors import FailedPrecondition, Unavailable, WazirError
-from ..domain.names import StudyName
+from ..domain.errors import InvalidArgument, WazirError
 from ..domain.study import EndReason, Study, StudyState
-from .local_service import LocalService
+from ..domain.trial import TrialState
+from .local_run import LocalRun, run_lock
+from .local_service import LocalService, make_folder
 from .logs import log_to_file
 from .options import database_option
 
 PATIENCE = 10.0
-"""Seconds to wait for a service of this machine that is being handed over."""
+"""Seconds to wait for the service of this database while it goes from one process to another."""
 
 
 @click.command()
@@ -39,23 +36,101 @@ PATIENCE = 10.0
 @click.option("--gpus", type=click.IntRange(0), help="GPUs to hand out; without it, those that are found.")
 @reported
 def run(file: Path, db: Path, parallel: int | None, gpus: int | None) -> None:
-    """Run the study of a study FILE here, from start or from where it was left, and show its best trial.
+    """Run the study of a study FILE here, from its start or from where it was left, and show its best trial.
 
-    Ctrl-C once lets running trials end and starts no more, twice stops them. The same command goes on with the study.
+    Ctrl-C once lets running trials end and starts no more; twice stops them. The same command goes on with the study.
     """
     study_file = load(file)
+    if study_file.spec.trial is None:
+        raise study_file.explain(
+            InvalidArgument("trial", None, "is missing, so there is nothing to run", "Name a command under `trial:`")
+        )
     db = db.absolute()
+    make_folder(db)
     runs = db.parent / "runs"
-    runs.mkdir(mode=0o700, parents=True, exist_ok=True) if db.parent.is_dir() else None
     with LocalService(db) as service, Client(service.address, retry_for=PATIENCE) as client:
         try:
+            LocalRun.check(study_file.spec, gpus=gpus)
             study = client.create_study(study_file.study_id, study_file.spec, resume=True)
         except WazirError as error:
             raise study_file.explain(error) from error
         with run_lock(runs, study):
             log_to_file(str(db.parent / "wazir.log"))
-            settings = ControllerSettings(parallel=parallel, gpus=gpus)
-            runtime = LocalRuntime(runs, service.address, settings)
-            study = follow(client, Controller(client, runtime, [study.name], settings), study)
-        report(client, study, db, runs)
+            with LocalRun(client, service.address, study, runs, parallel=parallel, gpus=gpus) as local:
+                follow(client, local, study)
+        study = client.get_study(study.name)
+        report(client, study, db, str(file))
     raise click.exceptions.Exit(outcome(study))
+
+
+def follow(client: Client, local: LocalRun, study: Study) -> None:
+    """Shows the study live until the controller has nothing left to do; Ctrl-C drains, then stops it."""
+    with Progress(console()) as progress, drain_on_interrupt(local, progress):
+        watcher = threading.Thread(target=_show, args=(client, study, progress), name="wazir-progress", daemon=True)
+        watcher.start()
+        local.wait()
+        # The watcher ends by itself with the study; a drained one is cut off with the client.
+        watcher.join(1.0)
+
+
+def _show(client: Client, study: Study, progress: Progress) -> None:
+    for changes in client.watch_trials(study.name):
+        progress.update(changes.study, changes.trials)
+        if changes.study.state in (StudyState.COMPLETED, StudyState.FAILED):
+            return
+
+
+@contextmanager
+def drain_on_interrupt(local: LocalRun, progress: Progress) -> Iterator[None]:
+    """Ctrl-C once: no more starts; twice: trials are told to end, and run again next time. SIGTERM: like twice."""
+    pressed = 0
+
+    def interrupted(number: int, frame: FrameType | None) -> None:
+        nonlocal pressed
+        pressed += 1
+        if pressed == 1 and number == signal.SIGINT:
+            progress.note = "Draining: running trials go on to their end, none start. Ctrl-C again stops them."
+            local.drain()
+        else:
+            progress.note = "Stopping: running trials are ended and will be run again by the next `wazir run`."
+            local.stop()
+        if not console().is_terminal:
+            click.echo(progress.note, err=True)
+
+    before = {n: signal.signal(n, interrupted) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def report(client: Client, study: Study, db: Path, file: str) -> None:
+    """Best trial, where the results lie, and what to type next."""
+    out = console()
+    name = study.name.short
+    counts = ", ".join(f"{n} {state.value}" for state, n in study.counts.by_state.items())
+    out.print(f"\nStudy {name} is {study.state.value}: {study.reason or 'not all of its trials have run'} ({counts})")
+    best = client.best_trials(study.name)
+    if best:
+        print_best(best, study)
+    else:
+        out.print("No trial has a result.")
+    failed = next(client.list_trials(study.name, states=frozenset({TrialState.FAILED}), descending=True), None)
+    if failed is not None:
+        out.print(f"Trial {failed.id} failed: {failed.reason.splitlines()[0] if failed.reason else 'no reason given'}")
+    out.print(f"\nResults   {db}, logs under {db.parent / 'runs'}")
+    if study.state is StudyState.ACTIVE:
+        out.print(f"Go on     wazir run {file}")
+    out.print(f"Look      wazir show {name} · wazir trials {name} · wazir best {name} -o json")
+    if failed is not None:
+        out.print(f"Failed    wazir logs {failed.name.short}")
+    if study.ending is EndReason.TRIALS:
+        out.print("Go on     raise budget.trials in the study file, and run it again")
+
+
+def outcome(study: Study) -> Exit:
+    if study.state is StudyState.ACTIVE:
+        return Exit.INTERRUPTED
+    done = study.counts[TrialState.SUCCEEDED] + study.counts[TrialState.STOPPED]
+    return Exit.OK if done and study.state is not StudyState.FAILED else Exit.FAILED

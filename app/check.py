@@ -1,0 +1,85 @@
+"""`wazir check`: is a study file sound, and does one trial of it run?"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from ..clients.cli.errors import Exit, reported
+from ..clients.cli.output import console, pairs
+from ..clients.client import Client
+from ..clients.study_file import StudyFile, load
+from ..domain.errors import InvalidArgument, WazirError
+from ..domain.study import StudySpec
+from ..domain.trial import TrialState
+from .local_run import LocalRun
+from .local_service import LocalService
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--run-one", is_flag=True, help="Run one trial, keep nothing of it.")
+@reported
+def check(file: Path, run_one: bool) -> None:
+    """Check a study FILE: its keys, its space, its template, whether some point satisfies its constraints."""
+    study_file = load(file)
+    # A database of its own, so that nothing of this is found in the real one.
+    with (
+        tempfile.TemporaryDirectory(prefix="wazir-check-") as folder,
+        LocalService(Path(folder) / "check.db") as service,
+        Client(service.address) as client,
+    ):
+        try:
+            client.create_study(study_file.study_id, study_file.spec, validate_only=True)
+            if study_file.spec.trial is not None:
+                LocalRun.check(study_file.spec)
+            summary(study_file)
+            if run_one:
+                dry_run(study_file, client, service, Path(folder))
+        except WazirError as error:
+            raise study_file.explain(error) from error
+
+
+def summary(study_file: StudyFile) -> None:
+    """One paragraph: what the file asks for."""
+    spec = study_file.spec
+    assert spec.space is not None
+    out = console()
+    conditional = sum(bool(p.when) for p in spec.space.parameters)
+    goals = " and ".join(f"{o.goal.value} {o.metric}" for o in spec.objectives)
+    out.print(f"{study_file.path}: sound. Study {study_file.study_id} is to {goals}")
+    more = f", {conditional} of them conditional" if conditional else ""
+    rules = f", {len(spec.space.constraints)} constraints" if spec.space.constraints else ""
+    out.print(f"  over {len(spec.space.parameters)} parameters{more}{rules}, by {spec.algorithm.name}")
+    out.print(f"  with {spec.budget.trials or 'any number of'} trials, {spec.budget.parallel or 1} at a time.")
+
+
+def dry_run(study_file: StudyFile, client: Client, service: LocalService, folder: Path) -> None:
+    """Runs one trial of the study by itself and prints what came of it. Exits with 1 unless it succeeded."""
+    spec = study_file.spec
+    if spec.trial is None:
+        raise InvalidArgument("trial", None, "is missing, so there is nothing to run", "Name a command under `trial:`")
+    study = client.create_study(study_file.study_id, only_one(spec))
+    out = console()
+    out.print("Running one trial ...")
+    with LocalRun(client, service.address, study, folder / "runs") as run:
+        run.wait()
+    (trial,) = client.list_trials(study.name)
+    out.print(f"  parameters  {pairs(trial.parameters)}")
+    out.print(f"  {trial.state.value}  {pairs(trial.final or {})}  {trial.reason}")
+    attempt = trial.attempt
+    if trial.state is not TrialState.SUCCEEDED:
+        if attempt is not None and attempt.log_tail:
+            out.print("  the last lines it printed:")
+            out.print("    " + "\n    ".join(attempt.log_tail.rstrip().splitlines()[-20:]), markup=False)
+        raise click.exceptions.Exit(Exit.FAILED)
+
+
+def only_one(spec: StudySpec) -> StudySpec:
+    """The study with one trial, not tried again and not stopped early."""
+    assert spec.trial is not None
+    once = replace(spec.trial, retries=replace(spec.trial.retries, failed=0))
+    return replace(spec, trial=once, stopping=None, budget=replace(spec.budget, trials=1, parallel=1, failed=0))

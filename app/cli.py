@@ -1,0 +1,117 @@
+"""The command `wazir`: the remote commands of `clients/cli`, and those that run a process of Wazir itself."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import ClassVar
+
+import click
+
+from .. import __version__
+from ..clients.cli import studies, trials
+from ..clients.cli.completion import completion
+from ..clients.cli.session import Session
+from ..clients.client import Client
+from ..domain.errors import Unavailable, nearest
+from .options import DEFAULT_DATABASE
+
+EPILOG = """
+Exit codes: 0 done; 1 done, without success (a study failed, nothing succeeded); 2 bad input; 3 not found; 4 refused in
+the present state; 5 service or database away; 70 a defect of Wazir; 130 interrupted.
+"""
+
+
+class LazyGroup(click.Group):
+    """Loads a command's module when it is called: `wazir --help` and the remote commands need no server packages."""
+
+    lazy: ClassVar = {
+        "run": ("run", "Run a study on this machine, from its file to its best trial."),
+        "serve": ("serve", "Serve studies to clients, workers and controllers."),
+        "check": ("check", "Check a study file, and perhaps run one trial of it."),
+    }
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*self.lazy, *super().list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in self.lazy:
+            return super().get_command(ctx, name)
+                try:
+            module = import_module(f".{self.lazy[name][0]}", __package__)
+        except ModuleNotFoundError as error:
+            raise click.ClickException(
+                f"`wazir {name}` needs {error.name}; install it with: pip install 'wazir[run]'"
+            ) from error
+        command: click.Command = getattr(module, name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows = [(name, text) for name, (_, text) in self.lazy.items()]
+        rows += [
+            (n, c.get_short_help_str(80)) for n in super().list_commands(ctx) if (c := super().get_command(ctx, n))
+        ]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            if args and not args[0].startswith("-"):
+                error.message = f"there is no command {args[0]!r}. {nearest(args[0], self.list_commands(ctx))}"
+            raise
+
+
+@click.group(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="wazir")
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Wazir tunes hyperparameters: it suggests parameters, runs trials side by side, and keeps what they measured."""
+    ctx.obj = Session(open_client)
+
+
+for command in (
+    studies.create,
+    studies.studies,
+    studies.show,
+    studies.best,
+    studies.stop,
+    studies.pause,
+    studies.resume,
+    studies.delete,
+    trials.trials,
+    trials.enqueue,
+    trials.retry,
+    trials.logs,
+    trials.watch,
+    completion,
+):
+    cli.add_command(command)
+
+
+@contextmanager
+def open_client(address: str | None, retry_for: float | None) -> Iterator[Client]:
+    """A client for the address, or for this folder's database: it is served for the time of the block where nobody
+    serves it."""
+    patience = {} if retry_for is None else {"retry_for": retry_for}
+    if address:
+        with Client(address, **patience) as client:
+            yield client
+        return
+    database = Path(os.environ.get("WAZIR_DB") or DEFAULT_DATABASE)
+    if not database.is_file():
+        raise Unavailable(
+            f"no service is named and {database} does not exist here. Give --address or set WAZIR_ADDRESS, change to "
+            "the folder where `wazir run` was called, or name its database with WAZIR_DB"
+        )
+    from .local_service import LocalService
+
+    with LocalService(database) as service, Client(service.address, **patience) as client:
+        yield client
+
