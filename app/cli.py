@@ -40,7 +40,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in self.lazy:
             return super().get_command(ctx, name)
-                try:
+        try:
             module = import_module(f".{self.lazy[name][0]}", __package__)
         except ModuleNotFoundError as error:
             raise click.ClickException(
@@ -114,4 +114,3 @@ def open_client(address: str | None, retry_for: float | None) -> Iterator[Client
 
     with LocalService(database) as service, Client(service.address, **patience) as client:
         yield client
-
