@@ -113,7 +113,8 @@ class View(abc.ABC):
 
     @abc.abstractmethod
     def best(self, study: Study, limit: int) -> list[Trial]:
-        """The best safe SUCCEEDED or STOPPED trials by the first objective, best first, earlier id first on a tie."""
+        """The best safe SUCCEEDED or STOPPED trials by the first objective, best first, earlier id first on a tie.
+        A trial whose value is NaN is not among them."""
 
     @abc.abstractmethod
     def live(self) -> list[Trial]:
@@ -121,12 +122,14 @@ class View(abc.ABC):
 
     @abc.abstractmethod
     def changes(self, study: Study, since: int, limit: int = 10_000) -> Changes:
-        """What changed after revision `since` (0: everything). Raises RevisionCompacted where `since` is beyond the
-        study's revision or older than what is kept. Costs in proportion to what changed."""
+        """What changed after revision `since` (0: everything), with the study as it is now. A revision is told whole:
+        where a single one changed more than `limit` trials, the answer holds them all. Raises RevisionCompacted where
+        `since` is beyond the study's revision or older than what is kept, NotFound where the study is gone. Costs in
+        proportion to what changed."""
 
     @abc.abstractmethod
     def measurements(self, trial: Trial) -> list[Measurement]:
-        """By step; where attempts overlap, the later attempt's value wins at a step."""
+        """By step; where attempts overlap, the later attempt's value of a metric wins at a step."""
 
     @abc.abstractmethod
     def points(self, study: Study, since: int, limit: int = 100_000) -> list[Point]:
@@ -160,7 +163,8 @@ class Transaction(View):
     @abc.abstractmethod
     def insert_trials(self, study: Study, trials: Sequence[Trial], repeats: int | None) -> None:
         """Adds trials, with their attempts. With `repeats`, raises DuplicatePoint where that many trials with the same
-        parameters are there already, those FAILED and CANCELLED not counted; a unique index enforces it."""
+        parameters are there already, those FAILED and CANCELLED not counted; a unique index enforces it. Without it,
+        the points are not unique: those that people give, and blank ones of a growing space."""
 
     @abc.abstractmethod
     def update_trial(self, study: Study, trial: Trial) -> None:
@@ -172,11 +176,12 @@ class Transaction(View):
 
     @abc.abstractmethod
     def add_measurements(self, trial: Trial, attempt: int, measurements: Iterable[Measurement]) -> None:
-        """Keyed by (attempt, step, metric): a repeat replaces. Takes no lock on the study."""
+        """Keyed by (attempt, step, metric): a repeat replaces. Takes no lock on the study. Raises NotFound."""
 
     @abc.abstractmethod
     def keep_answer(self, owner: str, request_id: str, answer: Answer) -> None:
-        """Keeps the first answer to a request id. Raises AlreadyExists where one is kept: `work` then runs again."""
+        """Keeps the first answer to a request id. Raises AlreadyExists where one is kept. A store whose units run side
+        by side then runs `work` again, which finds that answer."""
 
     @abc.abstractmethod
     def forget_answers(self, before: float) -> int:

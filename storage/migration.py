@@ -1,0 +1,64 @@
+"""Brings a database to the newest schema, and refuses one that this version of Wazir does not know.
+
+The steps are in `migrations/versions/`. Alembic is loaded only where there is something to do, so that opening a
+database costs little.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from sqlalchemy import Connection, String, column, inspect, select, table
+
+from ..domain.errors import FailedPrecondition
+from .schema import REVISION, metadata
+
+logger = logging.getLogger(__name__)
+SCRIPTS = Path(__file__).parent / "migrations"
+VERSION_TABLE = "wazir_schema"
+"""Of our own, because other programs, Optuna among them, keep an `alembic_version`."""
+
+
+def migrate(connection: Connection, where: str) -> None:
+    """Runs the steps that are missing, on a connection whose transaction the caller ends. `where` names the database.
+
+    Raises FailedPrecondition for a database of a newer version or of another program.
+    """
+    tables = set(inspect(connection).get_table_names())
+    found = ""
+    if VERSION_TABLE in tables:
+        version = column("version_num", String)
+        found = str(connection.execute(select(version).select_from(table(VERSION_TABLE, version))).scalar() or "")
+    elif tables:
+        raise FailedPrecondition(
+            f"{where} holds the tables of another program ({', '.join(sorted(tables)[:3])}), and Wazir keeps to a "
+            "database of its own. Name another one, or one that does not exist yet"
+        )
+    if found == REVISION:
+        return
+
+    from alembic import command
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    config.attributes["metadata"] = metadata
+    config.attributes["version_table"] = VERSION_TABLE
+    known = {step.revision for step in ScriptDirectory.from_config(config).walk_revisions()}
+    if found and found not in known:
+        raise FailedPrecondition(
+            f"{where} was written by a newer Wazir: its schema is at revision {found}, and this version knows those up "
+            f"to {REVISION}. Install that version of Wazir (pip install --upgrade wazir), or name another database",
+            details={"revision": found, "known": REVISION},
+        )
+    logger.info(
+        "bringing %s from schema %s to %s",
+        where,
+        found or "(none)",
+        REVISION,
+        extra={"action": "migrate", "revision": REVISION},
+    )
+    command.upgrade(config, "head")

@@ -1,0 +1,217 @@
+"""Rows to domain values and back, exactly."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import json
+import math
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import Row
+
+from ..domain.attempt import Attempt, AttemptState, Cause
+from ..domain.document import from_document, to_document
+from ..domain.names import StudyName, TrialName
+from ..domain.parameters import digest
+from ..domain.study import Counts, EndReason, Study, StudySpec, StudyState
+from ..domain.trial import Origin, Provenance, StopGoal, Trial, TrialState
+from .derived import loss
+from .store import Point
+
+R = TypeVar("R")
+Values = dict[str, Any]
+"""Values by column."""
+
+_TRIAL_STATES = {state.value: state for state in TrialState}
+_ORIGINS = {origin.value: origin for origin in Origin}
+_GOALS = {None: None} | {goal.value: goal for goal in StopGoal}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{value!r} cannot be stored as JSON")
+
+
+# ASCII, so that a lone surrogate (half a character, cut out of a log) is text that every database takes.
+_encode = json.JSONEncoder(separators=(",", ":"), default=_plain).encode
+_decode = json.JSONDecoder().decode
+
+
+def to_text(mapping: Mapping[str, object]) -> str:
+    """JSON text. Numbers keep their type and every digit; NaN and infinities are NaN, Infinity and -Infinity."""
+    return _encode(mapping) if mapping else "{}"
+
+
+def from_text(text: str) -> dict[str, Any]:
+    mapping: dict[str, Any] = {} if text == "{}" else _decode(text)
+    return mapping
+
+
+class _Record(Generic[R]):
+    """A dataclass as JSON text without the fields that have their default, so that a field added later needs no
+    migration. `restore`: how a field comes back that JSON does not keep."""
+
+    def __init__(self, cls: Callable[..., R], restore: Mapping[str, Callable[[Any], object]]) -> None:
+        self._cls = cls
+        self._restore = restore
+        self._fields = [
+            (f.name, f.default if f.default_factory is dataclasses.MISSING else f.default_factory())
+            for f in dataclasses.fields(cls)  # type: ignore[arg-type]  # a dataclass is asked for
+        ]
+
+    def encode(self, record: R) -> str:
+        values = {}
+        for name, default in self._fields:
+            value = getattr(record, name)
+            if value != default:
+                values[name] = value
+        return _encode(values)
+
+    def decode(self, text: str) -> R:
+        values = _decode(text)
+        for name, restore in self._restore.items():
+            if name in values:
+                values[name] = restore(values[name])
+        return self._cls(**values)
+
+
+_attempt = _Record(Attempt, {"state": AttemptState, "cause": Cause, "devices": tuple})
+_provenance = _Record(Provenance, {})
+encode_attempt = _attempt.encode
+decode_attempt = _attempt.decode
+
+
+@lru_cache(maxsize=1024)
+def _spec(text: str) -> StudySpec:
+    """Decoding checks the whole specification, which costs more than all else about a study; the text stays the same
+    for most of its life."""
+    return from_document(_decode(text))
+
+
+def progress_values(study: Study) -> Values:
+    """The columns of a study that change as its trials do."""
+    return {
+        "state": study.state.value,
+        "ending": None if study.ending is None else study.ending.value,
+        "reason": study.reason,
+        "end_time": study.end_time,
+        "counts": _encode({state.value: n for state, n in study.counts.by_state.items()}),
+        "next_trial_id": study.next_trial_id,
+        "rounds": study.rounds,
+        "memo": study.memo,
+        "exhausted": study.exhausted,
+        "gpu_seconds": study.gpu_seconds,
+        "revision": study.revision,
+    }
+
+
+def study_values(study: Study) -> Values:
+    """All columns of a study but its key."""
+    return progress_values(study) | {
+        "owner": study.name.owner,
+        "id": study.name.study,
+        "uid": study.uid,
+        "create_time": study.create_time,
+        "seed": study.seed,
+        "spec": _encode(to_document(study.spec)),
+        "spec_version": study.spec_version,
+        "growing": study.growing,
+        "metadata": to_text(study.metadata),
+    }
+
+
+def study_of(row: Row[Any]) -> Study:
+    return Study(
+        StudyName(row.owner, row.id),
+        row.uid,
+        _spec(row.spec),
+        StudyState(row.state),
+        row.create_time,
+        row.seed,
+        None if row.ending is None else EndReason(row.ending),
+        row.reason,
+        row.end_time,
+        Counts({_TRIAL_STATES[state]: n for state, n in from_text(row.counts).items()}),
+        row.next_trial_id,
+        row.rounds,
+        row.memo,
+        row.exhausted,
+        row.growing,
+        row.gpu_seconds,
+        row.spec_version,
+        row.revision,
+        from_text(row.metadata),
+    )
+
+
+def moved_values(key: int, spec: StudySpec, trial: Trial) -> Values:
+    """The columns of a trial that change as it moves."""
+    attempt = trial.attempt
+    return {
+        "study": key,
+        "id": trial.id,
+        "state": trial.state.value,
+        "live": attempt is not None and attempt.live,
+        "revision": trial.revision,
+        "start_time": trial.start_time,
+        "end_time": trial.end_time,
+        "client_id": trial.client_id,
+        "reason": trial.reason,
+        "goal": None if trial.goal is None else trial.goal.value,
+        "final": None if trial.final is None else to_text(trial.final),
+        "final_step": trial.final_step,
+        "loss": loss(spec, trial),
+        "attempt": None if attempt is None else encode_attempt(attempt),
+    }
+
+
+def trial_values(key: int, spec: StudySpec, trial: Trial, point: str | None = None) -> Values:
+    """All columns of a trial but its slot. `point`: the digest of its parameters where that is known."""
+    return moved_values(key, spec, trial) | {
+        "create_time": trial.create_time,
+        "origin": trial.origin.value,
+        "parameters": to_text(trial.parameters),
+        "digest": point or digest(trial.parameters),
+        "provenance": None if trial.provenance is None else _provenance.encode(trial.provenance),
+        "labels": to_text(trial.labels),
+        "metadata": to_text(trial.metadata),
+    }
+
+
+def trial_of(row: Row[Any], name: StudyName, latest: Attempt | None, earlier: tuple[Attempt, ...] = ()) -> Trial:
+    """`latest`: the decoded attempt of the row; `earlier`: those of the attempts table."""
+    return Trial(
+        TrialName(name.owner, name.study, row.id),
+        _TRIAL_STATES[row.state],
+        from_text(row.parameters),
+        row.create_time,
+        _ORIGINS[row.origin],
+        None if row.provenance is None else _provenance.decode(row.provenance),
+        row.client_id,
+        () if latest is None else (*earlier, latest),
+        None if row.final is None else from_text(row.final),
+        row.final_step,
+        row.reason,
+        _GOALS[row.goal],
+        row.start_time,
+        row.end_time,
+        from_text(row.labels),
+        from_text(row.metadata),
+        row.revision,
+    )
+
+
+def stored_float(value: float) -> float | None:
+    """NaN is null in the measurement table: SQLite has no NaN."""
+    return None if math.isnan(value) else value
+
+
+def point_of(row: Row[Any]) -> Point:
+    value = math.nan if row.value is None else row.value
+    return Point(row.trial, row.attempt, row.step, row.metric, value, row.time, row.sequence)

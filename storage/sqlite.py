@@ -1,0 +1,298 @@
+"""The store on one SQLite file: WAL, one writer thread, one commit for all units that wait.
+
+    submit ──> queue ──> writer thread:  BEGIN IMMEDIATE
+                                         a SAVEPOINT for each unit
+                                         COMMIT  ──> the futures of all of them
+    read   ──> a connection of its own, on the caller's thread, with one snapshot for the whole of `work`
+
+A commit waits for the disk, which takes as long for fifty units as for one; those that arrive meanwhile share the next.
+`synchronous=FULL` makes a commit survive the loss of power.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from sqlalchemy import Connection, NullPool, create_engine
+from sqlalchemy.exc import DBAPIError
+
+from ..domain.errors import FailedPrecondition, ResourceExhausted, Unavailable, WazirError
+from .migration import migrate
+from .sql import SqlTransaction, SqlView
+from .store import Store, Transaction, View
+
+T = TypeVar("T")
+MAX_GROUP = 256
+"""Units in one commit, so that the first of them need not wait long for the last."""
+LOCK_SECONDS = 5.0
+"""How long to wait for another process that writes. It holds the lock for one commit at a time, unless it hangs."""
+
+
+def open_sqlite(path: str | os.PathLike[str], *, lock_seconds: float = LOCK_SECONDS) -> Store:
+    """The store in that file: made with its folders where it is not there, brought to the newest schema where it is.
+
+    Raises FailedPrecondition where the file or its folder cannot be written, is no Wazir database, or was written by
+    a newer Wazir; Unavailable where another process locks it for `lock_seconds`; ResourceExhausted on a full disk.
+    """
+    file = Path(path).absolute()
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FailedPrecondition(
+            f"{file.parent}, the folder of the database, cannot be made: {error.strerror}. "
+            "Name another place for the database"
+        ) from error
+    if file.is_dir():
+        raise FailedPrecondition(f"{file} is a folder; name a file for the database, for instance {file / 'wazir.db'}")
+    database = _Database(file, lock_seconds)
+    with database.errors():
+        link = database.connect()
+        try:
+            _use_wal(link, file, lock_seconds)
+            link.raw.execute("BEGIN IMMEDIATE")
+            migrate(link.connection, str(file))
+            link.raw.execute("COMMIT")
+        except BaseException:
+            link.connection.close()
+            raise
+    return _SqliteStore(database, link)
+
+
+def _use_wal(link: _Link, file: Path, lock_seconds: float) -> None:
+    # SQLite does not wait for a lock here, so two processes that make the same file would disturb each other.
+    until = time.monotonic() + lock_seconds
+    while True:
+        try:
+            (mode,) = link.raw.execute("PRAGMA journal_mode=WAL").fetchone()
+        except sqlite3.Error as error:
+            if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+            continue
+        if mode != "wal":
+            raise FailedPrecondition(
+                f"{file} lies where SQLite's write-ahead log does not work, for instance on a network file system. "
+                "Name a place on a local disk for the database"
+            )
+        return
+
+
+@dataclass(frozen=True, slots=True)
+class _Link:
+    """A connection, as SQLAlchemy and as the driver know it. Transactions go through `raw`: SQLAlchemy cannot tell
+    BEGIN from BEGIN IMMEDIATE, and a statement without values is ten times cheaper there."""
+
+    connection: Connection
+    raw: sqlite3.Connection
+
+
+class _Database:
+    """How to connect to the file, and what its errors mean."""
+
+    def __init__(self, file: Path, lock_seconds: float) -> None:
+        self._file = file
+        self._lock_seconds = lock_seconds
+        self._engine = create_engine("sqlite://", creator=self._open, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+
+    def _open(self) -> sqlite3.Connection:
+        return sqlite3.connect(
+            self._file,
+            timeout=self._lock_seconds,
+            isolation_level=None,
+            check_same_thread=False,  # used by one thread at a time all the same
+            cached_statements=256,
+        )
+
+    def connect(self) -> _Link:
+        connection = self._engine.connect()
+        raw = cast(sqlite3.Connection, connection.connection.dbapi_connection)
+        for setting in ("synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY"):
+            raw.execute(f"PRAGMA {setting}")
+        return _Link(connection, raw)
+
+    def meaning(self, error: BaseException) -> BaseException:
+        """The error of Wazir that an error of SQLite stands for, with the way out; itself where it is none of these."""
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        if not isinstance(cause, sqlite3.Error):
+            return error
+        meaning = self._meaning(_code(cause), str(cause))
+        if meaning is None:
+            return error
+        meaning.__cause__ = error
+        return meaning
+
+    def _meaning(self, code: int, words: str) -> WazirError | None:
+        file = self._file
+        match code:
+            case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+                return Unavailable(
+                    f"{file} has been locked by another process for {self._lock_seconds:g} s. Try again, or end that "
+                    f"process (`fuser {file}` finds it)"
+                )
+            case sqlite3.SQLITE_FULL:
+                return ResourceExhausted(f"{file} cannot grow: {words}. Make room on its disk, then try again")
+            case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
+                return FailedPrecondition(
+                    f"{file} cannot be written ({words}). Make the file and its folder writable for user "
+                    f"{os.geteuid()}, or name another place for the database"
+                )
+            case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT:
+                return FailedPrecondition(
+                    f"{file} is no sound database ({words}). Name another file, or restore this one from a copy"
+                )
+            case sqlite3.SQLITE_IOERR:
+                return Unavailable(f"reading or writing {file} failed ({words}). See to its disk, then try again")
+        return None
+
+    @contextlib.contextmanager
+    def errors(self) -> Iterator[None]:
+        """Raises what an error of SQLite means."""
+        try:
+            yield
+        except (DBAPIError, sqlite3.Error) as error:
+            meaning = self.meaning(error)
+            if meaning is error:
+                raise
+            raise meaning from error
+
+
+def _code(error: sqlite3.Error) -> int:
+    """SQLite's primary result code; the extended ones only say more of the same."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+@dataclass(frozen=True, slots=True)
+class _Unit:
+    work: Callable[[Transaction], Any]
+    future: Future[Any]
+
+
+_Outcome = tuple[Any, BaseException | None]
+"""What a unit's work returned, or the error that it is to fail with."""
+
+
+class _TransactionLost(Exception):
+    """SQLite has rolled back the whole transaction, and with it the units before the one that failed."""
+
+
+class _SqliteStore(Store):
+    def __init__(self, database: _Database, writer: _Link) -> None:
+        self._database = database
+        self._writer = writer
+        self._readers: list[_Link] = []
+        """Connections that nobody uses. To append to a list and to pop from it are atomic."""
+        self._queue: queue.SimpleQueue[_Unit | None] = queue.SimpleQueue()
+        self._gate = threading.Lock()
+        self._closed = False
+        self._thread = threading.Thread(target=self._write, name="wazir-sqlite-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, work: Callable[[Transaction], T]) -> Future[T]:
+        future: Future[T] = Future()
+        with self._gate:  # so that no unit comes after the end of the queue
+            self._check_open()
+            self._queue.put(_Unit(work, future))
+        return future
+
+    def read(self, work: Callable[[View], T]) -> T:
+        self._check_open()
+        with self._database.errors():
+            link = self._reader()
+            try:
+                link.raw.execute("BEGIN")
+                return work(SqlView(link.connection))
+            finally:
+                if link.raw.in_transaction:
+                    link.raw.execute("ROLLBACK")
+                self._readers.append(link)
+                if self._closed:
+                    self._close_readers()
+
+    def close(self) -> None:
+        with self._gate:
+            if not self._closed:
+                self._closed = True
+                self._queue.put(None)
+        self._thread.join()
+        self._close_readers()
+        # The last connection to be closed moves the log into the file.
+        self._writer.connection.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Unavailable("the store is closed; open it again")
+
+    def _reader(self) -> _Link:
+        try:
+            return self._readers.pop()
+        except IndexError:
+            link = self._database.connect()
+            link.raw.execute("PRAGMA query_only=ON")
+            return link
+
+    def _close_readers(self) -> None:
+        with contextlib.suppress(IndexError):
+            while True:
+                self._readers.pop().connection.close()
+
+    # On the writer thread
+
+    def _write(self) -> None:
+        while True:
+            group = [self._queue.get()]
+            while len(group) < MAX_GROUP and not self._queue.empty():
+                group.append(self._queue.get())
+            self._settle([u for u in group if u is not None and u.future.set_running_or_notify_cancel()])
+            if None in group:
+                return
+
+    def _settle(self, units: Sequence[_Unit]) -> None:
+        """Commits the units, then tells all of them."""
+        for unit, (result, error) in zip(units, self._commit(units), strict=True):
+            if error is None:
+                unit.future.set_result(result)
+            else:
+                unit.future.set_exception(error)
+
+    def _commit(self, units: Sequence[_Unit]) -> list[_Outcome]:
+        try:
+            self._writer.raw.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            return [(None, self._database.meaning(error)) for _ in units]
+        try:
+            outcomes = [self._run(unit) for unit in units]
+            self._writer.raw.execute("COMMIT")
+        except (sqlite3.Error, _TransactionLost) as error:
+            if self._writer.raw.in_transaction:
+                self._writer.raw.execute("ROLLBACK")
+            if len(units) > 1:
+                # One of them is too much for the disk, perhaps. Each on its own, it takes none of the others with it.
+                return [outcome for unit in units for outcome in self._commit([unit])]
+            return [(None, self._database.meaning(error.__cause__ or error))]
+        return outcomes
+
+    def _run(self, unit: _Unit) -> _Outcome:
+        raw = self._writer.raw
+        raw.execute("SAVEPOINT unit")
+        try:
+            transaction = SqlTransaction(self._writer.connection)
+            result = unit.work(transaction)
+            transaction.flush()
+        except BaseException as error:  # the caller gets it from the future
+            if not raw.in_transaction:
+                raise _TransactionLost from error
+            raw.execute("ROLLBACK TO unit")
+            raw.execute("RELEASE unit")
+            return None, self._database.meaning(error)
+        raw.execute("RELEASE unit")
+        return result, None
