@@ -1,0 +1,121 @@
+"""From how a process ended to the cause that the service is told. Pure.
+
+| how it ended                                       | cause         |
+|----------------------------------------------------|---------------|
+| gone without a word                                | PREEMPTED     |
+| the machine could not start anything               | PREEMPTED     |
+| the command could not be started                   | CONFIG_BROKEN |
+| its trial was told to stop, pause or be cancelled  | STOPPED       |
+| it was told to end: over its time                  | TIMED_OUT     |
+| it was told to end: the controller stops, an orphan| PREEMPTED     |
+| exit code 0                                        | SUCCEEDED     |
+| SIGKILL, and the kernel counted an out-of-memory   | OUT_OF_MEMORY |
+| another exit code, its last words are about memory | OUT_OF_MEMORY |
+| a signal, another exit code                        | CODE_FAILED   |
+
+The first line that fits holds. A process that was told to end says by no exit code whether it was done, so it does not
+count as done: a trial that was to stop counts with what it reported, and one that was in the way is run again.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from ..domain.attempt import Cause
+from ..domain.template import TrialTemplate
+from ..domain.trial import Trial, TrialState
+from .execution import Execution, Exit, Fault, Why
+
+MAX_WORDS = 500
+"""Characters of the last line that go into a message."""
+
+_MEMORY = re.compile(
+    r"^(?:[\w.]+\.)?_?\w*(?:MemoryError|OutOfMemoryError|OutOfMemory)\b"  # Python, numpy, PyTorch
+    r"|\bCUDA(?: error:|_ERROR_)? ?out[ _]of[ _]memory\b|\bRESOURCE_EXHAUSTED: Out of memory\b",  # CUDA, XLA
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an attempt's end is reported as. `message` is one sentence for people."""
+
+    cause: Cause
+    message: str = ""
+    exit_code: int | None = None
+
+
+def classify(execution: Execution, trial: Trial, template: TrialTemplate) -> Outcome:
+    """The outcome of an ended execution of a live trial, before its output is looked at."""
+    ended = execution.exit
+    assert ended is not None, f"{execution.key} has not ended"
+    if ended.fault is Fault.LOST:
+        return Outcome(Cause.PREEMPTED, ended.error or "the machine or its supervisor went away")
+    if ended.fault is Fault.MACHINE:
+        return Outcome(Cause.PREEMPTED, ended.error)
+    if ended.fault is Fault.COMMAND:
+        return Outcome(Cause.CONFIG_BROKEN, ended.error)
+    code = ended.code
+    if trial.state is TrialState.STOPPING:
+        return Outcome(Cause.STOPPED, trial.reason, code)
+    if execution.ending is not None and execution.ending.why is Why.TIMEOUT:
+        ran = execution.ending.time - execution.start_time
+        return Outcome(
+            Cause.TIMED_OUT, f"ran for {ran:.0f} s, longer than trial.timeout = {template.timeout:g} s", code
+        )
+    if execution.ending is not None:
+        return Outcome(Cause.PREEMPTED, "the controller was shut down", code)
+    if code == 0:
+        return Outcome(Cause.SUCCEEDED, "", 0)
+    return _failed(ended)
+
+
+def _failed(ended: Exit) -> Outcome:
+    code = ended.code
+    assert code is not None
+    # A shell reports the death of what it ran by the signal's number plus 128.
+    number = -code if code < 0 else code - 128
+    if number == signal.SIGKILL and ended.out_of_memory:
+        return Outcome(Cause.OUT_OF_MEMORY, "killed by SIGKILL as the kernel ran out of memory", code)
+    if code < 0:
+        words = f"killed by {_signal(number)}"
+        if number == signal.SIGKILL:
+            words += ", not by Wazir"
+        return Outcome(Cause.CODE_FAILED, words, code)
+    shell = f" (a program that it ran was killed by {_signal(number)})" if number in _SIGNALS else ""
+    return Outcome(Cause.CODE_FAILED, f"exit code {code}{shell}", code)
+
+
+def with_output(outcome: Outcome, tail: str) -> Outcome:
+    """The outcome with the last words of the output, `tail`, taken into account where the code failed."""
+    if outcome.cause is not Cause.CODE_FAILED:
+        return outcome
+    words = last_line(tail)
+    if (outcome.exit_code or 0) > 0 and _MEMORY.search(words):
+        return replace(outcome, cause=Cause.OUT_OF_MEMORY, message=f"{outcome.message}: {words}")
+    return replace(outcome, message=f"{outcome.message}: {words}") if words else outcome
+
+
+def never_printed(metrics: Sequence[str], tail: str, lines: int = 5) -> str:
+    """The message for a trial that ended well and printed no value of these metrics."""
+    wanted = ", ".join(repr(name) for name in metrics)
+    printed = [line.strip()[:MAX_WORDS] for line in tail.splitlines() if line.strip()][-lines:]
+    if not printed:
+        return f"looked for {wanted} in what it printed; it printed nothing"
+    return f"looked for {wanted} in what it printed; the last lines were: " + " | ".join(printed)
+
+
+def last_line(tail: str) -> str:
+    """The last line with anything on it, such as Python's name of the exception; empty where there is none."""
+    lines = [line.strip() for line in tail.splitlines() if line.strip()]
+    return lines[-1][:MAX_WORDS] if lines else ""
+
+
+_SIGNALS = frozenset(int(s) for s in signal.Signals)
+
+
+def _signal(number: int) -> str:
+    return signal.Signals(number).name if number in _SIGNALS else f"signal {number}"

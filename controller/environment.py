@@ -1,0 +1,51 @@
+"""What an attempt finds in its environment, whatever runs it.
+
+    WAZIR_ADDRESS      host:port of the study service
+    WAZIR_TRIAL        owners/{owner}/studies/{study}/trials/{id}
+    WAZIR_ATTEMPT      the attempt's number
+    WAZIR_PARAMETERS   its parameters as JSON: {"lr": 0.1, "batch": 32, "nesterov": true}; types are kept
+
+A runtime adds its own (`local/environment.py`). These names win over the template's `env:`, because training code that
+reported under another trial's name would be refused.
+"""
+
+from __future__ import annotations
+
+import json
+
+from ..domain.study import Study
+from ..domain.template import render_command, render_env
+from ..domain.trial import Trial
+from .execution import Key, Order
+
+
+def order(study: Study, trial: Trial, address: str, devices: tuple[str, ...] | None) -> Order:
+    """What is to be run for the trial's present attempt, with every `${...}` filled in."""
+    template = study.spec.trial
+    attempt = trial.attempt
+    assert template is not None
+    assert attempt is not None
+    names = study.spec.space.by_name if study.spec.space is not None else {}
+    inactive = [name for name in names if name not in trial.parameters]
+    facts = {
+        "trial.id": str(trial.id),
+        "trial.name": str(trial.name),
+        "trial.attempt": str(attempt.number),
+        "study.name": study.name.study,
+    }
+    env = {
+        **render_env(template, trial.parameters, facts, inactive),
+        "WAZIR_ADDRESS": address,
+        "WAZIR_TRIAL": str(trial.name),
+        "WAZIR_ATTEMPT": str(attempt.number),
+        "WAZIR_PARAMETERS": json.dumps(dict(trial.parameters), ensure_ascii=False),
+    }
+    return Order(
+        key=Key(study.uid, trial.id, attempt.number),
+        study=study.name,
+        command=tuple(render_command(template, trial.parameters, facts, inactive)),
+        env=env,
+        workdir=template.workdir,
+        devices=devices,
+        gpus=template.resources.gpu,
+    )

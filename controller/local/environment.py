@@ -1,0 +1,37 @@
+"""What a local attempt finds in its environment beside what every attempt finds (`controller/environment.py`).
+
+    WAZIR_SPOOL             where the trial-side client leaves reports that it could not deliver
+    WAZIR_MARKER            whose process this is; by it the process table is searched after a crash
+    CUDA_VISIBLE_DEVICES    the GPUs it was given, none where others were; untouched where none are handed out
+    PATH                    the folder of the Python that runs Wazir comes first, so `python` is that one
+    PYTHONUNBUFFERED        1, so that metrics and logs can be read while it runs
+
+The template's `env:` wins over the last two. The rest is the environment that the controller itself was started with.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..execution import Order
+from .gpus import VISIBLE
+from .processes import MARKER
+
+
+def environment(order: Order, spool: Path, marker: str, inherited: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The variables to set for an order, over those of `inherited`."""
+    own = str(Path(sys.executable).parent)
+    path = inherited.get("PATH", os.defpath)
+    variables = {
+        "PATH": path if path.split(os.pathsep)[0] == own else f"{own}{os.pathsep}{path}",
+        "PYTHONUNBUFFERED": "1",
+        **order.env,
+        "WAZIR_SPOOL": str(spool),
+        MARKER: marker,
+    }
+    if order.devices is not None:
+        variables[VISIBLE] = ",".join(order.devices)
+    return variables
