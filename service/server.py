@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -18,46 +18,54 @@ from .service import Service
 from .servicer import StudyServicer
 from .settings import ServiceSettings
 
+if TYPE_CHECKING:
+    Handler = grpc.RpcMethodHandler[Any, Any]
+    Context = grpc.aio.ServicerContext[Any, Any]
+
 SERVICE_NAME = study_service_pb2.DESCRIPTOR.services_by_name["StudyService"].full_name
 logger = logging.getLogger(__name__)
 
 
-class ErrorInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
+class ErrorInterceptor(grpc.aio.ServerInterceptor):
     """Turns the domain's errors into statuses by the one table; anything else is a defect, logged with its trace."""
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler]],
-        details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler:
-        handler = await continuation(details)
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler | None:
+        handler = await continuation(handler_call_details)
+        method = handler_call_details.method
         if handler is None or handler.request_streaming:
             return handler
+        codecs = (handler.request_deserializer, handler.response_serializer)
         if handler.response_streaming:
-            inner_stream = handler.unary_stream
-
-            async def stream(request, context):  # type: ignore[no-untyped-def]
-                try:
-                    async for response in inner_stream(request, context):
-                        yield response
-                except Exception as error:  # noqa: BLE001 - the one place that turns errors into statuses
-                    await _abort(context, details.method, error)
-
-            return grpc.unary_stream_rpc_method_handler(
-                stream, handler.request_deserializer, handler.response_serializer
-            )
-        inner = handler.unary_unary
-
-        async def unary(request, context):  # type: ignore[no-untyped-def]
-            try:
-                return await inner(request, context)
-            except Exception as error:  # noqa: BLE001 - as above
-                await _abort(context, details.method, error)
-
-        return grpc.unary_unary_rpc_method_handler(unary, handler.request_deserializer, handler.response_serializer)
+            return grpc.unary_stream_rpc_method_handler(_guarded_stream(handler.unary_stream, method), *codecs)
+        return grpc.unary_unary_rpc_method_handler(_guarded(handler.unary_unary, method), *codecs)
 
 
-async def _abort(context: grpc.aio.ServicerContext, method: str, error: Exception) -> None:
+def _guarded(call: Any, method: str) -> Any:
+    async def guarded(request: Any, context: Context) -> Any:
+        try:
+            return await call(request, context)
+        except Exception as error:  # noqa: BLE001 - the one place that turns errors into statuses
+            await _abort(context, method, error)
+
+    return guarded
+
+
+def _guarded_stream(call: Any, method: str) -> Any:
+    async def guarded(request: Any, context: Context) -> AsyncIterator[Any]:
+        try:
+            async for response in call(request, context):
+                yield response
+        except Exception as error:  # noqa: BLE001 - as above
+            await _abort(context, method, error)
+
+    return guarded
+
+
+async def _abort(context: Context, method: str, error: Exception) -> NoReturn:
     if isinstance(error, grpc.aio.AbortError):
         raise error
     if not isinstance(error, WazirError):
@@ -129,12 +137,3 @@ class Server:
                 field="listen",
             )
         return int(port)
-
-
-async def serve_until(server: Server, stopped: asyncio.Event) -> None:
-    """Starts the server and runs it until the event is set."""
-    await server.start()
-    try:
-        await stopped.wait()
-    finally:
-        await server.stop()

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Iterable
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from google.protobuf import empty_pb2
-from google.protobuf.message import Message
 
 from ..domain.errors import InvalidArgument
 from ..domain.names import StudyName, TrialName, check_id, parse_owner, parse_study, parse_trial
@@ -19,7 +18,7 @@ from ..proto.v1 import study_service_pb2 as api
 from ..storage.store import StudyFilter, TrialFilter
 from ..wire.scalars import seconds_of
 from ..wire.space import parameter_from_wire
-from ..wire.study import END_REASONS, SHORTAGES, STUDY_STATES, spec_from_wire, study_to_wire
+from ..wire.study import END_REASONS, SHORTAGES, STUDY_STATES, spec_from_wire, spec_with, study_to_wire
 from ..wire.trial import (
     ATTEMPT_STATES,
     CAUSES,
@@ -37,9 +36,7 @@ from .service import Service, check_limit, lease_of
 from .trials import Enqueued
 
 if TYPE_CHECKING:
-    from google.protobuf.timestamp_pb2 import Timestamp
-
-    Context = grpc.aio.ServicerContext
+    Context = grpc.aio.ServicerContext[Any, Any]
 
 MAX_PAGE = 1_000
 MAX_STEPS_PAGE = 10_000
@@ -72,7 +69,7 @@ class StudyServicer(study_service_pb2_grpc.StudyServiceServicer):
         where = StudyFilter(
             frozenset(STUDY_STATES.required(s, "states") for s in request.states),
             dict(request.labels),
-            _time(request.since) if request.HasField("since") else None,
+            seconds_of(request.since) if request.HasField("since") else None,
         )
         if request.page_token and not request.page_token.startswith(f"{owner}/"):
             raise InvalidArgument("page_token", request.page_token, "is of another list", "Start from the first page")
@@ -83,21 +80,10 @@ class StudyServicer(study_service_pb2_grpc.StudyServiceServicer):
 
     async def UpdateStudy(self, request: api.UpdateStudyRequest, context: Context) -> study_pb2.Study:
         name = parse_study(request.study.name, "study.name")
-        current = await self._service.study(name)
-        # Only the named parts count, so whatever else the message lacks is taken from the study.
-        message = study_to_wire(current).spec
-        for path in request.update_mask.paths:
-            field = path.removeprefix("spec.")
-            if path.startswith("spec.") and field in message.DESCRIPTOR.fields_by_name:
-                message.ClearField(field)
-                part = study_pb2.StudySpec()
-                part.CopyFrom(request.study.spec)
-                for other in part.DESCRIPTOR.fields_by_name:
-                    if other != field:
-                        part.ClearField(other)
-                message.MergeFrom(part)
-        paths, etag = list(request.update_mask.paths), request.study.etag
-        return study_to_wire(await self._service.update_study(name, spec_from_wire(message), paths, etag))
+        paths = list(request.update_mask.paths)
+        study = await self._service.study(name)
+        spec = spec_with(study.spec, request.study.spec, [path.removeprefix("spec.") for path in paths])
+        return study_to_wire(await self._service.update_study(name, spec, paths, request.study.etag))
 
     async def DeleteStudy(self, request: api.DeleteStudyRequest, context: Context) -> empty_pb2.Empty:
         await self._service.delete_study(parse_study(request.name), request.force)
@@ -150,8 +136,8 @@ class StudyServicer(study_service_pb2_grpc.StudyServiceServicer):
             TRIAL_STATES.from_wire(trial.state, "trial.state") or TrialState.REQUESTED,
             dict(trial.final_metrics),
             _measurements(request.measurements),
-            _time(trial.start_time) if trial.HasField("start_time") else None,
-            _time(trial.end_time) if trial.HasField("end_time") else None,
+            seconds_of(trial.start_time) if trial.HasField("start_time") else None,
+            seconds_of(trial.end_time) if trial.HasField("end_time") else None,
             _reason(trial.state_reason),
         )
         return trial_to_wire(await self._service.create_trial(name, given, _identity(name.owner, request)))
@@ -164,7 +150,7 @@ class StudyServicer(study_service_pb2_grpc.StudyServiceServicer):
         where = TrialFilter(
             frozenset(TRIAL_STATES.required(s, "states") for s in request.states),
             dict(request.labels),
-            _time(request.since) if request.HasField("since") else None,
+            seconds_of(request.since) if request.HasField("since") else None,
         )
         found = await self._service.trials(
             parse_study(request.parent, "parent"),
@@ -233,7 +219,7 @@ class StudyServicer(study_service_pb2_grpc.StudyServiceServicer):
             request.message,
             request.exit_code if request.HasField("exit_code") else None,
             request.log_tail,
-            _time(request.end_time) if request.HasField("end_time") else None,
+            seconds_of(request.end_time) if request.HasField("end_time") else None,
         )
         return trial_to_wire(await self._service.end_attempt(*_attempt(request), how))
 
@@ -271,9 +257,12 @@ class StudyServicer(study_service_pb2_grpc.StudyServiceServicer):
             )
 
 
-def _identity(owner: str, request: Message) -> Request:
+def _identity(
+    owner: str,
+    request: api.CreateStudyRequest | api.SuggestTrialsRequest | api.CreateTrialRequest | api.StartAttemptRequest,
+) -> Request:
     """The call's identity: its id, and a digest of all it asks."""
-    request_id: str = request.request_id  # type: ignore[attr-defined]
+    request_id: str = request.request_id
     if not request_id:
         return Request(owner, request.DESCRIPTOR.name)
     payload = hashlib.blake2b(request.SerializeToString(deterministic=True), digest_size=16).hexdigest()
@@ -288,13 +277,9 @@ def _attempt(
     return parse_trial(request.name), request.attempt
 
 
-def _measurements(messages: object) -> list[Measurement]:
+def _measurements(messages: Iterable[trial_pb2.Measurement]) -> list[Measurement]:
     now = time.time()
-    return [measurement_from_wire(m, now) for m in messages]  # type: ignore[attr-defined]
-
-
-def _time(message: Timestamp) -> float:
-    return seconds_of(message)
+    return [measurement_from_wire(m, now) for m in messages]
 
 
 def _reason(text: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from google.protobuf.message import Message
 
@@ -148,6 +149,18 @@ def spec_from_wire(message: study_pb2.StudySpec) -> StudySpec:
         trial=_template_from_wire(message.trial) if message.HasField("trial") else None,
         labels=_labels(message.labels),
     )
+
+
+def spec_with(spec: StudySpec, message: study_pb2.StudySpec, fields: Iterable[str]) -> StudySpec:
+    """`spec` with the named fields taken from `message`, which need not have any other. Unknown names are passed over."""
+    whole: Any = spec_to_wire(spec)
+    part: Any = study_pb2.StudySpec()
+    part.CopyFrom(message)
+    named = set(fields)
+    for field in study_pb2.StudySpec.DESCRIPTOR.fields_by_name:
+        (whole if field in named else part).ClearField(field)
+    whole.MergeFrom(part)
+    return spec_from_wire(whole)
 
 
 def _optional(message: Message, field: str) -> float | None:
