@@ -308,7 +308,7 @@ class Space:
             try:
                 rule = parse_constraint(text)
             except ConstraintSyntaxError as error:
-                raise InvalidArgument(where, text, str(error)) from None
+                raise InvalidArgument(where, text, f"column {error.column}: {error.rule}", error.hint) from None
             for name in sorted(rule.names):
                 if name not in self.by_name:
                     raise InvalidArgument(where, text, f"{name!r} is not a parameter", nearest(name, self.by_name))

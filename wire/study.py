@@ -152,7 +152,7 @@ def spec_from_wire(message: study_pb2.StudySpec) -> StudySpec:
 
 
 def spec_with(spec: StudySpec, message: study_pb2.StudySpec, fields: Iterable[str]) -> StudySpec:
-    """`spec` with the named fields taken from `message`, which need not have any other. Unknown names are passed over."""
+    """`spec` with the named fields taken from `message`, which need not have others. Unknown names are passed over."""
     whole: Any = spec_to_wire(spec)
     part: Any = study_pb2.StudySpec()
     part.CopyFrom(message)
