@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -176,5 +177,5 @@ def test_no_bytes_break_it_and_it_does_not_matter_how_they_are_cut(data: bytes, 
     data = data.replace(b"\x00", b"\nloss=1 ").replace(b"\x01", b"\r").replace(b"\x02", b"\x1b[0m")
     reader = StdoutReader(("loss",))
     edges = [0, *sorted(min(c, len(data)) for c in cuts), len(data)]
-    pieces = [m for a, b in zip(edges, edges[1:], strict=False) for m in reader.feed(data[a:b], NOW)]
+    pieces = [m for a, b in pairwise(edges) for m in reader.feed(data[a:b], NOW)]
     assert repr([(m.step, dict(m.metrics)) for m in [*pieces, *reader.finish(NOW)]]) == repr(read(data))
