@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
@@ -28,7 +28,17 @@ from wazir.domain.trial import (
     Trial,
     TrialState,
 )
-from wazir.storage.store import Answer, DuplicatePoint, Store, StudyFilter, Transaction, TrialFilter
+from wazir.storage.store import (
+    Answer,
+    Changes,
+    DuplicatePoint,
+    Point,
+    Store,
+    StudyFilter,
+    Transaction,
+    TrialFilter,
+    View,
+)
 
 NAME = StudyName("default", "s")
 SPEC = StudySpec((Objective("loss", Goal.MINIMIZE),), Space((Parameter("x", Double(0.0, 1.0)),)))
@@ -123,6 +133,31 @@ def put(store: Store, *trials: Trial) -> list[Trial]:
 
     unit(store, do)
     return written
+
+
+def insert(store: Store, study: Study) -> None:
+    store.write(lambda tx: tx.insert_study(study))
+
+
+def report(store: Store, trial: Trial, attempt: int, *measurements: Measurement) -> None:
+    store.write(lambda tx: tx.add_measurements(trial, attempt, measurements))
+
+
+def changes_of(store: Store, study: Study, since: int, limit: int = 10_000) -> Changes:
+    return store.read(lambda view: view.changes(study, since, limit))
+
+
+def points_of(store: Store, since: int = 0, limit: int = 1_000) -> list[Point]:
+    return store.read(lambda view: view.points(view.study(NAME), since, limit))
+
+
+def listed(store: Store, where: TrialFilter, after: int = 0, limit: int = 100, descending: bool = False) -> list[int]:
+    """Ids of the trials in one page of the list."""
+    return store.read(lambda view: ids(view.trials(view.study(NAME), where, after, limit, descending=descending)))
+
+
+def listed_studies(store: Store, owner: str, where: StudyFilter, after: str = "", limit: int = 100) -> list[StudyName]:
+    return [s.name for s in store.read(lambda view: view.studies(owner, where, after, limit))]
 
 
 def ids(trials: Sequence[Trial]) -> list[int]:
@@ -231,20 +266,20 @@ class StoreContract:
     """Inherit it and supply the fixture `store`."""
 
     @pytest.fixture
-    def stored(self, store: Store) -> Iterator[Store]:
+    def stored(self, store: Store) -> Store:
         """The store with one study in it."""
-        store.write(lambda tx: tx.insert_study(new_study()))
-        yield store
+        insert(store, new_study())
+        return store
 
     # Exact
 
     def test_a_study_comes_back_as_it_was_given(self, store: Store) -> None:
-        store.write(lambda tx: tx.insert_study(RICH_STUDY))
+        insert(store, RICH_STUDY)
         assert store.read(lambda view: view.study(NAME)) == RICH_STUDY
 
     def test_a_study_without_any_of_its_optional_parts_comes_back(self, store: Store) -> None:
         bare = new_study(spec=replace(SPEC, space=None))
-        store.write(lambda tx: tx.insert_study(bare))
+        insert(store, bare)
         assert store.read(lambda view: view.study(NAME)) == bare
 
     def test_every_part_of_a_study_can_be_rewritten(self, stored: Store) -> None:
@@ -277,7 +312,7 @@ class StoreContract:
     @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 0.0, -0.0, 0.1 + 0.2, 5e-324, 1e308])
     def test_a_metric_keeps_every_digit_finite_or_not(self, stored: Store, value: float) -> None:
         (trial,) = add(stored, in_state(new_trial(1), S.ACTIVE, final={"m": value}))
-        stored.write(lambda tx: tx.add_measurements(trial, 1, [Measurement(0, {"m": value}, 1.25)]))
+        report(stored, trial, 1, Measurement(0, {"m": value}, 1.25))
         (measured,) = stored.read(lambda view: view.measurements(trial))
         final = stored.read(lambda view: view.trial(trial.name)).final
         assert (measured.step, measured.time) == (0, 1.25)
@@ -294,7 +329,7 @@ class StoreContract:
 
     def test_a_unit_that_raises_leaves_nothing_and_its_error_reaches_the_caller(self, stored: Store) -> None:
         (kept,) = add(stored, in_state(new_trial(1), S.ACTIVE))
-        stored.write(lambda tx: tx.add_measurements(kept, 1, [Measurement(1, {"loss": 1.0}, 1.0)]))
+        report(stored, kept, 1, Measurement(1, {"loss": 1.0}, 1.0))
         before = self._everything(stored)
 
         class Boom(Exception):
@@ -416,8 +451,8 @@ class StoreContract:
     # Studies
 
     def test_an_unknown_study_is_not_found_and_the_nearest_one_is_named(self, store: Store) -> None:
-        store.write(lambda tx: tx.insert_study(new_study(StudyName("default", "resnet"))))
-        store.write(lambda tx: tx.insert_study(new_study(StudyName("vision", "resnot"))))
+        insert(store, new_study(StudyName("default", "resnet")))
+        insert(store, new_study(StudyName("vision", "resnot")))
         for ask in (
             lambda view: view.study(StudyName("default", "resnut")),
             lambda view: view.trial(StudyName("default", "resnut").trial(1)),
@@ -429,23 +464,22 @@ class StoreContract:
 
     def test_a_name_is_given_once_for_each_owner(self, stored: Store) -> None:
         with pytest.raises(AlreadyExists, match=r"^s exists already"):
-            stored.write(lambda tx: tx.insert_study(new_study(uid="another")))
-        stored.write(lambda tx: tx.insert_study(new_study(StudyName("vision", "s"))))
+            insert(stored, new_study(uid="another"))
+        insert(stored, new_study(StudyName("vision", "s")))
 
     def test_studies_are_listed_by_owner_and_id_in_pages(self, store: Store) -> None:
         names = [StudyName(owner, study) for owner in ("b", "a", "a-b") for study in ("s2", "s-1", "s10", "s")]
         for name in names:
-            store.write(lambda tx, name=name: tx.insert_study(new_study(name)))
+            insert(store, new_study(name))
         paged: list[StudyName] = []
         after = ""
-        while page := store.read(lambda view, after=after: view.studies("", StudyFilter(), after, 5)):
+        while page := listed_studies(store, "", StudyFilter(), after, 5):
             assert len(page) <= 5
-            paged += [s.name for s in page]
-            after = f"{page[-1].name.owner}/{page[-1].name.study}"
+            paged += page
+            after = f"{page[-1].owner}/{page[-1].study}"
         assert paged == sorted(names)
-        of_a = store.read(lambda view: view.studies("a", StudyFilter(), "a/s", 10))
-        assert [s.name.study for s in of_a] == ["s-1", "s10", "s2"]
-        assert store.read(lambda view: view.studies("nobody", StudyFilter(), "", 10)) == []
+        assert [n.study for n in listed_studies(store, "a", StudyFilter(), "a/s")] == ["s-1", "s10", "s2"]
+        assert listed_studies(store, "nobody", StudyFilter()) == []
 
     @pytest.mark.parametrize(
         ("where", "found"),
@@ -468,10 +502,10 @@ class StoreContract:
             made = new_study(
                 StudyName("default", f"s{number}"), replace(SPEC, labels=labels), create_time=float(number)
             )
-            store.write(lambda tx, made=made, state=state: tx.insert_study(replace(made, state=state)))
-        listed = store.read(lambda view: view.studies("default", where, "", 10))
-        assert [s.name.study for s in listed] == found
-        assert store.read(lambda view: view.studies("default", where, "", 1)) == listed[:1]
+            insert(store, replace(made, state=state))
+        names = listed_studies(store, "default", where)
+        assert [n.study for n in names] == found
+        assert listed_studies(store, "default", where, limit=1) == names[:1]
 
     def test_a_deleted_study_is_gone_with_all_that_belongs_to_it(self, stored: Store) -> None:
         old = add(stored, in_state(new_trial(1), S.ACTIVE), new_trial(2), repeats=1)
@@ -486,7 +520,7 @@ class StoreContract:
         assert stored.read(lambda view: view.live()) == []
 
         fresh = new_study(uid="made-anew")
-        stored.write(lambda tx: tx.insert_study(fresh))
+        insert(stored, fresh)
         assert stored.read(lambda view: view.changes(fresh, 0)).trials == []
         assert stored.read(lambda view: view.points(fresh, 0)) == []
         assert ids(add(stored, new_trial(1), repeats=1)) == [1]
@@ -530,13 +564,9 @@ class StoreContract:
         add(stored, *(new_trial(i) for i in range(1, 8)))
         for descending, expected in ((False, [1, 2, 3, 4, 5, 6, 7]), (True, [7, 6, 5, 4, 3, 2, 1])):
             paged: list[int] = []
-            while page := stored.read(
-                lambda view, paged=paged, descending=descending: view.trials(
-                    view.study(NAME), TrialFilter(), paged[-1] if paged else 0, 3, descending=descending
-                )
-            ):
+            while page := listed(stored, TrialFilter(), paged[-1] if paged else 0, 3, descending):
                 assert len(page) <= 3
-                paged += ids(page)
+                paged += page
             assert paged == expected
 
     @pytest.mark.parametrize(
@@ -562,15 +592,14 @@ class StoreContract:
                 for i, (state, label) in enumerate(zip(states, labels, strict=True), start=1)
             ),
         )
-        read = stored.read
-        assert ids(read(lambda view: view.trials(view.study(NAME), where, 0, 10))) == found
-        assert ids(read(lambda view: view.trials(view.study(NAME), where, 0, 2))) == found[:2]
-        assert ids(read(lambda view: view.trials(view.study(NAME), where, 0, 10, descending=True))) == found[::-1]
-        assert ids(read(lambda view: view.trials(view.study(NAME), where, 2, 10))) == [i for i in found if i > 2]
+        assert listed(stored, where) == found
+        assert listed(stored, where, limit=2) == found[:2]
+        assert listed(stored, where, descending=True) == found[::-1]
+        assert listed(stored, where, after=2) == [i for i in found if i > 2]
 
     def test_live_trials_are_those_with_a_live_attempt_in_every_study(self, stored: Store) -> None:
         other = StudyName("vision", "t")
-        stored.write(lambda tx: tx.insert_study(new_study(other)))
+        insert(stored, new_study(other))
         _, b, _ = add(stored, new_trial(1), in_state(new_trial(2), S.ACTIVE), in_state(new_trial(3), S.SUCCEEDED))
         (c,) = add(stored, in_state(new_trial(1, name=other), S.STOPPING), name=other)
         assert stored.read(lambda view: view.live()) == [b, c]
@@ -689,7 +718,7 @@ class StoreContract:
     def test_the_best_are_safe_and_ended_well_and_stand_best_first(
         self, store: Store, spec: StudySpec, trials: list[tuple[TrialState, float]], best: list[int]
     ) -> None:
-        store.write(lambda tx: tx.insert_study(new_study(spec=spec)))
+        insert(store, new_study(spec=spec))
         waiting = add(store, *(new_trial(0) for _ in trials))
         put(store, *(in_state(t, s, final={"loss": v}) for t, (s, v) in zip(waiting, trials, strict=True)))
         assert ids(store.read(lambda view: view.best(view.study(NAME), 10))) == best
@@ -704,7 +733,7 @@ class StoreContract:
         (a,) = put(stored, in_state(a, S.SUCCEEDED, final={"loss": 1.0}))  # 5
         study = stored.read(lambda view: view.study(NAME))
         for since, trials in ((0, [b, c, a]), (2, [c, a]), (3, [c, a]), (4, [a]), (5, [])):
-            changes = stored.read(lambda view, since=since: view.changes(study, since))
+            changes = changes_of(stored, study, since)
             assert (changes.study, list(changes.trials), list(changes.deleted)) == (study, trials, [])
             assert changes.revision == 5
 
@@ -714,7 +743,7 @@ class StoreContract:
         unit(stored, lambda u: u.delete(a))  # 4
         study = stored.read(lambda view: view.study(NAME))
         for since, deleted in ((2, [2, 1]), (3, [1]), (4, [])):
-            changes = stored.read(lambda view, since=since: view.changes(study, since))
+            changes = changes_of(stored, study, since)
             assert (list(changes.trials), list(changes.deleted)) == ([], deleted)
 
     def test_changes_answer_with_the_study_as_it_is_now(self, stored: Store) -> None:
@@ -735,7 +764,7 @@ class StoreContract:
         deleted: list[int] = []
         since, answers = 0, 0
         while since < study.revision:
-            changes = stored.read(lambda view, since=since: view.changes(study, since, limit))
+            changes = changes_of(stored, study, since, limit)
             assert changes.revision > since
             revisions = {t.revision for t in changes.trials}
             assert len(changes.trials) + len(changes.deleted) <= limit or len(revisions) == 1
@@ -758,7 +787,10 @@ class StoreContract:
         [
             ([], []),
             # out of order
-            ([(1, 2, {"a": 2.0}), (1, 0, {"a": 0.0}), (1, 1, {"a": 1.0})], [(0, {"a": 0.0}), (1, {"a": 1.0}), (2, {"a": 2.0})]),
+            (
+                [(1, 2, {"a": 2.0}), (1, 0, {"a": 0.0}), (1, 1, {"a": 1.0})],
+                [(0, {"a": 0.0}), (1, {"a": 1.0}), (2, {"a": 2.0})],
+            ),
             # a repeat replaces
             ([(1, 1, {"a": 1.0}), (1, 1, {"a": 9.0})], [(1, {"a": 9.0})]),
             # metrics of one step may come apart
@@ -770,7 +802,7 @@ class StoreContract:
             ),
             ([(1, 2**63 - 1, {"a": 1.0})], [(2**63 - 1, {"a": 1.0})]),
         ],
-    )  # fmt: skip
+    )
     def test_a_curve_has_one_value_for_each_step_and_metric(
         self,
         stored: Store,
@@ -778,11 +810,9 @@ class StoreContract:
         curve: list[tuple[int, dict[str, float]]],
     ) -> None:
         trial, other = add(stored, in_state(new_trial(1), S.ACTIVE), in_state(new_trial(2), S.ACTIVE))
-        stored.write(lambda tx: tx.add_measurements(other, 1, [Measurement(1, {"a": -1.0, "c": -1.0}, 0.5)]))
+        report(stored, other, 1, Measurement(1, {"a": -1.0, "c": -1.0}, 0.5))
         for attempt, step, metrics in reports:
-            stored.write(
-                lambda tx, r=(attempt, step, metrics): tx.add_measurements(trial, r[0], [Measurement(r[1], r[2], 2.5)])
-            )
+            report(stored, trial, attempt, Measurement(step, metrics, 2.5))
         measured = stored.read(lambda view: view.measurements(trial))
         assert [(m.step, dict(m.metrics)) for m in measured] == curve
         assert {m.time for m in measured} <= {2.5}
@@ -790,13 +820,10 @@ class StoreContract:
     def test_points_come_by_sequence_which_rises_with_every_row_written_or_replaced(self, stored: Store) -> None:
         a, b = add(stored, in_state(new_trial(1), S.ACTIVE), in_state(new_trial(2), S.ACTIVE))
 
-        def report(trial: Trial, *measurements: Measurement) -> list[Point]:
-            stored.write(lambda tx: tx.add_measurements(trial, 1, measurements))
-            return stored.read(lambda view: view.points(view.study(NAME), 0))
-
-        report(a, Measurement(1, {"x": 1.0, "y": 2.0}, 1.0), Measurement(2, {"x": 3.0}, 2.0))
-        report(b, Measurement(1, {"x": 4.0}, 3.0))
-        points = report(a, Measurement(1, {"x": 5.0}, 4.0))
+        report(stored, a, 1, Measurement(1, {"x": 1.0, "y": 2.0}, 1.0), Measurement(2, {"x": 3.0}, 2.0))
+        report(stored, b, 1, Measurement(1, {"x": 4.0}, 3.0))
+        report(stored, a, 1, Measurement(1, {"x": 5.0}, 4.0))
+        points = points_of(stored)
         assert [(p.trial_id, p.attempt, p.step, p.metric, p.value, p.time) for p in points] == [
             (1, 1, 1, "y", 2.0, 1.0),
             (1, 1, 2, "x", 3.0, 2.0),
@@ -806,24 +833,23 @@ class StoreContract:
         numbers = [p.sequence for p in points]
         assert numbers == sorted(set(numbers))
         for index, number in enumerate(numbers):
-            since = stored.read(lambda view, number=number: view.points(view.study(NAME), number))
-            assert since == points[index + 1 :]
-        assert stored.read(lambda view: view.points(view.study(NAME), 0, 2)) == points[:2]
+            assert points_of(stored, number) == points[index + 1 :]
+        assert points_of(stored, limit=2) == points[:2]
 
     def test_a_sequence_number_is_not_given_again(self, stored: Store) -> None:
         a, b = add(stored, in_state(new_trial(1), S.ACTIVE), in_state(new_trial(2), S.ACTIVE))
-        stored.write(lambda tx: tx.add_measurements(a, 1, [Measurement(1, {"x": 1.0}, 1.0)]))
-        (first,) = stored.read(lambda view: view.points(view.study(NAME), 0))
+        report(stored, a, 1, Measurement(1, {"x": 1.0}, 1.0))
+        (first,) = points_of(stored)
         unit(stored, lambda u: u.delete(a))
-        assert stored.read(lambda view: view.points(view.study(NAME), 0)) == []
-        stored.write(lambda tx: tx.add_measurements(b, 1, [Measurement(1, {"x": 1.0}, 1.0)]))
-        (second,) = stored.read(lambda view: view.points(view.study(NAME), 0))
+        assert points_of(stored) == []
+        report(stored, b, 1, Measurement(1, {"x": 1.0}, 1.0))
+        (second,) = points_of(stored)
         assert second.sequence > first.sequence
 
     def test_a_report_changes_no_revision(self, stored: Store) -> None:
         (trial,) = add(stored, in_state(new_trial(1), S.ACTIVE))
         before = stored.read(lambda view: view.study(NAME))
-        stored.write(lambda tx: tx.add_measurements(trial, 1, [Measurement(1, {"x": 1.0}, 1.0)]))
+        report(stored, trial, 1, Measurement(1, {"x": 1.0}, 1.0))
         assert stored.read(lambda view: view.study(NAME)) == before
 
     def test_measurements_of_an_unknown_trial_are_refused(self, stored: Store) -> None:
@@ -843,12 +869,16 @@ class StoreContract:
         assert store.read(lambda view: view.answer("vision", "r")) == Answer("m", "p", "[3]", 3.0)
 
     def test_old_answers_are_forgotten(self, store: Store) -> None:
-        for number in range(5):
-            answer = Answer("m", "p", "[]", float(number))
-            store.write(lambda tx, n=number, answer=answer: tx.keep_answer("default", f"r{n}", answer))
+        def keep(tx: Transaction) -> None:
+            for number in range(5):
+                tx.keep_answer("default", f"r{number}", Answer("m", "p", "[]", float(number)))
+
+        def kept(view: View) -> list[bool]:
+            return [view.answer("default", f"r{number}") is not None for number in range(5)]
+
+        store.write(keep)
         assert store.write(lambda tx: tx.forget_answers(2.0)) == 2
-        kept = [store.read(lambda view, n=n: view.answer("default", f"r{n}")) is not None for n in range(5)]
-        assert kept == [False, False, True, True, True]
+        assert store.read(kept) == [False, False, True, True, True]
 
     # The end
 
