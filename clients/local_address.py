@@ -1,0 +1,48 @@
+"""Where the service on a local database file listens: a Unix socket whose path follows from the file's.
+
+Whoever knows the database finds its service: the commands, the training code of a folder, a server that takes over.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from pathlib import Path
+
+from ..domain.errors import FailedPrecondition
+
+DEFAULT_DATABASE = Path(".wazir") / "wazir.db"
+"""Relative to the working folder."""
+
+
+def address_of(database: Path) -> str:
+    """`unix:/tmp/wazir-<uid>/<digest>.sock`, the same for every spelling of the path.
+
+    The folder is made where it is missing. It must be ours alone, since whoever may write to it could put a service of
+    their own there: FailedPrecondition where it is not. The path is digested because a socket's may have 107 bytes
+    only.
+
+    Neither XDG_RUNTIME_DIR nor TMPDIR is asked: both differ between a login, `sudo`, `cron` and a batch system, and
+    both sides must come to the same place. The first is also removed at logout, under a server that goes on.
+    """
+    digest = hashlib.blake2b(os.fsencode(os.path.realpath(database)), digest_size=16).hexdigest()
+    return f"unix:{_private_folder() / digest}.sock"
+
+
+def _private_folder() -> Path:
+    folder = Path("/tmp") / f"wazir-{os.geteuid()}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+    except OSError as error:
+        raise FailedPrecondition(
+            f"cannot use {folder} for the sockets of local services: {error.strerror}. Make /tmp writable, or serve "
+            "with `wazir serve --listen` elsewhere and set WAZIR_ADDRESS"
+        ) from error
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
+        raise FailedPrecondition(
+            f"{folder} is not a folder that only you may use (mode {stat.S_IMODE(found.st_mode):o}, user id "
+            f"{found.st_uid}). Remove it, or `chmod 700` it if you made it"
+        )
+    return folder
