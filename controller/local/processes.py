@@ -50,16 +50,26 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
-def marked(marker: str) -> list[int]:
-    """Processes that were started with this marker, in no order. Dead ones have no environment and are not seen."""
-    wanted = f"{MARKER}={marker}".encode()
-    found = []
+def open_marked(marker: str) -> list[int]:
+    """Handles (pidfds) of the processes that were started with this marker. Dead ones are not seen."""
+    handles = []
     for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
+        if entry.name.isdigit() and _has_marker(entry, marker):
             try:
-                environment = (entry / "environ").read_bytes()
-            except (FileNotFoundError, ProcessLookupError, PermissionError):
-                continue  # gone meanwhile, or another user's
-            if wanted in environment.split(b"\0"):
-                found.append(int(entry.name))
-    return found
+                handle = os.pidfd_open(int(entry.name))
+            except ProcessLookupError:
+                continue
+            # Looked at again: the handle stands for what has the number now.
+            if _has_marker(entry, marker):
+                handles.append(handle)
+            else:
+                os.close(handle)
+    return handles
+
+
+def _has_marker(entry: Path, marker: str) -> bool:
+    try:
+        environment = (entry / "environ").read_bytes()
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return False  # gone meanwhile, or another user's
+    return f"{MARKER}={marker}".encode() in environment.split(b"\0")

@@ -11,6 +11,7 @@ import re
 import select
 import signal
 import socket
+import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -73,6 +74,8 @@ class LocalRuntime:
         self._alarm = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._poll.register(self._alarm, select.EPOLLIN)
         self._closed = False
+        # No thread may write to a number that is no longer, or again, a file's. A signal handler may wake as well.
+        self._alarm_lock = threading.RLock()
         for key in live(self._root):
             self._adopt(key)
 
@@ -172,13 +175,15 @@ class LocalRuntime:
                 self._process_ended(handle)
 
     def wake(self) -> None:
-        if not self._closed:
-            os.eventfd_write(self._alarm, 1)
+        with self._alarm_lock:
+            if not self._closed:
+                os.eventfd_write(self._alarm, 1)
 
     def close(self) -> None:
-        if self._closed:
-            return
-        self._closed = True
+        with self._alarm_lock:
+            if self._closed:
+                return
+            self._closed = True
         if self._launcher is not None:
             self._launcher.close()
         for handle in self._by_handle:
@@ -203,8 +208,8 @@ class LocalRuntime:
             self._broken(attempt, f"could not start the launching process: {error.strerror}")
 
     def _heard(self, event: dict[str, Any]) -> None:
-        attempt = self._attempts[Key.parse(event["key"])]
-        if attempt.execution.phase is not Phase.STARTING:
+        attempt = self._attempts.get(Key.parse(event["key"]))
+        if attempt is None or attempt.execution.phase is not Phase.STARTING:
             return  # adopted meanwhile, because the zygote that was asked first has died
         if "error" in event:
             self._broken(attempt, event["error"])
@@ -310,15 +315,7 @@ class LocalRuntime:
         """A supervisor died without a record. The kernel kills its command; what that had started is killed here."""
         if attempt.leftovers:
             return
-        for pid in processes.marked(str(attempt.folder.key)):
-            try:
-                handle = os.pidfd_open(pid)
-            except ProcessLookupError:
-                continue
-            # Looked at again: the handle stands for what has the number now.
-            if pid not in processes.marked(str(attempt.folder.key)):
-                os.close(handle)
-                continue
+        for handle in processes.open_marked(str(attempt.folder.key)):
             processes.send(handle, signal.SIGKILL)
             attempt.leftovers.add(handle)
             self._register(handle, attempt)

@@ -1,0 +1,499 @@
+"""The loop: observe, plan, act. It sleeps until something happens: a process ends, a study changes, a time has come.
+
+One thread owns all that is known. Threads that watch studies and threads that wait for the service put what they
+learn into the inbox and wake it. Nothing here waits for the service: while it is away training goes on, over-long
+trials are ended in time, and what has ended is told when it is back.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from ..domain.attempt import AttemptState, Cause
+from ..domain.errors import (
+    Aborted,
+    DeadlineExceeded,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    ResourceExhausted,
+    RevisionCompacted,
+    StaleAttempt,
+    Unavailable,
+    WazirError,
+)
+from ..domain.names import StudyName
+from ..domain.study import Study, StudyState
+from ..domain.template import TrialTemplate
+from ..domain.trial import LIVE, Measurement, Trial, TrialState
+from .calls import Calls
+from .classify import Outcome, with_output
+from .collecting import MAX_TAIL, Collector, batches, last_words
+from .environment import order
+from .execution import Execution, Key, Phase
+from .plan import (
+    Action,
+    Announce,
+    Ask,
+    Collect,
+    End,
+    Forget,
+    Kill,
+    Launch,
+    Limits,
+    Mode,
+    Short,
+    Snapshot,
+    Terminate,
+    Wake,
+    Watched,
+    demand,
+    plan,
+    too_many_gpus,
+)
+from .runtime import Runtime
+from .service import StudyService, Suggested, TrialChanges
+from .settings import Settings
+from .spool import parse
+from .view import StudyView
+
+log = logging.getLogger(__name__)
+
+AWAY = (Unavailable, DeadlineExceeded, ResourceExhausted)
+"""Errors that say nothing about the call: it is made again later."""
+
+
+class Finish(enum.Enum):
+    """Why `Controller.run` has returned."""
+
+    DONE = "done"
+    """All studies have ended."""
+    DRAINED = "drained"
+    """Told to start nothing more; what ran has come to its end."""
+    STOPPED = "stopped"
+    """Told to stop; what ran was ended, and is tried again next time."""
+
+
+@dataclass(slots=True)
+class _Study:
+    """One study as the loop keeps it."""
+
+    view: StudyView
+    gone: bool = False
+    asking: int = 0
+    short: Short | None = None
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """What the loop remembers of one attempt; see `Snapshot` for the words. All of it can be made anew."""
+
+    told: float | None = None
+    announced: bool = False
+    busy: bool = False
+    later: float = 0.0
+    stale: bool = False
+    collected: float | None = None
+    collector: Collector | None = None
+
+
+class Controller:
+    """Runs trials of `studies` by `runtime` until they have ended or it is told to stop.
+
+        controller = Controller(client, LocalRuntime(root), [StudyName("default", "digits")], Settings(address))
+        controller.run()      # in this thread
+        controller.drain()    # from another thread or a signal handler: start nothing more
+        controller.stop()     # likewise: end what runs, to be tried again at the next run
+
+    `on_change` is called with every change of a study, in the thread that watches it. For one run; the runtime stays
+    its maker's to close.
+    """
+
+    def __init__(
+        self,
+        service: StudyService,
+        runtime: Runtime,
+        studies: Sequence[StudyName],
+        settings: Settings,
+        *,
+        on_change: Callable[[TrialChanges], None] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._service = service
+        self._runtime = runtime
+        self._names = list(dict.fromkeys(studies))
+        self._settings = settings
+        self._holder = settings.holder or runtime.identity
+        self._on_change = on_change
+        self._clock = clock
+        self._studies: dict[StudyName, _Study] = {}
+        self._attempts: dict[Key, _Attempt] = {}
+        self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._calls = Calls(settings.calls)
+        self._mode = Mode.RUN
+        self._closing = threading.Event()
+        self._failure: WazirError | None = None
+        self._quiet_since: float | None = None
+
+    def run(self) -> Finish:
+        """Returns when there is nothing more to do.
+
+        Raises NotFound for an unknown study, InvalidArgument where trials want what this machine does not have, and
+        the service's own error where it refuses to hand out trials.
+        """
+        try:
+            for name in self._names:
+                self._begin(name)
+            while not self._turn():
+                pass
+        finally:
+            self._closing.set()
+            self._calls.close()
+        if self._failure is not None:
+            raise self._failure
+        return {Mode.RUN: Finish.DONE, Mode.DRAIN: Finish.DRAINED, Mode.STOP: Finish.STOPPED}[self._mode]
+
+    def drain(self) -> None:
+        """Starts nothing more; what runs goes on to its end. From any thread or a signal handler."""
+        if self._mode is Mode.RUN:
+            self._mode = Mode.DRAIN
+        self._runtime.wake()
+
+    def stop(self) -> None:
+        """Ends what runs, with its grace; it is tried again at the next run. From any thread or a signal handler."""
+        self._mode = Mode.STOP
+        self._runtime.wake()
+
+    def _turn(self) -> bool:
+        """Observes, plans and acts once, then waits for news; whether there is nothing more to do."""
+        while not self._inbox.empty():
+            self._inbox.get()()
+        now = self._clock()
+        snapshot = self._snapshot(now)
+        wakes = []
+        for action in plan(snapshot, self._limits(), now):
+            if isinstance(action, Wake):
+                wakes.append(action.at)
+            else:
+                self._act(action, snapshot)
+        if self._finished(now):
+            return True
+        if self._quiet_since is not None:
+            wakes.append(self._quiet_since + self._settings.farewell)
+        self._runtime.wait(max(0.0, min(wakes) - self._clock()) if wakes else None)
+        return False
+
+    def _finished(self, now: float) -> bool:
+        studies = self._studies.values()
+        if any(attempt.busy for attempt in self._attempts.values()) or any(study.asking for study in studies):
+            idle = False
+        else:
+            idle = not self._ours() and not any(study.view.trials for study in studies if not study.gone)
+        if self._mode is Mode.RUN:
+            ended = (StudyState.COMPLETED, StudyState.FAILED)
+            done = all(study.gone or study.view.study.state in ended for study in studies)
+            return self._settings.until_done and idle and done
+        if self._mode is Mode.STOP and all(e.phase is Phase.ENDED for e in self._ours()):
+            # Only words are left to be said. A service that does not take them hears them from the next controller.
+            self._quiet_since = self._quiet_since or now
+            return idle or now >= self._quiet_since + self._settings.farewell
+        return idle
+
+    def _ours(self) -> list[Execution]:
+        """Executions of the studies that are run here, also of one that bore the same name before."""
+        return [execution for execution in self._runtime.observe().values() if execution.study in self._studies]
+
+    # ---- learning -----------------------------------------------------------------------------------------------
+
+    def _begin(self, name: StudyName) -> None:
+        """Reads the study and its live trials, and watches it from there."""
+        study = self._service.get_study(name)
+        template = study.spec.trial
+        if template is None:
+            raise InvalidArgument(
+                "trial", None, f"{name.short} does not say what to run", "Give its file a `trial:` with a `command`"
+            )
+        check_gpus(template, self._runtime.devices)
+        view = StudyView(study, self._holder)
+        view.learn(trials=self._service.list_trials(name, states=LIVE))
+        self._studies[name] = _Study(view)
+        # From before the list was read: what came between is told again, and known by its revision.
+        threading.Thread(
+            target=self._guarded,
+            args=(lambda: self._watch(name, study.revision),),
+            name=f"wazir-watch-{name.study}",
+            daemon=True,
+        ).start()
+
+    def _watch(self, name: StudyName, since: int) -> None:
+        """Puts the study's changes into the inbox until the controller closes or the study is gone."""
+        while not self._closing.is_set():
+            try:
+                for changes in self._service.watch_trials(name, since):
+                    if self._closing.is_set():
+                        return
+                    since = changes.revision
+                    self._tell(partial(self._changed, name, changes))
+                    if self._on_change is not None:
+                        self._on_change(changes)
+            except NotFound:
+                self._tell(partial(self._gone, name))
+                return
+            except RevisionCompacted:
+                since = 0
+                continue
+            except WazirError as error:
+                if self._closing.is_set():
+                    return
+                log.warning("watching %s: %s", name.short, error, extra={"action": "watch_failed", "study": str(name)})
+            self._closing.wait(self._settings.retry_after)
+
+    def _changed(self, name: StudyName, changes: TrialChanges) -> None:
+        known = self._studies[name]
+        if changes.study.uid != known.view.study.uid:
+            # Deleted and made anew: what runs for the old one is an orphan, and the new one's trials are to be run.
+            log.warning("%s was made anew", name.short, extra={"action": "study_replaced", "study": str(name)})
+            known = self._studies[name] = _Study(StudyView(changes.study, self._holder))
+        known.view.learn(changes.study, changes.trials, changes.deleted)
+        known.view.streamed(changes.revision)
+
+    def _gone(self, name: StudyName) -> None:
+        log.warning("%s was deleted; its trials end", name.short, extra={"action": "study_gone", "study": str(name)})
+        self._studies[name].gone = True
+
+    def _snapshot(self, now: float) -> Snapshot:
+        executions = self._runtime.observe()
+        live = {
+            Key(study.view.study.uid, trial.id, trial.attempt.number): trial
+            for study in self._studies.values()
+            for trial in study.view.trials.values()
+            if trial.attempt is not None
+        }
+        known = self._attempts
+        self._attempts = attempts = {key: a for key, a in known.items() if a.busy or key in live or key in executions}
+        for key, trial in live.items():
+            attempt = attempts.setdefault(key, _Attempt())
+            if trial.state is TrialState.STOPPING and attempt.told is None:
+                attempt.told = now
+        return Snapshot(
+            studies=[Watched(s.view.study, s.view.trials, s.gone, s.asking, s.short) for s in self._studies.values()],
+            executions=executions,
+            told={key: a.told for key, a in attempts.items() if a.told is not None},
+            announced=frozenset(key for key, a in attempts.items() if a.announced),
+            busy=frozenset(key for key, a in attempts.items() if a.busy),
+            later={key: a.later for key, a in attempts.items() if a.later > now},
+            stale=frozenset(key for key, a in attempts.items() if a.stale),
+            collected={key: a.collected for key, a in attempts.items() if a.collected is not None},
+        )
+
+    def _limits(self) -> Limits:
+        return Limits(
+            parallel=self._settings.parallel,
+            default_parallel=self._settings.default_parallel,
+            devices=self._runtime.devices,
+            collect_every=self._settings.collect_every,
+            mode=self._mode,
+        )
+
+    # ---- acting -------------------------------------------------------------------------------------------------
+
+    def _act(self, action: Action, snapshot: Snapshot) -> None:
+        match action:
+            case Ask(name, count):
+                study = self._studies[name]
+                study.asking = count
+                self._calls.submit(partial(self._guarded, partial(self._ask, study, name, count)))
+            case Launch(key, devices):
+                study, trial = self._find(key)
+                self._runtime.launch(order(study.view.study, trial, self._settings.address, devices))
+                _log("launched", trial, "launched")
+            case Terminate(key, why):
+                log.info("ending %s: %s", key, why.value, extra={"action": "terminate", "attempt": str(key)})
+                self._runtime.terminate(key, why)
+            case Kill(key):
+                log.info("killing %s", key, extra={"action": "kill", "attempt": str(key)})
+                self._runtime.kill(key)
+            case Forget(key):
+                self._runtime.forget(key)
+            case Announce(key):
+                _, trial = self._find(key)
+                self._call(key, partial(self._announce, trial, key, snapshot.executions[key]))
+            case Collect(key):
+                study, trial = self._find(key)
+                self._call(key, partial(self._collect, study.view.study, trial, key))
+            case End(key, outcome):
+                study, trial = self._find(key)
+                self._call(key, partial(self._end, study, trial, key, outcome, snapshot.executions.get(key)))
+            case Wake():
+                raise AssertionError("nothing to act on")
+
+    def _find(self, key: Key) -> tuple[_Study, Trial]:
+        study = next(s for s in self._studies.values() if s.view.study.uid == key.uid)
+        return study, study.view.trials[key.trial]
+
+    def _call(self, key: Key, job: Callable[[_Attempt], None]) -> None:
+        """Does the job on another thread. Until it is done the attempt is busy, so it alone touches its entry."""
+        attempt = self._attempts.setdefault(key, _Attempt())
+        attempt.busy = True
+
+        def call() -> None:
+            try:
+                job(attempt)
+                later, stale = 0.0, False
+            except (StaleAttempt, NotFound) as error:
+                log.info("%s: %s", key, error, extra={"action": "stale", "attempt": str(key)})
+                later, stale = 0.0, True
+            except WazirError as error:
+                # Whatever it is, training goes on and its end is kept; it is told as soon as the service takes it.
+                level = logging.INFO if isinstance(error, AWAY) else logging.ERROR
+                log.log(level, "%s: %s", key, error, extra={"action": "call_failed", "attempt": str(key)})
+                later, stale = self._clock() + self._settings.retry_after, False
+            self._tell(partial(self._called, attempt, later, stale))
+
+        self._calls.submit(partial(self._guarded, call))
+
+    def _called(self, attempt: _Attempt, later: float, stale: bool) -> None:
+        attempt.busy = False
+        attempt.later = later
+        attempt.stale |= stale
+
+    def _tell(self, news: Callable[[], None]) -> None:
+        self._inbox.put(news)
+        self._runtime.wake()
+
+    def _guarded(self, job: Callable[[], None]) -> None:
+        """Runs a job of another thread; a defect in it ends the loop as it would in the loop's own thread."""
+        try:
+            job()
+        except Exception as error:  # noqa: BLE001 - raised again, in the loop
+            self._tell(partial(_raise, error))
+
+    # ---- on the threads that call -------------------------------------------------------------------------------
+
+    def _ask(self, study: _Study, name: StudyName, count: int) -> None:
+        try:
+            answer = self._service.suggest(name, count, client_id=self._holder, start=True, leased=False)
+        except NotFound:
+            self._tell(partial(self._gone, name))
+        except (*AWAY, Aborted) as error:
+            # What was handed out although the answer was lost comes with the stream: it carries our id.
+            log.info("asking for trials of %s: %s", name.short, error, extra={"action": "ask", "study": str(name)})
+            self._tell(partial(self._asked, study, None, self._settings.retry_after))
+        except WazirError as error:
+            self._tell(partial(self._refused, study, error))
+        else:
+            wait = None if len(answer.trials) >= count else self._settings.ask_again
+            self._tell(partial(self._asked, study, answer, wait))
+
+    def _asked(self, study: _Study, answer: Suggested | None, wait: float | None) -> None:
+        study.asking = 0
+        # The demand of before: what this answer has changed itself is one reason more to ask.
+        study.short = None if wait is None else Short(demand(study.view.study), self._clock() + wait)
+        if answer is not None:
+            study.view.learn(trials=answer.trials)
+
+    def _refused(self, study: _Study, error: WazirError) -> None:
+        """The service will not hand out trials, and asking again would not help: let end what runs, and say so."""
+        study.asking = 0
+        self._failure = error
+        self.drain()
+
+    def _announce(self, trial: Trial, key: Key, execution: Execution, attempt: _Attempt) -> None:
+        try:
+            self._service.heartbeat(
+                trial.name,
+                key.attempt,
+                state=AttemptState.RUNNING,
+                node=execution.node,
+                devices=execution.devices,
+                gpus=execution.gpus,
+                log_path=execution.log_path,
+            )
+        except (FailedPrecondition, InvalidArgument) as error:
+            # For people only: the attempt goes on without it.
+            log.warning("%s: %s", key, error, extra={"action": "announce_refused", "attempt": str(key)})
+        attempt.announced = True
+
+    def _collect(self, study: Study, trial: Trial, key: Key, attempt: _Attempt) -> None:
+        collector = self._collector(study, key, attempt)
+        collector.read(self._clock())
+        for batch in batches(collector.unsent):
+            self._service.report(trial.name, key.attempt, batch)
+        collector.unsent.clear()
+        attempt.collected = self._clock()
+
+    def _end(
+        self, study: _Study, trial: Trial, key: Key, outcome: Outcome, execution: Execution | None, attempt: _Attempt
+    ) -> None:
+        """Reports all that is left of an attempt and ends it. May be done again after any failure."""
+        now = self._clock()
+        last: Sequence[Measurement] = ()
+        tail = ""
+        if execution is not None:
+            if not attempt.announced and execution.exit is not None and execution.exit.fault is None:
+                self._announce(trial, key, execution, attempt)
+            collector = self._collector(study.view.study, key, attempt)
+            collector.finish(now)
+            spooled = parse(self._runtime.spool(key))
+            if spooled.rejected:
+                log.warning("%s spooled %d unreadable lines", key, spooled.rejected, extra={"action": "spool"})
+            if spooled.infeasible:
+                self._service.report(trial.name, key.attempt, (), infeasible=spooled.infeasible)
+            *rest, last = [*batches([*collector.unsent, *spooled.measurements])] or [()]
+            for batch in rest:
+                self._service.report(trial.name, key.attempt, batch)
+            tail = last_words(self._runtime.tail(key, MAX_TAIL))
+            outcome = with_output(outcome, tail)
+            if outcome.cause is Cause.SUCCEEDED:
+                outcome = replace(outcome, message=collector.missing(tail))
+        exit_time = execution.exit.time if execution is not None and execution.exit is not None else now
+        try:
+            ended = self._service.end_attempt(
+                trial.name,
+                key.attempt,
+                outcome.cause,
+                measurements=last,
+                message=outcome.message,
+                exit_code=outcome.exit_code,
+                log_tail=tail,
+                end_time=exit_time,
+            )
+        except FailedPrecondition as error:
+            # It has ended otherwise: a person released it, or an answer was lost and the code had its own word.
+            log.info("%s: %s", key, error, extra={"action": "ended_otherwise", "attempt": str(key)})
+            raise StaleAttempt(trial.name.short, key.attempt, key.attempt, True) from error
+        _log("ended", ended, f"{outcome.cause.value}, now {ended.state.value}: {outcome.message or ended.reason}")
+        self._tell(partial(study.view.learn, trials=[ended]))
+
+    def _collector(self, study: Study, key: Key, attempt: _Attempt) -> Collector:
+        if attempt.collector is None:
+            attempt.collector = Collector(self._runtime, key, study.spec)
+        return attempt.collector
+
+
+def check_gpus(template: TrialTemplate, devices: Sequence[str]) -> None:
+    """Raises InvalidArgument where a trial wants more GPUs than there are."""
+    if template.resources.gpu > len(devices):
+        message = too_many_gpus(template.resources.gpu, len(devices))
+        raise InvalidArgument(
+            "trial.resources.gpu",
+            template.resources.gpu,
+            message.partition(": ")[2],
+            "Lower it, or say with --gpus how many there are",
+        )
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
+def _log(action: str, trial: Trial, words: str) -> None:
+    extra = {"action": action, "study": str(trial.study), "trial": str(trial.name)}
+    log.info("%s %s", trial.name.short, words, extra=extra)
