@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Row
-
 from ..domain.attempt import Attempt, AttemptState, Cause
 from ..domain.document import from_document, to_document
 from ..domain.names import StudyName, TrialName
@@ -126,7 +124,7 @@ def study_values(study: Study) -> Values:
     }
 
 
-def study_of(row: Row[Any]) -> Study:
+def study_of(row: Any) -> Study:
     return Study(
         StudyName(row.owner, row.id),
         row.uid,
@@ -141,8 +139,8 @@ def study_of(row: Row[Any]) -> Study:
         row.next_trial_id,
         row.rounds,
         row.memo,
-        row.exhausted,
-        row.growing,
+        bool(row.exhausted),
+        bool(row.growing),
         row.gpu_seconds,
         row.spec_version,
         row.revision,
@@ -184,7 +182,7 @@ def trial_values(key: int, spec: StudySpec, trial: Trial, point: str | None = No
     }
 
 
-def trial_of(row: Row[Any], name: StudyName, latest: Attempt | None, earlier: tuple[Attempt, ...] = ()) -> Trial:
+def trial_of(row: Any, name: StudyName, latest: Attempt | None, earlier: tuple[Attempt, ...] = ()) -> Trial:
     """`latest`: the decoded attempt of the row; `earlier`: those of the attempts table."""
     return Trial(
         TrialName(name.owner, name.study, row.id),
@@ -212,6 +210,6 @@ def stored_float(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-def point_of(row: Row[Any]) -> Point:
+def point_of(row: Any) -> Point:
     value = math.nan if row.value is None else row.value
     return Point(row.trial, row.attempt, row.step, row.metric, value, row.time, row.sequence)

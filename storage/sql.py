@@ -5,7 +5,7 @@ transaction gathers what is written to a trial and sends it when the unit ends o
 it and moving it again are one statement. What a database spells its own way is in `Upserts`.
 
 A store on top of this opens the connection, begins, calls `SqlTransaction.flush` after the work, and commits; an error
-of the database passes through here as SQLAlchemy raises it.
+of the database passes through here as its driver raises it.
 """
 
 from __future__ import annotations
@@ -18,21 +18,19 @@ from itertools import islice
 from typing import Any
 
 from sqlalchemy import (
-    Connection,
     Executable,
     Insert,
-    Row,
     Select,
     bindparam,
     case,
     delete,
     insert,
+    null,
     select,
     tuple_,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import IntegrityError
 
 from ..domain.attempt import Attempt
 from ..domain.errors import AlreadyExists, NotFound, RevisionCompacted
@@ -43,12 +41,14 @@ from ..domain.trial import UNCOUNTED, Measurement, Trial, TrialState
 from . import rows
 from .derived import curve, labelled, no_study
 from .schema import answers, attempts, measurements, sequences, studies, tombstones, trials
+from .session import Session
 from .store import Answer, Changes, DuplicatePoint, Point, StudyFilter, Transaction, TrialFilter, View
 
 CHUNK = 500
-"""Values in one IN list, and the least number of rows fetched at a time."""
+"""The least number of rows fetched at a time where some may be left out of the answer."""
+_MOST_HINTS = 10_000
 _BEYOND_ALL = 2**63 - 1
-_UNCOUNTED = sorted(state.value for state in UNCOUNTED)
+_UNCOUNTED = frozenset(state.value for state in UNCOUNTED)
 
 # Reads
 
@@ -58,7 +58,9 @@ STUDY = select(studies).where(studies.c.owner == bindparam("owner"), studies.c.i
 LOCKED_STUDY = STUDY.with_for_update()
 STUDY_OF_UID = select(studies).where(studies.c.uid == bindparam("uid"))
 KEY_OF_UID = select(studies.c.key).where(studies.c.uid == bindparam("uid"))
-IDS_OF_OWNER = select(studies.c.id).where(studies.c.owner == bindparam("owner")).order_by(studies.c.id).limit(10_000)
+IDS_OF_OWNER = (
+    select(studies.c.id).where(studies.c.owner == bindparam("owner")).order_by(studies.c.id).limit(bindparam("limit"))
+)
 TRIAL = (
     select(trials)
     .join(studies, studies.c.key == trials.c.study)
@@ -68,8 +70,10 @@ TRIAL = (
         trials.c.id == bindparam("trial"),
     )
 )
-EARLIER = select(attempts).where(
-    attempts.c.study == bindparam("study"), attempts.c.trial.in_(bindparam("ids", expanding=True))
+EARLIER = (
+    select(attempts.c.attempt)
+    .where(attempts.c.study == bindparam("study"), attempts.c.trial == bindparam("trial"))
+    .order_by(attempts.c.number)
 )
 LIVE = (
     select(trials, studies.c.owner, studies.c.id.label("study_id"))
@@ -111,9 +115,7 @@ POINTS = (
     .limit(bindparam("limit"))
 )
 ANSWER = select(answers).where(answers.c.owner == bindparam("owner"), answers.c.request_id == bindparam("request_id"))
-SAME_POINT = select(trials.c.digest, trials.c.slot).where(
-    _of_study, trials.c.digest.in_(bindparam("digests", expanding=True)), trials.c.state.not_in(_UNCOUNTED)
-)
+SAME_POINT = select(trials.c.slot, trials.c.state).where(_of_study, trials.c.digest == bindparam("digest"))
 
 
 def _trials_by_id(state: bool, since: bool, descending: bool) -> Select[Any]:
@@ -169,7 +171,7 @@ _moved: dict[str, object] = {c: bindparam(c) for c in _MOVED}
 INSERT_TRIAL = insert(trials)
 UPDATE_MOVED = update(trials).where(*_this_trial).values(_moved)
 """Of a trial that goes on counting: its slot is not touched, nor is the index of points."""
-UPDATE_RELEASED = update(trials).where(*_this_trial).values({**_moved, "slot": None})
+UPDATE_RELEASED = update(trials).where(*_this_trial).values({**_moved, "slot": null()})
 UPDATE_TRIAL = (
     update(trials)
     .where(*_this_trial)
@@ -190,8 +192,9 @@ class Upserts:
     """Inserts that meet a row that is there, as the database spells them. One for each supported database."""
 
     def __init__(self, insert: Callable[..., Any]) -> None:
-        self.new_study: Insert = insert(studies).on_conflict_do_nothing(index_elements=["owner", "id"])
-        self.new_study = self.new_study.returning(studies.c.key)
+        # All columns but the key, which the database gives.
+        study = insert(studies).values({c.name: bindparam(c.name) for c in studies.c if not c.primary_key})
+        self.new_study: Insert = study.on_conflict_do_nothing(index_elements=["owner", "id"]).returning(studies.c.key)
         self.new_answer: Insert = insert(answers).on_conflict_do_nothing(index_elements=["owner", "request_id"])
         self.earlier_attempt: Insert = insert(attempts).on_conflict_do_nothing(
             index_elements=["study", "trial", "number"]
@@ -209,8 +212,8 @@ UPSERTS = {"sqlite": Upserts(sqlite.insert), "postgresql": Upserts(postgresql.in
 class SqlView(View):
     """Reads over a connection that is in a transaction. Not for two threads at a time."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def __init__(self, session: Session) -> None:
+        self._session = session
         self._keys: dict[str | StudyName, int] = {}
         """Of the studies met so far, by uid and by name."""
 
@@ -251,7 +254,7 @@ class SqlView(View):
         # One scan a state, each in the order of its index, joined here: a database would sort all of them first.
         states: Iterable[TrialState | None] = where.states or (None,)
         scans = (self._scan(key, state, where, after, limit, descending) for state in states)
-        found: Iterator[Row[Any]] = heapq.merge(*scans, key=lambda row: row.id, reverse=descending)
+        found: Iterator[Any] = heapq.merge(*scans, key=lambda row: row.id, reverse=descending)
         if where.labels:
             found = (row for row in found if labelled(rows.from_text(row.labels), where.labels))
         return self._trials_of(key, study.name, list(islice(found, limit)))
@@ -262,7 +265,7 @@ class SqlView(View):
 
     def live(self) -> list[Trial]:
         found: list[Trial] = []
-        by_study: dict[int, list[Row[Any]]] = defaultdict(list)
+        by_study: dict[int, list[Any]] = defaultdict(list)
         for row in self._all(LIVE):
             by_study[row.study].append(row)
         for key, page in by_study.items():
@@ -308,19 +311,19 @@ class SqlView(View):
         row = self._one(ANSWER, owner=owner, request_id=request_id)
         return None if row is None else Answer(row.method, row.payload, row.result, row.time)
 
-    def _all(self, statement: Executable, **values: object) -> Sequence[Row[Any]]:
-        return self._connection.execute(statement, values).all()
+    def _all(self, statement: Executable, **values: object) -> list[Any]:
+        return self._session.all(statement, values)
 
-    def _one(self, statement: Executable, **values: object) -> Row[Any] | None:
-        return self._connection.execute(statement, values).fetchone()
+    def _one(self, statement: Executable, **values: object) -> Any:
+        return self._session.one(statement, values)
 
     def _study(self, statement: Executable, name: StudyName) -> Study:
         row = self._one(statement, owner=name.owner, id=name.study)
         if row is None:
-            raise no_study(name, [r.id for r in self._all(IDS_OF_OWNER, owner=name.owner)])
+            raise no_study(name, [r.id for r in self._all(IDS_OF_OWNER, owner=name.owner, limit=_MOST_HINTS)])
         return self._met(row)
 
-    def _met(self, row: Row[Any]) -> Study:
+    def _met(self, row: Any) -> Study:
         study = rows.study_of(row)
         self._keys[study.uid] = self._keys[study.name] = row.key
         return study
@@ -339,7 +342,7 @@ class SqlView(View):
 
     def _scan(
         self, key: int, state: TrialState | None, where: TrialFilter, after: int, limit: int, descending: bool
-    ) -> Iterator[Row[Any]]:
+    ) -> Iterator[Any]:
         """Rows of the trials in one state, or in any, by id."""
         statement = TRIALS[state is not None, where.since is not None, descending]
         wanted = max(CHUNK, limit) if where.labels else limit
@@ -356,18 +359,16 @@ class SqlView(View):
                 return
             last = page[-1].id
 
-    def _trials_of(self, key: int, name: StudyName, page: Sequence[Row[Any]]) -> list[Trial]:
+    def _trials_of(self, key: int, name: StudyName, page: Sequence[Any]) -> list[Trial]:
         """The trials of these rows, all of one study."""
         latest = [None if row.attempt is None else rows.decode_attempt(row.attempt) for row in page]
-        retried = [row.id for row, attempt in zip(page, latest, strict=True) if attempt and attempt.number > 1]
-        earlier: dict[int, list[Attempt]] = defaultdict(list)
-        for start in range(0, len(retried), CHUNK):
-            for row in self._all(EARLIER, study=key, ids=retried[start : start + CHUNK]):
-                earlier[row.trial].append(rows.decode_attempt(row.attempt))
         return [
-            rows.trial_of(row, name, attempt, tuple(sorted(earlier.get(row.id, ()), key=lambda a: a.number)))
+            rows.trial_of(row, name, attempt, self._earlier(key, row.id) if attempt and attempt.number > 1 else ())
             for row, attempt in zip(page, latest, strict=True)
         ]
+
+    def _earlier(self, key: int, trial: int) -> tuple[Attempt, ...]:
+        return tuple(rows.decode_attempt(row.attempt) for row in self._all(EARLIER, study=key, trial=trial))
 
 
 def _meets(study: Study, where: StudyFilter) -> bool:
@@ -393,9 +394,9 @@ class _Pending:
 class SqlTransaction(SqlView, Transaction):
     """Writes over a connection that is in a transaction; the store calls `flush` before it commits."""
 
-    def __init__(self, connection: Connection) -> None:
-        super().__init__(connection)
-        self._upserts = UPSERTS[connection.dialect.name]
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._upserts = UPSERTS[session.database]
         self._pending: dict[tuple[int, int], _Pending] = {}
         """By study key and trial id, in the order of their first write."""
         self._stored: dict[tuple[int, int], Trial] = {}
@@ -435,10 +436,11 @@ class SqlTransaction(SqlView, Transaction):
         return study
 
     def insert_study(self, study: Study) -> None:
-        key = self._connection.execute(self._upserts.new_study, rows.study_values(study)).scalar()
-        if key is None:
+        row = self._session.one(self._upserts.new_study, rows.study_values(study))
+        if row is None:
             raise AlreadyExists(study.name.short)
-        self._connection.execute(INSERT_SEQUENCE, {"study": key, "value": 0})
+        key = row.key
+        self._session.run(INSERT_SEQUENCE, {"study": key, "value": 0})
         self._keys[study.uid] = self._keys[study.name] = key
         self._locked[study.uid] = study
 
@@ -453,12 +455,12 @@ class SqlTransaction(SqlView, Transaction):
         )
         values = rows.progress_values(study) if same else rows.study_values(study)
         values["this_study"] = self._key(study)
-        self._connection.execute(UPDATE_PROGRESS if same else UPDATE_STUDY, values)
+        self._session.run(UPDATE_PROGRESS if same else UPDATE_STUDY, values)
         self._locked[study.uid] = study
 
     def delete_study(self, study: Study) -> None:
         self.flush()
-        self._connection.execute(DELETE_STUDY, {"this_uid": study.uid})
+        self._session.run(DELETE_STUDY, {"this_uid": study.uid})
         self._keys.pop(study.uid, None)
         self._keys.pop(study.name, None)
         self._stored.clear()
@@ -477,11 +479,10 @@ class SqlTransaction(SqlView, Transaction):
         points = [digest(trial.parameters) for trial in trials]
         taken: dict[str, set[int]] = defaultdict(set)
         times: Counter[str] = Counter()
-        for start in range(0, len(points), CHUNK):
-            for row in self._all(SAME_POINT, study=key, digests=points[start : start + CHUNK]):
-                times[row.digest] += 1
-                if row.slot is not None:
-                    taken[row.digest].add(row.slot)
+        for point in set(points):
+            there = [row for row in self._all(SAME_POINT, study=key, digest=point) if row.state not in _UNCOUNTED]
+            times[point] = len(there)
+            taken[point] = {row.slot for row in there if row.slot is not None}
         new: dict[tuple[int, int], _Pending] = {}
         for trial, point in zip(trials, points, strict=True):
             if times[point] >= repeats:
@@ -510,9 +511,9 @@ class SqlTransaction(SqlView, Transaction):
     def delete_trial(self, study: Study, trial: Trial) -> None:
         self.flush()
         key = self._key(study)
-        self._connection.execute(DELETE_TRIAL, {"this_study": key, "this_trial": trial.id})
+        self._session.run(DELETE_TRIAL, {"this_study": key, "this_trial": trial.id})
         tombstone = {"study": key, "revision": study.revision, "trial": trial.id}
-        self._connection.execute(INSERT_TOMBSTONE, tombstone)
+        self._session.run(INSERT_TOMBSTONE, tombstone)
 
     def flush(self) -> None:
         """Sends the trials that were written and not sent yet."""
@@ -531,9 +532,9 @@ class SqlTransaction(SqlView, Transaction):
             self._stored[key, trial_id] = pending.trial
         self._pending.clear()
         for statement, batch in batches.items():
-            self._connection.execute(statement, batch if len(batch) > 1 else batch[0])
+            self._session.run_many(statement, batch)
         if earlier:
-            self._connection.execute(self._upserts.earlier_attempt, earlier)
+            self._session.run_many(self._upserts.earlier_attempt, earlier)
 
     # Measurements and answers
 
@@ -555,12 +556,12 @@ class SqlTransaction(SqlView, Transaction):
         if not batch:
             return
         self.flush()
-        last = self._connection.execute(NEXT_SEQUENCE, {"this_study": key, "more": len(batch)}).scalar_one()
+        last = self._one(NEXT_SEQUENCE, this_study=key, more=len(batch)).value
         for sequence, values in enumerate(batch, start=last - len(batch) + 1):
             values["sequence"] = sequence
         try:
-            self._connection.execute(self._upserts.measurement, batch)
-        except IntegrityError:
+            self._session.run_many(self._upserts.measurement, batch)
+        except self._session.integrity_error:
             raise NotFound(trial.name.short) from None
 
     def keep_answer(self, owner: str, request_id: str, answer: Answer) -> None:
@@ -572,13 +573,13 @@ class SqlTransaction(SqlView, Transaction):
             "result": answer.result,
             "time": answer.time,
         }
-        if not self._connection.execute(self._upserts.new_answer, values).rowcount:
+        if not self._session.run(self._upserts.new_answer, values):
             raise AlreadyExists(f"request_id {request_id!r}")
 
     def forget_answers(self, before: float) -> int:
-        return self._connection.execute(FORGET_ANSWERS, {"before": before}).rowcount
+        return self._session.run(FORGET_ANSWERS, {"before": before})
 
-    def _trials_of(self, key: int, name: StudyName, page: Sequence[Row[Any]]) -> list[Trial]:
+    def _trials_of(self, key: int, name: StudyName, page: Sequence[Any]) -> list[Trial]:
         found = super()._trials_of(key, name, page)
         self._stored.update(((key, trial.id), trial) for trial in found)
         self._keys[name] = key

@@ -28,12 +28,15 @@ from sqlalchemy.exc import DBAPIError
 
 from ..domain.errors import FailedPrecondition, ResourceExhausted, Unavailable, WazirError
 from .migration import migrate
+from .session import Session
 from .sql import SqlTransaction, SqlView
 from .store import Store, Transaction, View
 
 T = TypeVar("T")
 MAX_GROUP = 256
 """Units in one commit, so that the first of them need not wait long for the last."""
+SETTINGS = ("synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY")
+"""Pragmas of every connection."""
 LOCK_SECONDS = 5.0
 """How long to wait for another process that writes. It holds the lock for one commit at a time, unless it hangs."""
 
@@ -89,11 +92,12 @@ def _use_wal(link: _Link, file: Path, lock_seconds: float) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Link:
-    """A connection, as SQLAlchemy and as the driver know it. Transactions go through `raw`: SQLAlchemy cannot tell
-    BEGIN from BEGIN IMMEDIATE, and a statement without values is ten times cheaper there."""
+    """One connection as SQLAlchemy knows it, as the driver does, and as views do. Transactions begin and end through
+    `raw`, because SQLAlchemy cannot tell BEGIN IMMEDIATE from BEGIN."""
 
     connection: Connection
     raw: sqlite3.Connection
+    session: Session
 
 
 class _Database:
@@ -116,9 +120,9 @@ class _Database:
     def connect(self) -> _Link:
         connection = self._engine.connect()
         raw = cast(sqlite3.Connection, connection.connection.dbapi_connection)
-        for setting in ("synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY"):
+        for setting in SETTINGS:
             raw.execute(f"PRAGMA {setting}")
-        return _Link(connection, raw)
+        return _Link(connection, raw, Session(connection))
 
     def meaning(self, error: BaseException) -> BaseException:
         """The error of Wazir that an error of SQLite stands for, with the way out; itself where it is none of these."""
@@ -210,7 +214,7 @@ class _SqliteStore(Store):
             link = self._reader()
             try:
                 link.raw.execute("BEGIN")
-                return work(SqlView(link.connection))
+                return work(SqlView(link.session))
             finally:
                 if link.raw.in_transaction:
                     link.raw.execute("ROLLBACK")
@@ -285,7 +289,7 @@ class _SqliteStore(Store):
         raw = self._writer.raw
         raw.execute("SAVEPOINT unit")
         try:
-            transaction = SqlTransaction(self._writer.connection)
+            transaction = SqlTransaction(self._writer.session)
             result = unit.work(transaction)
             transaction.flush()
         except BaseException as error:  # the caller gets it from the future
