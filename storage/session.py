@@ -24,11 +24,15 @@ Values = Mapping[str, object]
 class _Prepared:
     sql: str
     names: tuple[str, ...]
+    constants: dict[str, object]
+    """Values that the statement was built with, or the compiler added, such as an offset of 0."""
     by_position: bool
     row: Callable[[Any], Any] | None
     """Gives a row's values their names; None where the statement returns no rows."""
 
     def take(self, values: Values) -> Sequence[object] | Values:
+        if self.constants:
+            values = {**values, **self.constants}
         if self.by_position:
             return [values[name] for name in self.names]
         return {name: values[name] for name in self.names}
@@ -40,6 +44,7 @@ def _prepare(statement: Executable, dialect: Dialect) -> _Prepared:
     return _Prepared(
         compiled.string,
         tuple(compiled.positiontup or compiled.params),
+        {name: value for name, value in compiled.params.items() if value is not None},
         bool(compiled.positional),
         _row_type(columns) if columns else None,
     )
