@@ -109,8 +109,7 @@ class Controller:
 
         controller = Controller(client, LocalRuntime(root), [StudyName("default", "digits")], Settings(address))
         controller.run()      # in this thread
-        controller.drain()    # from another thread or a signal handler: start nothing more
-        controller.stop()     # likewise: end what runs, to be tried again at the next run
+        controller.stop()     # from another thread or a signal handler: start nothing more; again: end what runs
 
     `on_change` is called with every change of a study, in the thread that watches it. For one run; the runtime stays
     its maker's to close.
@@ -160,15 +159,10 @@ class Controller:
             raise self._failure
         return {Mode.RUN: Finish.DONE, Mode.DRAIN: Finish.DRAINED, Mode.STOP: Finish.STOPPED}[self._mode]
 
-    def drain(self) -> None:
-        """Starts nothing more; what runs goes on to its end. From any thread or a signal handler."""
-        if self._mode is Mode.RUN:
-            self._mode = Mode.DRAIN
-        self._runtime.wake()
-
     def stop(self) -> None:
-        """Ends what runs, with its grace; it is tried again at the next run. From any thread or a signal handler."""
-        self._mode = Mode.STOP
+        """First: start nothing more, let end what runs. Again: end what runs, with its grace, to be tried again at the
+        next run. From any thread or a signal handler."""
+        self._mode = Mode.DRAIN if self._mode is Mode.RUN else Mode.STOP
         self._runtime.wake()
 
     def _turn(self) -> bool:
@@ -403,7 +397,8 @@ class Controller:
         """The service will not hand out trials, and asking again would not help: let end what runs, and say so."""
         study.asking = 0
         self._failure = error
-        self.drain()
+        if self._mode is Mode.RUN:
+            self._mode = Mode.DRAIN
 
     def _announce(self, trial: Trial, key: Key, execution: Execution, attempt: _Attempt) -> None:
         try:

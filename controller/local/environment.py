@@ -23,10 +23,8 @@ from .processes import MARKER
 
 def environment(order: Order, spool: Path, marker: str, inherited: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The variables to set for an order, over those of `inherited`."""
-    own = str(Path(sys.executable).parent)
-    path = inherited.get("PATH", os.defpath)
     variables = {
-        "PATH": path if path.split(os.pathsep)[0] == own else f"{own}{os.pathsep}{path}",
+        "PATH": search_path(inherited),
         "PYTHONUNBUFFERED": "1",
         **order.env,
         "WAZIR_SPOOL": str(spool),
@@ -35,3 +33,10 @@ def environment(order: Order, spool: Path, marker: str, inherited: Mapping[str, 
     if order.devices is not None:
         variables[VISIBLE] = ",".join(order.devices)
     return variables
+
+
+def search_path(inherited: Mapping[str, str] = os.environ) -> str:
+    """Where programs are looked for: beside the Python that runs Wazir, then where `inherited` says."""
+    own = str(Path(sys.executable).parent)
+    path = inherited.get("PATH", os.defpath)
+    return path if path.split(os.pathsep)[0] == own else f"{own}{os.pathsep}{path}"
