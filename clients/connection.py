@@ -7,12 +7,10 @@ that create carry a `request_id`, the others mean the same when said twice.
 from __future__ import annotations
 
 import os
-import random
 import re
 import threading
 import time
 import weakref
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +21,10 @@ from ..domain.errors import DeadlineExceeded, InvalidArgument, Unavailable, Wazi
 from ..proto.v1 import study_service_pb2_grpc
 from ..wire.errors import STATUS_KEY, from_rpc
 from .local_address import DEFAULT_DATABASE, address_of
+from .pauses import pauses
 
 ADDRESS_VARIABLE = "WAZIR_ADDRESS"
 DATABASE_VARIABLE = "WAZIR_DB"
-
-FIRST_PAUSE = 0.05
-LONGEST_PAUSE = 2.0
-"""Seconds between two tries. Each pause is drawn from the upper half of its range, so that many callers spread."""
 
 OPTIONS: list[tuple[str, int]] = [
     # A list of a thousand trials passes gRPC's own 4 MiB.
@@ -170,14 +165,6 @@ class Connection:
             _inherited.append(self._channel)
         self._lock = threading.Lock()
         self._channel = self._stub = None
-
-
-def pauses() -> Iterator[float]:
-    """Seconds to wait before each further try, without end: they double, with jitter, up to LONGEST_PAUSE."""
-    pause = FIRST_PAUSE
-    while True:
-        yield pause * random.uniform(0.5, 1.0)
-        pause = min(2 * pause, LONGEST_PAUSE)
 
 
 _connections: weakref.WeakSet[Connection] = weakref.WeakSet()

@@ -18,7 +18,8 @@ from ..domain.trial import Trial
 from ..proto.v1 import study_service_pb2 as api
 from ..wire.study import study_from_wire
 from ..wire.trial import trial_from_wire
-from .connection import Connection, pauses
+from .connection import Connection
+from .pauses import pauses
 
 T = TypeVar("T")
 

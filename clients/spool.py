@@ -1,0 +1,109 @@
+"""Reports on disk while the service is away, one JSON object a line:
+
+    {"step": 12, "metrics": {"val/loss": 0.31}, "time": 1753000000.25}
+    {"infeasible": "the loss is not a number"}
+
+They are delivered from there when the service is back; what a process leaves behind, whoever started it delivers. So
+reports outlive the process, also where it is killed. Several processes of one trial may share a file.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..domain.trial import Measurement
+
+Item = Measurement | str
+"""A measurement, or the reason for which the training code calls its parameters infeasible."""
+
+LOCK_PATIENCE = 2.0
+"""Seconds to wait for another process that delivers from the file; appending is safe enough without the lock, and what
+a process knows must be on disk before it ends."""
+
+CHUNK = 1_000
+
+logger = logging.getLogger(__name__)
+
+
+class Spool:
+    """One process's hold on the file. For one thread at a time. `pending`: whether it may hold what is undelivered."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.pending = False
+
+    def append(self, items: Sequence[Item]) -> None:
+        """Adds lines at the end, in one write. Raises OSError."""
+        lines = b"".join(_line(item) for item in items)
+        file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            with _locked(file):
+                while lines:
+                    lines = lines[os.write(file, lines) :]
+                self.pending = True
+        finally:
+            os.close(file)
+
+    def deliver(self, send: Callable[[list[Item]], None]) -> None:
+        """Sends all lines in order, in chunks, then empties the file. Where `send` raises the file stays as it is:
+        what was sent before is sent again, which is harmless. Raises OSError."""
+        with self.path.open("r+b") as file, _locked(file.fileno()):
+            chunk: list[Item] = []
+            for line in file:
+                item = _item(line)
+                if item is None:
+                    logger.warning("left out a broken line of %s", self.path, extra={"action": "spool_line_broken"})
+                    continue
+                chunk.append(item)
+                if len(chunk) == CHUNK:
+                    send(chunk)
+                    chunk = []
+            if chunk:
+                send(chunk)
+            file.truncate(0)
+        self.pending = False
+
+
+def _line(item: Item) -> bytes:
+    if isinstance(item, str):
+        record: dict[str, object] = {"infeasible": item}
+    else:
+        record = {"step": item.step, "metrics": dict(item.metrics), "time": item.time}
+    return json.dumps(record).encode() + b"\n"
+
+
+def _item(line: bytes) -> Item | None:
+    """None for a line that a sudden end cut off."""
+    try:
+        record = json.loads(line)
+        if "infeasible" in record:
+            return str(record["infeasible"])
+        return Measurement(record["step"], record["metrics"], record["time"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+@contextmanager
+def _locked(file: int) -> Iterator[None]:
+    until = time.monotonic() + LOCK_PATIENCE
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                break
+            time.sleep(0.02)
+        except OSError:
+            # A file system without locks; then only one process of a trial may report.
+            break
+        else:
+            break
+    # Closing the file lets the lock go.
+    yield

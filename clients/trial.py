@@ -1,0 +1,272 @@
+"""The trial as training code sees it: its parameters, and two calls that cost it nothing.
+
+    trial = wazir.current_trial()
+    for epoch in range(trial.resume_step(), 50):
+        trial.report({"val/loss": train_epoch(trial.params["lr"])}, step=epoch + 1)
+        if trial.should_stop():
+            break
+
+Whoever starts a trial describes it in the environment:
+
+    WAZIR_ADDRESS      where the service is: host:port or unix:/path
+    WAZIR_TRIAL        owners/{owner}/studies/{study}/trials/{id}
+    WAZIR_ATTEMPT      the number of this execution
+    WAZIR_PARAMETERS   the parameters, a JSON object
+    WAZIR_SPOOL        a file for reports that could not be delivered; may be missing
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import operator
+import os
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, SupportsFloat, SupportsIndex
+
+from ..domain.errors import InvalidArgument, nearest
+from ..domain.metric import check_metric_name
+from ..domain.names import TrialName, parse_trial
+from ..domain.parameters import Value
+from ..domain.trial import Measurement
+from .reporter import Reporter
+
+if TYPE_CHECKING:
+    from .client import Client
+
+MAX_METRICS = 10_000
+"""Metrics of one step, as the service takes them in one call."""
+
+logger = logging.getLogger(__name__)
+
+
+class Trial:
+    """One set of parameters to try, for the code that tries it. Every thread may use it.
+
+    In data-parallel training one process (rank 0) reports and asks; it tells the others whether to stop.
+    """
+
+    def __init__(
+        self, name: TrialName | None, attempt: int, parameters: Mapping[str, Value], reporter: Reporter | None
+    ) -> None:
+        """For `current_trial` and `Study.ask`. Without a name it is a stand-in: there is no study around it."""
+        self._name = name
+        self._attempt = attempt
+        self._params: Mapping[str, Value] = MappingProxyType(_Parameters(parameters))
+        self._reporter = reporter
+        self._steps = threading.Lock()
+        self._next_step = self.resume_step() + 1
+        self._stop = False
+        self._stop_reason = ""
+
+    @property
+    def params(self) -> Mapping[str, Value]:
+        """The active parameters by name; types are kept: 1 is an int, 1.0 a float. Empty outside a study, so
+        `params.get("lr", 1e-3)` runs in both."""
+        return self._params
+
+    @property
+    def id(self) -> int:
+        """Counts from 1 within the study; 0 outside a study."""
+        return 0 if self._name is None else self._name.id
+
+    @property
+    def name(self) -> str:
+        """owners/{owner}/studies/{study}/trials/{id}; empty outside a study."""
+        return "" if self._name is None else str(self._name)
+
+    @property
+    def attempt(self) -> int:
+        """Counts executions of this trial from 1; 0 outside a study."""
+        return self._attempt
+
+    @property
+    def stop_reason(self) -> str:
+        """Why `should_stop` is true, in a sentence; empty while it is not."""
+        return self._stop_reason or (self._reporter.stop_reason if self._reporter is not None else "")
+
+    def report(
+        self,
+        metrics: Mapping[str, SupportsFloat] | str,
+        value: SupportsFloat | None = None,
+        *,
+        step: SupportsIndex | None = None,
+    ) -> int:
+        """Reports metrics: `report({"loss": 0.3, "accuracy": 0.9}, step=4)`, or one: `report("loss", 0.3, step=4)`.
+
+        `step` says how many units of work are done, 0 or more; without it, it is one more than in the report before.
+        Returns the next step. Values are numbers, also NumPy scalars and tensors of one element; NaN and infinities
+        are stored as they are. A report at the same step replaces the one before.
+
+        Returns at once: delivery is somebody else's work, and a service that is away changes nothing here. Raises
+        InvalidArgument where the metrics or the step are none.
+        """
+        if isinstance(metrics, str):
+            if value is None:
+                raise InvalidArgument(metrics, None, "has no value", f'Write report("{metrics}", value)')
+            metrics = {metrics: value}
+        elif value is not None:
+            raise InvalidArgument("value", value, "goes with the name of one metric", 'Write report("name", value)')
+        numbers = check_metrics(metrics)
+        number = None if step is None else check_step(step)
+        with self._steps:
+            done = self._next_step if number is None else number
+            self._next_step = done + 1
+        if self._reporter is not None:
+            self._reporter.put(Measurement(done, numbers, time.time()))
+        return done + 1
+
+    def should_stop(self) -> bool:
+        """Whether the trial is to end now; its measurements so far count. True once, true for ever."""
+        reporter = self._reporter
+        if reporter is None:
+            return self._stop
+        if not reporter.running:
+            # So that the word arrives though nothing is reported.
+            reporter.start()
+        return reporter.stop or self._stop
+
+    def resume_step(self) -> int:
+        """How many steps are done already and need not be done again. 0: trials start anew."""
+        return 0
+
+    def infeasible(self, reason: str) -> None:
+        """Says that these parameters cannot be evaluated: the trial becomes INFEASIBLE, however it then ends, and the
+        algorithm learns from it. `should_stop` is true from now on."""
+        if not isinstance(reason, str) or not reason.strip():
+            raise InvalidArgument("reason", reason, "must say why, in words")
+        self._stop_reason = self._stop_reason or f"infeasible: {reason}"
+        self._stop = True
+        if self._reporter is not None:
+            self._reporter.put(reason)
+
+    def set_metadata(self, metadata: Mapping[str, str]) -> None:
+        """Sets metadata of the trial: text by key, for tools and people. Delivered like reports."""
+        for key, text in metadata.items():
+            if not isinstance(key, str) or not key or not isinstance(text, str):
+                raise InvalidArgument(f"metadata.{key}", text, "must be text, under a key that is not empty")
+        if self._reporter is not None and metadata:
+            self._reporter.set_metadata(metadata)
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Waits until everything reported has arrived, at most `timeout` seconds (None: for ever); returns whether it
+        has. Not needed at the end of a process."""
+        return self._reporter is None or self._reporter.flush(timeout)
+
+    def __repr__(self) -> str:
+        if self._name is None:
+            return "<Trial outside a study>"
+        return f"<Trial {self._name.short}, attempt {self._attempt}: {dict(self._params)}>"
+
+
+class _Parameters(dict[str, Value]):
+    def __missing__(self, name: str) -> Value:
+        if not self:
+            raise KeyError(
+                f"{name!r}: outside a study a trial has no parameters; params.get({name!r}, ...) has a default"
+            )
+        raise KeyError(f"{name!r} is no active parameter of this trial. {nearest(str(name), self)}")
+
+
+def check_metrics(metrics: Mapping[str, SupportsFloat]) -> dict[str, float]:
+    """The metrics as floats. Raises InvalidArgument where one is no number or its name no name."""
+    if not isinstance(metrics, Mapping):
+        raise InvalidArgument("metrics", metrics, "must be a mapping of names to numbers", 'For instance {"loss": 0.3}')
+    if not 1 <= len(metrics) <= MAX_METRICS:
+        raise InvalidArgument("metrics", len(metrics), f"1 to {MAX_METRICS} metrics are possible at one step")
+    numbers: dict[str, float] = {}
+    for name, value in metrics.items():
+        check_metric_name("metrics", name)
+        if isinstance(value, str | bytes):
+            raise InvalidArgument(f"metrics.{name}", value, "must be a number, not text")
+        try:
+            numbers[name] = float(value)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise InvalidArgument(
+                f"metrics.{name}", value, f"must be one number: {error}", "Reduce it first, for instance by its mean"
+            ) from error
+    return numbers
+
+
+def check_step(step: SupportsIndex) -> int:
+    """The step as an int. Raises InvalidArgument where it is no whole number, negative, or beyond 64 bits."""
+    try:
+        number = -1 if isinstance(step, bool) else operator.index(step)
+    except TypeError:
+        number = -1
+    if not 0 <= number < 2**63:
+        raise InvalidArgument("step", step, "must be a whole number of 0 or more: it counts finished work")
+    return number
+
+
+def current_trial() -> Trial:
+    """The trial that this process was started for; the same object at every call.
+
+    Outside a study it is a stand-in, so that the same script runs by itself: no parameters, reports are checked and go
+    nowhere, and it is never stopped. Raises InvalidArgument where the environment describes half a trial.
+    """
+    global _current
+    with _current_lock:
+        if _current is None:
+            _current = _from_environment(os.environ)
+        return _current
+
+
+_current: Trial | None = None
+_current_lock = threading.Lock()
+
+
+def _from_environment(environment: Mapping[str, str]) -> Trial:
+    if not environment.get("WAZIR_TRIAL"):
+        logger.warning(
+            "no study has started this process: the trial has no parameters, and its reports go nowhere",
+            extra={"action": "stand_in"},
+        )
+        return Trial(None, 0, {}, None)
+    name = parse_trial(environment["WAZIR_TRIAL"], "WAZIR_TRIAL")
+    attempt, address = _required(environment, "WAZIR_ATTEMPT"), _required(environment, "WAZIR_ADDRESS")
+    if not (attempt.isascii() and attempt.isdigit() and 1 <= int(attempt) < 2**31):
+        raise InvalidArgument("WAZIR_ATTEMPT", attempt, "must be the number of an attempt, 1 or more")
+    spool = environment.get("WAZIR_SPOOL")
+    reporter = Reporter(name, int(attempt), lambda: _connect(address), spool=Path(spool) if spool else None)
+    return Trial(name, int(attempt), _parameters(_required(environment, "WAZIR_PARAMETERS")), reporter)
+
+
+def _required(environment: Mapping[str, str], variable: str) -> str:
+    value = environment.get(variable)
+    if not value:
+        raise InvalidArgument(
+            variable, value, "is missing beside WAZIR_TRIAL", "Set it too, or unset WAZIR_TRIAL to run outside a study"
+        )
+    return value
+
+
+def _parameters(text: str) -> dict[str, Value]:
+    try:
+        parameters = json.loads(text)
+    except ValueError as error:
+        raise InvalidArgument("WAZIR_PARAMETERS", text, f"is no JSON: {error}") from None
+    if not isinstance(parameters, dict) or not all(
+        isinstance(v, bool | int | float | str) for v in parameters.values()
+    ):
+        raise InvalidArgument("WAZIR_PARAMETERS", text, "must be a JSON object of numbers, texts and booleans")
+    return parameters
+
+
+def _connect(address: str) -> Client:
+    """Here and not above, because it imports grpc."""
+    from .client import Client
+
+    return Client(address)
+
+
+def _after_fork_in_child() -> None:
+    global _current_lock
+    _current_lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
