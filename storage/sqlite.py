@@ -61,10 +61,13 @@ def open_sqlite(path: str | os.PathLike[str], *, lock_seconds: float = LOCK_SECO
     with database.errors():
         link = database.connect()
         try:
-            _use_wal(link, file, lock_seconds)
             link.raw.execute("BEGIN IMMEDIATE")
             migrate(link.connection, str(file))
+            # Changes nothing, and is refused where the file is read-only; to begin is not.
+            link.raw.execute("DELETE FROM studies WHERE FALSE")
             link.raw.execute("COMMIT")
+            # Not before: another program's file is left as it is.
+            _use_wal(link, file, lock_seconds)
         except BaseException:
             link.connection.close()
             raise
