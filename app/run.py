@@ -20,7 +20,7 @@ from ..clients.study_file import load
 from ..domain.errors import InvalidArgument, WazirError
 from ..domain.study import EndReason, Study, StudyState
 from ..domain.trial import TrialState
-from .local_run import LocalRun, run_lock
+from .local_run import LocalRun
 from .local_service import LocalService, make_folder
 from .logs import log_to_file
 from .options import database_option
@@ -54,10 +54,9 @@ def run(file: Path, db: Path, parallel: int | None, gpus: int | None) -> None:
             study = client.create_study(study_file.study_id, study_file.spec, resume=True)
         except WazirError as error:
             raise study_file.explain(error) from error
-        with run_lock(runs, study):
-            log_to_file(str(db.parent / "wazir.log"))
-            with LocalRun(client, service.address, study, runs, parallel=parallel, gpus=gpus) as local:
-                follow(client, local, study)
+        log_to_file(str(db.parent / "wazir.log"))
+        with LocalRun(client, service.address, study, runs, parallel=parallel, gpus=gpus) as local:
+            follow(client, local, study)
         study = client.get_study(study.name)
         report(client, study, db, str(file))
     raise click.exceptions.Exit(outcome(study))

@@ -1,0 +1,109 @@
+"""A controller over local processes, run in a thread of its own for as long as one study lasts."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from pathlib import Path
+from types import TracebackType
+
+from ..clients.client import Client
+from ..controller.local.environment import search_path
+from ..controller.local.gpus import find_devices
+from ..controller.local.runtime import LocalRuntime
+from ..controller.loop import Controller, Finish
+from ..controller.settings import Settings
+from ..domain.errors import InvalidArgument
+from ..domain.study import Study, StudySpec
+from ..domain.template import references
+
+
+class LocalRun:
+    """Use as a context manager: the controller works inside the block. `root` is the folder of the study's attempts.
+
+    Raises FailedPrecondition where another controller runs the study's trials here.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        address: str,
+        study: Study,
+        root: Path,
+        *,
+        parallel: int | None = None,
+        gpus: int | None = None,
+    ) -> None:
+        self._runtime = LocalRuntime(root / study.name.owner / study.name.study, devices=find_devices(gpus))
+        self._controller = Controller(client, self._runtime, [study.name], Settings(address, parallel=parallel))
+        self._done = threading.Event()
+        self._finish: Finish | None = None
+        self._error: BaseException | None = None
+        self._presses = 0
+        self._thread = threading.Thread(target=self._run, name="wazir-controller", daemon=True)
+
+    def __enter__(self) -> LocalRun:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._done.is_set():
+            self.stop()
+        self._thread.join()
+        self._runtime.close()
+
+    @staticmethod
+    def check(spec: StudySpec, gpus: int | None = None) -> None:
+        """Raises InvalidArgument where this machine cannot run the study's trials: no such program or folder, or too
+        few GPUs."""
+        template = spec.trial
+        if template is None:
+            return
+        if template.workdir and not Path(template.workdir).is_dir():
+            raise InvalidArgument("trial.workdir", template.workdir, "is no folder of this machine")
+        program = template.command[0]
+        if not any(references(program)) and find_program(program, template.env.get("PATH"), template.workdir) is None:
+            raise InvalidArgument(
+                "trial.command[0]", program, "is no program that can be run here", f"Looked in {search_path()}"
+            )
+        find_devices(gpus)
+
+    def wait(self) -> Finish:
+        """Until the study has ended or the controller was told to stop. Raises what ended the controller."""
+        # In turns, so that Ctrl-C is seen at once.
+        while not self._done.wait(0.2):
+            continue
+        if self._error is not None:
+            raise self._error
+        assert self._finish is not None
+        return self._finish
+
+    def drain(self) -> None:
+        """Starts nothing more; what runs goes on to its end."""
+        self._press(1)
+
+    def stop(self) -> None:
+        """Ends what runs, with its grace."""
+        self._press(2)
+
+    def _press(self, times: int) -> None:
+        while self._presses < times:
+            self._presses += 1
+            self._controller.stop()
+
+    def _run(self) -> None:
+        try:
+            self._finish = self._controller.run()
+        except BaseException as error:  # noqa: BLE001 - told to the thread that waits
+            self._error = error
+        finally:
+            self._done.set()
+
+
+def find_program(program: str, path: str | None, workdir: str) -> str | None:
+    """Where a trial would find the program: by its PATH, or from its working folder where it names a path."""
+    if "/" in program:
+        return shutil.which(str(Path(workdir or ".") / program))
+    return shutil.which(program, path=path or search_path())
