@@ -1,0 +1,98 @@
+"""A database gets the schema that the code declares, in one piece, and only where something is missing."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import cast
+
+import pytest
+import sqlalchemy as sa
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+
+from wazir.storage import migration, schema
+from wazir.storage.sqlite import open_sqlite
+
+
+def declared(connection: sqlite3.Connection) -> dict[str, str]:
+    """The statement that made each table and index."""
+    rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
+    return {
+        name: " ".join(sql.split()) for name, sql in rows if name not in (migration.VERSION_TABLE, "sqlite_sequence")
+    }
+
+
+@pytest.fixture
+def migrated(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    path = tmp_path / "wazir.db"
+    open_sqlite(path).close()
+    with closing(sqlite3.connect(path)) as connection:
+        yield connection
+
+
+def test_the_migrations_make_the_tables_that_the_schema_declares(migrated: sqlite3.Connection) -> None:
+    engine = sa.create_engine("sqlite://", poolclass=sa.StaticPool)
+    schema.metadata.create_all(engine)
+    with engine.connect() as connection:
+        assert declared(migrated) == declared(cast(sqlite3.Connection, connection.connection.dbapi_connection))
+
+
+def test_a_new_database_is_at_the_newest_revision(migrated: sqlite3.Connection) -> None:
+    assert migrated.execute(f"SELECT version_num FROM {migration.VERSION_TABLE}").fetchall() == [(schema.REVISION,)]
+
+
+def test_the_newest_revision_is_that_of_the_last_step() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(migration.SCRIPTS))
+    assert ScriptDirectory.from_config(config).get_heads() == [schema.REVISION]
+
+
+def test_the_file_has_a_log_written_ahead(migrated: sqlite3.Connection) -> None:
+    assert migrated.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_a_migration_that_fails_leaves_an_empty_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "wazir.db"
+    scripts = tmp_path / "migrations"
+    (scripts / "versions").mkdir(parents=True)
+    (scripts / "env.py").write_text((migration.SCRIPTS / "env.py").read_text())
+    (scripts / "versions" / "v0001.py").write_text(
+        "from alembic import op\n"
+        "revision, down_revision = 'v0001', None\n"
+        "def upgrade():\n"
+        "    op.execute('CREATE TABLE studies (key INTEGER)')\n"
+        "    raise RuntimeError('no')\n"
+    )
+    with monkeypatch.context() as patched:
+        patched.setattr(migration, "SCRIPTS", scripts)
+        with pytest.raises(RuntimeError, match=r"^no$"):
+            open_sqlite(path)
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT * FROM sqlite_master").fetchall() == []
+    open_sqlite(path).close()
+
+
+def test_two_that_make_the_same_database_at_once_both_get_it(tmp_path: Path) -> None:
+    def make(number: int) -> None:
+        open_sqlite(tmp_path / f"{number // 4}.db").close()
+
+    with ThreadPoolExecutor(4) as pool:
+        for made in [pool.submit(make, number) for number in range(24)]:
+            made.result()
+
+
+def test_a_database_that_is_up_to_date_opens_without_alembic(tmp_path: Path) -> None:
+    path = tmp_path / "wazir.db"
+    open_sqlite(path).close()
+    code = (
+        "import sys; from wazir.storage.sqlite import open_sqlite; open_sqlite(sys.argv[1]).close(); "
+        "print('alembic' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
