@@ -63,9 +63,9 @@ def classify(execution: Execution, trial: Trial, template: TrialTemplate) -> Out
         return Outcome(Cause.STOPPED, trial.reason, code)
     if execution.ending is not None and execution.ending.why is Why.TIMEOUT:
         ran = execution.ending.time - execution.start_time
-        return Outcome(
-            Cause.TIMED_OUT, f"ran for {ran:.0f} s, longer than trial.timeout = {template.timeout:g} s", code
-        )
+        # A template may lose its timeout while the process is on its way out.
+        limit = "" if template.timeout is None else f" = {template.timeout:g} s"
+        return Outcome(Cause.TIMED_OUT, f"ran for {ran:.1f} s, longer than trial.timeout{limit}", code)
     if execution.ending is not None:
         return Outcome(Cause.PREEMPTED, "the controller was shut down", code)
     if code == 0:

@@ -257,6 +257,9 @@ class Controller:
             known = self._studies[name] = _Study(StudyView(changes.study, self._holder))
         known.view.learn(changes.study, changes.trials, changes.deleted)
         known.view.streamed(changes.revision)
+        if changes.study.state is not StudyState.ACTIVE:
+            # When it is ACTIVE again that alone is a reason to ask.
+            known.short = None
 
     def _gone(self, name: StudyName) -> None:
         log.warning("%s was deleted; its trials end", name.short, extra={"action": "study_gone", "study": str(name)})

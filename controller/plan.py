@@ -221,33 +221,32 @@ class _Planner:
             due = self._snapshot.collected.get(key, execution.start_time) + self._limits.collect_every
             if self._due(due):
                 yield Collect(key)
+        learns = _learns_by_itself(trial, template)
         if execution.ending is not None:
-            yield from self._kill(execution, self._kill_grace(execution, trial, template))
+            yield from self._kill(execution, _grace(execution.ending.why, template, learns))
         elif self._limits.mode is Mode.STOP:
-            yield Terminate(key, Why.SHUTDOWN)
+            yield from self._terminate(execution, Why.SHUTDOWN, template.grace)
         elif trial.state is TrialState.STOPPING:
-            wait = template.grace if _learns_by_itself(trial, template) else 0.0
+            wait = template.grace if learns else 0.0
             if self._due(self._snapshot.told.get(key, self._now) + wait):
-                yield Terminate(key, Why.STOP)
+                yield from self._terminate(execution, Why.STOP, _grace(Why.STOP, template, learns))
         elif template.timeout is not None and self._due(execution.start_time + template.timeout):
-            yield Terminate(key, Why.TIMEOUT)
+            yield from self._terminate(execution, Why.TIMEOUT, template.grace)
 
     def _attend_orphan(self, execution: Execution) -> Iterator[Action]:
         if execution.phase is Phase.ENDED:
             if execution.key not in self._snapshot.busy:
                 yield Forget(execution.key)
         elif execution.ending is None:
-            yield Terminate(execution.key, Why.ORPHAN)
+            yield from self._terminate(execution, Why.ORPHAN, ORPHAN_GRACE)
         else:
             yield from self._kill(execution, ORPHAN_GRACE)
 
-    def _kill_grace(self, execution: Execution, trial: Trial, template: TrialTemplate) -> float:
-        assert execution.ending is not None
-        if execution.ending.why is Why.ORPHAN:
-            return ORPHAN_GRACE
-        if execution.ending.why is Why.STOP and _learns_by_itself(trial, template):
-            return min(template.grace, ORPHAN_GRACE)
-        return template.grace
+    def _terminate(self, execution: Execution, why: Why, grace: float) -> Iterator[Action]:
+        yield Terminate(execution.key, why)
+        # Nobody tells us when its grace is over.
+        if not execution.killed and self._due(self._now + grace):
+            yield Kill(execution.key)
 
     def _kill(self, execution: Execution, grace: float) -> Iterator[Action]:
         assert execution.ending is not None
@@ -365,3 +364,12 @@ def _learns_by_itself(trial: Trial, template: TrialTemplate) -> bool:
     """Whether the training code is told to stop by the reply to its own report, and so gets its grace without a
     signal first. What is cancelled need not save anything."""
     return template.metrics.source is MetricsFrom.PUSH and trial.goal is not StopGoal.CANCEL
+
+
+def _grace(why: Why, template: TrialTemplate, learns: bool) -> float:
+    """Seconds from SIGTERM to SIGKILL. Training that learned by itself that it is to stop has had its grace."""
+    if why is Why.ORPHAN:
+        return ORPHAN_GRACE
+    if why is Why.STOP and learns:
+        return min(template.grace, ORPHAN_GRACE)
+    return template.grace

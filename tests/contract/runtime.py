@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,11 +22,11 @@ STUDY = StudyName("default", "contract")
 Open = Callable[[], Runtime]
 
 
-def order(*command: str, trial: int = 1, attempt: int = 1, **rest: object) -> Order:
-    return Order(Key("5c1d", trial, attempt), STUDY, command, **rest)  # type: ignore[arg-type]
+def order(*command: str, trial: int = 1, attempt: int = 1, **rest: Any) -> Order:
+    return Order(Key("5c1d", trial, attempt), STUDY, command, **rest)
 
 
-def python(code: str, *arguments: str, **rest: object) -> Order:
+def python(code: str, *arguments: str, **rest: Any) -> Order:
     return order(sys.executable, "-c", code, *arguments, **rest)
 
 
