@@ -37,6 +37,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from enum import Enum
+from itertools import pairwise
 from typing import Final, TypeVar
 
 from .attempt import RetryPolicy
@@ -64,7 +65,7 @@ def from_document(document: Mapping[str, object]) -> StudySpec:
 
 def study_from_document(document: Mapping[str, object]) -> tuple[str | None, StudySpec]:
     """The study's id (None where there is no `study` key) and its specification. Raises InvalidArgument."""
-    top = _Section("", document, _TOP)
+    top = _Section("", document, SECTIONS)
     study_id = check_id("study", top.text("study")) if "study" in top else None
     trial = _trial_from(top.section("trial", _TRIAL)) if "trial" in top else None
     return study_id, StudySpec(
@@ -133,7 +134,7 @@ def parameter_to_document(parameter: Parameter) -> dict[str, object]:
     return document
 
 
-_TOP: Final = (
+SECTIONS: Final = (
     "study",
     "labels",
     "objective",
@@ -146,6 +147,8 @@ _TOP: Final = (
     "budget",
     "trial",
 )
+"""The keys of a document."""
+
 _OBJECTIVE: Final = ("metric", "goal", "target", "pick")
 _SAFETY: Final = ("metric", "at_least", "at_most")
 _PARAMETER: Final = ("type", "min", "max", "scale", "step", "default", "values", "when")
@@ -500,9 +503,10 @@ def _list_from(section: _Section, wanted: Sequence[type[Kind]]) -> Discrete | Ca
             other = next(v for v in values if isinstance(v, str | bool))
             rule = "a discrete parameter has numbers only"
             raise InvalidArgument(section.path("values"), other, rule, "For anything else write `type: categorical`")
-        if twice := [n for i, n in enumerate(numbers) if n in numbers[:i]]:
+        numbers.sort()
+        if twice := [low for low, high in pairwise(numbers) if low == high]:
             raise InvalidArgument(section.path("values"), twice[0], "stands twice", "Name each value once")
-        return Discrete(tuple(sorted(numbers)), section.choice("scale", Scale, Scale.LINEAR))
+        return Discrete(tuple(numbers), section.choice("scale", Scale, Scale.LINEAR))
     _forbid(section, ("scale",), "goes with numbers that have an order, not with a categorical parameter")
     return Categorical(tuple(values))
 
