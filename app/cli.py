@@ -16,7 +16,7 @@ from ..clients.cli import studies, trials
 from ..clients.cli.completion import completion
 from ..clients.cli.session import Session
 from ..clients.client import Client
-from ..domain.errors import Unavailable, nearest
+from ..domain.errors import Unavailable
 from .options import DEFAULT_DATABASE
 
 EPILOG = """
@@ -51,21 +51,12 @@ class LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         rows = [(name, text) for name, (_, text) in self.lazy.items()]
-        rows += [
-            (n, c.get_short_help_str(80)) for n in super().list_commands(ctx) if (c := super().get_command(ctx, n))
-        ]
+        for name in super().list_commands(ctx):
+            command = super().get_command(ctx, name)
+            if command is not None:
+                rows.append((name, command.get_short_help_str(80)))
         with formatter.section("Commands"):
             formatter.write_dl(rows)
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            if args and not args[0].startswith("-"):
-                error.message = f"there is no command {args[0]!r}. {nearest(args[0], self.list_commands(ctx))}"
-            raise
 
 
 @click.group(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})

@@ -25,8 +25,9 @@ def order(study: Study, trial: Trial, address: str, devices: tuple[str, ...] | N
     attempt = trial.attempt
     assert template is not None
     assert attempt is not None
-    names = study.spec.space.by_name if study.spec.space is not None else {}
-    inactive = [name for name in names if name not in trial.parameters]
+    space = study.spec.space
+    parameters = trial.parameters if space is None else space.ordered(trial.parameters)
+    inactive = [name for name in (space.by_name if space else ()) if name not in parameters]
     facts = {
         "trial.id": str(trial.id),
         "trial.name": str(trial.name),
@@ -34,16 +35,16 @@ def order(study: Study, trial: Trial, address: str, devices: tuple[str, ...] | N
         "study.name": study.name.study,
     }
     env = {
-        **render_env(template, trial.parameters, facts, inactive),
+        **render_env(template, parameters, facts, inactive),
         "WAZIR_ADDRESS": address,
         "WAZIR_TRIAL": str(trial.name),
         "WAZIR_ATTEMPT": str(attempt.number),
-        "WAZIR_PARAMETERS": json.dumps(dict(trial.parameters), ensure_ascii=False),
+        "WAZIR_PARAMETERS": json.dumps(dict(parameters), ensure_ascii=False),
     }
     return Order(
         key=Key(study.uid, trial.id, attempt.number),
         study=study.name,
-        command=tuple(render_command(template, trial.parameters, facts, inactive)),
+        command=tuple(render_command(template, parameters, facts, inactive)),
         env=env,
         workdir=template.workdir,
         devices=devices,

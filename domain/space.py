@@ -270,6 +270,10 @@ class Space:
         """Whether all constraints hold. One that names an inactive parameter does not apply."""
         return all(rule.holds(values) for rule in self.rules)
 
+    def ordered(self, values: Parameters) -> dict[str, Value]:
+        """The same point in the space's order; names that the space does not have come last."""
+        return {n: values[n] for n in [*(p.name for p in self.parameters if p.name in values), *values]}
+
     def check(self, values: Parameters, where: str = "parameters") -> dict[str, Value]:
         """The point in the space's order with each value as its parameter keeps it; defaults fill gaps.
 

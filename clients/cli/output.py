@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ...domain.document import to_document
+from ...domain.parameters import Value
 from ...domain.study import Study, StudyState
 from ...domain.trial import Measurement, Trial, TrialState
 
@@ -166,7 +167,9 @@ def trial_table(trials: Sequence[Trial], study: Study) -> Table:
         table.add_column(objective.metric, justify="right")
     table.add_column("took", justify="right")
     table.add_column("parameters", overflow="fold")
-    table.add_column("why", overflow="fold")
+    reasons = any(trial.reason for trial in trials)
+    if reasons:
+        table.add_column("why", overflow="fold")
     for trial in trials:
         took = None if trial.start_time is None else (trial.end_time or time.time()) - trial.start_time
         table.add_row(
@@ -174,10 +177,15 @@ def trial_table(trials: Sequence[Trial], study: Study) -> Table:
             state_text(trial.state),
             *(number((trial.final or {}).get(o.metric, "")) for o in study.spec.objectives),
             "" if took is None else span(took),
-            pairs(trial.parameters),
-            Text(trial.reason),
+            pairs(in_order(trial, study)),
+            *([Text(trial.reason)] if reasons else []),
         )
     return table
+
+
+def in_order(trial: Trial, study: Study) -> dict[str, Value]:
+    """The trial's parameters as the study file has them."""
+    return dict(trial.parameters) if study.spec.space is None else study.spec.space.ordered(trial.parameters)
 
 
 def study_table(studies: Sequence[Study]) -> Table:

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from ...domain.study import Study
 from ...domain.trial import ENDED, LIVE, Trial, TrialState
-from .output import STATE_STYLES, number, pairs, span, state_text
+from .output import STATE_STYLES, in_order, number, pairs, span, state_text
 
 RECENT = 6
 """Ended trials shown on a terminal."""
@@ -123,7 +123,7 @@ class Progress:
             if self._best is not None and len(study.spec.objectives) == 1:
                 parts.append(
                     Text(f"best  trial {self._best.id}  {pairs(self._best.final or {})}  ").append(
-                        pairs(self._best.parameters), "dim"
+                        pairs(in_order(self._best, study)), "dim"
                     )
                 )
             rows = Table.grid(padding=(0, 2))
@@ -132,7 +132,7 @@ class Progress:
             for trial in list(self._running.values())[: max(4, self._console.height - RECENT - 6)]:
                 took = time.time() - (trial.attempts[-1].start_time if trial.attempts else trial.create_time)
                 row = Text(f"trial {trial.id:>4}  ").append(f"{trial.state.value:<10}", STATE_STYLES[trial.state.value])
-                rows.add_row(row.append(f"  {span(took)}  ").append(pairs(trial.parameters), "dim"))
+                rows.add_row(row.append(f"  {span(took)}  ").append(pairs(in_order(trial, study)), "dim"))
             parts.append(rows)
             if self.note:
                 parts.append(Text(self.note, "yellow"))

@@ -18,6 +18,7 @@ from .output import (
     ago,
     console,
     emit,
+    in_order,
     number,
     pairs,
     span,
@@ -174,7 +175,7 @@ def print_best(trials: list[Trial], study: Study) -> None:
     trial = trials[0]
     out.print(f"[bold]Best trial: {trial.name.short}[/bold]  {pairs(trial.final or {})}")
     width = max(map(len, trial.parameters), default=0)
-    for name, value in trial.parameters.items():
+    for name, value in in_order(trial, study).items():
         out.print(f"  {name:<{width}}  {number(value)}")
 
 
