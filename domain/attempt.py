@@ -96,7 +96,8 @@ class Attempt:
 def check_attempt_move(name: str, state: AttemptState, target: AttemptState) -> None:
     """Raises IllegalMove naming both states where the table does not allow it."""
     if target not in ATTEMPT_TRANSITIONS[state]:
-        raise IllegalMove(name, state.name, target.name, (s.name for s in ATTEMPT_TRANSITIONS[state]))
+        allowed = (s.name for s in AttemptState if s in ATTEMPT_TRANSITIONS[state])
+        raise IllegalMove(name, state.name, target.name, allowed)
 
 
 @dataclass(frozen=True, slots=True)

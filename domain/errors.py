@@ -58,6 +58,9 @@ class InvalidArgument(WazirError):
     """A value breaks a rule: `field` and `value` say which, `rule` what is asked for, `hint` the way out."""
 
     reason = "INVALID_ARGUMENT"
+    rule: str = ""
+    """Empty where the error comes from the other side of a wire, which carries the message."""
+    hint: str = ""
 
     def __init__(self, field: str, value: object, rule: str, hint: str = "") -> None:
         shown = "" if value is MISSING else f" = {_shown(value)}"

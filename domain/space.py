@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
 
 from .constraint import Constraint, ConstraintSyntaxError
 from .constraint import parse as parse_constraint
-from .errors import InvalidArgument, nearest
+from .errors import MISSING, InvalidArgument, nearest
 from .parameters import Parameters, Value, same
 
 MAX_VALUES = 10_000
@@ -66,17 +67,24 @@ class Double:
         if self.step is None:
             return number
         on_grid = self.at(min(round((number - self.min) / self.step), (self.size or 1) - 1))
-        if not math.isclose(on_grid, number, rel_tol=1e-9, abs_tol=self.step * 1e-6):
+        if not math.isclose(on_grid, number, rel_tol=1e-12, abs_tol=self.step * 1e-6):
             raise ValueError(f"must be {self.min!r} plus a multiple of the step {self.step!r}")
         return on_grid
 
     def check(self, where: str) -> None:
         for name, bound in (("min", self.min), ("max", self.max)):
-            if isinstance(bound, bool) or not isinstance(bound, int | float) or not math.isfinite(bound):
+            if isinstance(bound, bool) or not isinstance(bound, int | float) or not math.isfinite(_as_float(bound)):
                 raise InvalidArgument(f"{where}.{name}", bound, "must be a finite number")
-        _check_range(where, self.min, self.max, self.scale, self.step)
         if not math.isfinite(self.max - self.min):
             raise InvalidArgument(f"{where}.max", self.max, "max - min must be a finite number")
+        _check_range(where, self.min, self.max, self.scale, self.step)
+        if self.step is not None:
+            # The grid is finest, compared with the doubles there, at the end that is farther from 0.
+            far = max(abs(self.min), abs(self.max))
+            if far - self.step == far or (self.max - self.min) / self.step > 2**53:
+                raise InvalidArgument(
+                    f"{where}.step", self.step, "is too small: doubles do not tell such values apart", "Leave it out"
+                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +107,7 @@ class Integer:
         if (
             isinstance(value, bool)
             or not isinstance(value, int | float)
-            or not math.isfinite(value)
-            or value != int(value)
+            or (isinstance(value, float) and not value.is_integer())
         ):
             raise ValueError("must be a whole number")
         number = int(value)
@@ -149,6 +156,7 @@ class Discrete:
                 raise InvalidArgument(
                     f"{where}.values", value, "must be finite numbers", "For anything else write `type: categorical`"
                 )
+        _check_64_bits(where, self.values)
         if list(self.values) != sorted(set(self.values)):
             raise InvalidArgument(f"{where}.values", list(self.values), "must be distinct and ascending")
         if self.scale is not Scale.LINEAR and self.values[0] <= 0:
@@ -176,15 +184,21 @@ class Categorical:
 
     def check(self, where: str) -> None:
         _check_values(where, self.values)
-        for i, value in enumerate(self.values):
+        _check_64_bits(where, self.values)
+        seen: set[tuple[type, Value]] = set()
+        for value in self.values:
             if not isinstance(value, bool | int | float | str) or (
                 isinstance(value, float) and not math.isfinite(value)
             ):
                 raise InvalidArgument(f"{where}.values", value, "must be strings, booleans or finite numbers")
             if isinstance(value, str) and len(value) > 1_000:
                 raise InvalidArgument(f"{where}.values", value, "may have at most 1000 characters each")
-            if any(same(value, other) for other in self.values[:i]):
+            if isinstance(value, str) and "\0" in value:
+                # No command line and no environment variable could carry it.
+                raise InvalidArgument(f"{where}.values", value, "may hold no zero byte")
+            if (type(value), value) in seen:
                 raise InvalidArgument(f"{where}.values", value, "stands twice", "Name each value once")
+            seen.add((type(value), value))
 
 
 Kind = Double | Integer | Discrete | Categorical
@@ -295,7 +309,7 @@ class Space:
                 continue
             value = values.get(name, parameter.default)
             if value is None:
-                raise InvalidArgument(f"{where}.{name}", None, "is missing, and the space gives no default")
+                raise InvalidArgument(f"{where}.{name}", MISSING, "is missing, and the space gives no default")
             try:
                 point[name] = parameter.kind.coerce(value)
             except ValueError as error:
@@ -336,26 +350,25 @@ def _ordered(parameters: Sequence[Parameter]) -> tuple[Parameter, ...]:
             if p.name not in placed and all(c.parent in placed for c in p.when):
                 placed[p.name] = p
         if len(placed) == before:
-            circle = _circle(by_name, next(n for n in by_name if n not in placed))
+            circle = _circle({n: p for n, p in by_name.items() if n not in placed})
             raise InvalidArgument(
                 f"parameters.{circle[0]}.when",
                 " -> ".join([*circle, circle[0]]),
                 "conditions go round in a circle",
                 "Take one of them away, so that one of these parameters is always active",
             )
+    _check_reachable(placed)
     return tuple(placed.values())
 
 
-def _circle(by_name: dict[str, Parameter], start: str) -> list[str]:
-    """Names of a circle of conditions that is reached from `start` by going to parents."""
-    path = [start]
+def _circle(unplaced: dict[str, Parameter]) -> list[str]:
+    """Names of a circle of conditions. Each of `unplaced` has a parent among them, so going to parents ends in one."""
+    path = [next(iter(unplaced))]
     while True:
-        parents = [c.parent for c in by_name[path[-1]].when]
-        back = next((p for p in parents if p in path), None)
-        if back is not None:
-            return path[path.index(back) :]
-        # Some parent of an unplaced parameter is itself unplaced, and only such lead into the circle.
-        path.append(next(p for p in parents if by_name[p].when))
+        parent = next(c.parent for c in unplaced[path[-1]].when if c.parent in unplaced)
+        if parent in path:
+            return path[path.index(parent) :]
+        path.append(parent)
 
 
 def _check_condition(parameter: Parameter, condition: Condition, by_name: dict[str, Parameter]) -> None:
@@ -366,7 +379,13 @@ def _check_condition(parameter: Parameter, condition: Condition, by_name: dict[s
     if sum(c.parent == condition.parent for c in parameter.when) > 1:
         raise InvalidArgument(where, condition.parent, "stands twice in one `when`", "Give a list of values instead")
     kind = parent.kind
+    bounds = {"min": condition.min, "max": condition.max}
+    for name, bound in bounds.items():
+        if bound is not None and not math.isfinite(_as_float(bound)):
+            raise InvalidArgument(f"{where}.{name}", bound, "must be a finite number")
     if condition.values:
+        if any(bound is not None for bound in bounds.values()):
+            raise InvalidArgument(where, list(condition.values), "names values and a range", "Keep one of the two")
         if isinstance(kind, Double) and kind.step is None:
             raise InvalidArgument(
                 where,
@@ -390,9 +409,53 @@ def _check_condition(parameter: Parameter, condition: Condition, by_name: dict[s
         raise InvalidArgument(
             where, None, "names no value", "Write the value, a list of values, or {min: ..., max: ...}"
         )
-    low, high = (kind.values[0], kind.values[-1]) if isinstance(kind, Discrete) else (kind.min, kind.max)
-    if (condition.min is not None and condition.min > high) or (condition.max is not None and condition.max < low):
-        raise InvalidArgument(where, str(condition), f"never holds: {condition.parent} lies in [{low!r}, {high!r}]")
+    if not _possible(kind, {condition}):
+        low, high = (kind.values[0], kind.values[-1]) if isinstance(kind, Discrete) else (kind.min, kind.max)
+        rule = f"never holds: {condition.parent} lies in [{low!r}, {high!r}] and has no value there"
+        raise InvalidArgument(where, str(condition), rule)
+
+
+def _check_reachable(parameters: dict[str, Parameter]) -> None:
+    """Refuses what is never active because its conditions and those of its ancestors contradict one another.
+
+    `parameters` stand parents first. A parameter is active where all conditions of it and its ancestors hold, and each
+    of these is about one ancestor alone, so it is enough to look at the ancestors one by one.
+    """
+    needs: dict[str, dict[str, set[Condition]]] = {}
+    for parameter in parameters.values():
+        mine: dict[str, set[Condition]] = {}
+        for condition in parameter.when:
+            for ancestor, conditions in needs[condition.parent].items():
+                mine.setdefault(ancestor, set()).update(conditions)
+            mine.setdefault(condition.parent, set()).add(condition)
+        for ancestor, conditions in mine.items():
+            if len(conditions) > 1 and not _possible(parameters[ancestor].kind, conditions):
+                asked = " and ".join(sorted(map(str, conditions)))
+                rule = f"never hold together with those of its parents: they ask for {asked}"
+                raise InvalidArgument(
+                    f"parameters.{parameter.name}.when", MISSING, rule, "Change or remove one of them"
+                )
+        needs[parameter.name] = mine
+
+
+def _possible(kind: Kind, conditions: Collection[Condition]) -> bool:
+    """Whether some value of `kind` meets all conditions, each of which names values of it or a range."""
+    listed = next((c.values for c in conditions if c.values), ())
+    if isinstance(kind, Discrete | Categorical):
+        listed = listed or kind.values
+    if listed:
+        return any(all(c.holds(value) for c in conditions) for value in listed)
+    assert isinstance(kind, Double | Integer)
+    low = max([kind.min, *(c.min for c in conditions if c.min is not None)])
+    high = min([kind.max, *(c.max for c in conditions if c.max is not None)])
+    if isinstance(kind, Integer):
+        first = kind.min - (kind.min - math.ceil(low)) // kind.step * kind.step
+        return first <= high
+    if kind.step is None:
+        # A single point of a line is never met.
+        return low < high
+    near = int((low - kind.min) / kind.step)
+    return any(low <= kind.at(i) <= high for i in range(max(0, near - 1), min(near + 3, kind.size or 0)))
 
 
 def _check_range(where: str, low: float, high: float, scale: Scale, step: float | None) -> None:
@@ -416,6 +479,12 @@ def _check_range(where: str, low: float, high: float, scale: Scale, step: float 
         )
 
 
+def _check_64_bits(where: str, values: Sequence[object]) -> None:
+    for value in values:
+        if isinstance(value, int) and abs(value) > MAX_INTEGER:
+            raise InvalidArgument(f"{where}.values", value, "whole numbers must fit into 64 bits")
+
+
 def _check_values(where: str, values: Sequence[object]) -> None:
     if not 1 <= len(values) <= MAX_VALUES:
         raise InvalidArgument(f"{where}.values", len(values), f"1 to {MAX_VALUES} values are possible")
@@ -433,7 +502,10 @@ def _as_float(number: int | float) -> float:
 
 
 def _word(value: Value) -> str:
-    return value if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else repr(value)
+    """As a study file has it: a text in quotes where it would be taken for something else."""
+    if isinstance(value, str):
+        return value if re.fullmatch(r"[A-Za-z_][\w./-]*", value) and value not in ("true", "false") else repr(value)
+    return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
 def _listed(values: Sequence[Value], most: int = 12) -> str:

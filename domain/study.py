@@ -7,15 +7,18 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from .errors import IllegalMove, InvalidArgument
+from .errors import MISSING, IllegalMove, InvalidArgument
 from .metric import Metrics, Objective, SafetyMetric, check_metric_name
 from .names import StudyName
+from .settings import checked_settings
 from .space import Space
 from .template import TrialTemplate
 from .trial import LIVE, PENDING, UNCOUNTED, TrialState
 
 MAX_LABELS = 64
-MAX_SETTINGS_LENGTH = 100_000
+MAX_REPEATS = 10**9
+MAX_DURATION = 10**9
+"""Seconds; some 31 years."""
 
 
 class StudyState(enum.Enum):
@@ -68,6 +71,10 @@ STOPS_RUNNING = frozenset(
 """Reasons for which running trials are stopped with grace; for the others they run to their end."""
 
 
+def _is_whole(number: object) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool)
+
+
 @dataclass(frozen=True)
 class Algorithm:
     """Which algorithm proposes points. `settings` are its own, JSON values by name. `seed`: None lets the service
@@ -78,6 +85,13 @@ class Algorithm:
     repeats: int = 1
     settings: Mapping[str, object] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "settings", checked_settings("algorithm", self.settings, ("name", "seed", "repeats")))
+        if not _is_whole(self.repeats) or not 1 <= self.repeats <= MAX_REPEATS:
+            raise InvalidArgument("algorithm.repeats", self.repeats, f"must be a whole number in [1, {MAX_REPEATS}]")
+        if self.seed is not None and not (_is_whole(self.seed) and 0 <= self.seed < 2**63):
+            raise InvalidArgument("algorithm.seed", self.seed, "must be a whole number in [0, 2^63)")
+
 
 @dataclass(frozen=True)
 class Stopping:
@@ -85,6 +99,9 @@ class Stopping:
 
     name: str
     settings: Mapping[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "settings", checked_settings("stopping", self.settings, ("name",)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +119,7 @@ class Budget:
     def __post_init__(self) -> None:
         for name, least in (("trials", 1), ("parallel", 1), ("failed", 0)):
             number = getattr(self, name)
-            if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < least):
+            if number is not None and (not _is_whole(number) or number < least):
                 raise InvalidArgument(f"budget.{name}", number, f"must be a whole number of {least} or more")
             if number is not None and number > 10**9:
                 raise InvalidArgument(
@@ -110,8 +127,13 @@ class Budget:
                 )
         for name in ("duration", "gpu_hours"):
             amount = getattr(self, name)
-            if amount is not None and not (isinstance(amount, int | float) and math.isfinite(amount) and amount > 0):
+            if amount is None:
+                continue
+            if isinstance(amount, bool) or not isinstance(amount, int | float) or not 0 < amount < math.inf:
                 raise InvalidArgument(f"budget.{name}", amount, "must be above 0", "Leave it out for no limit")
+            if amount > MAX_DURATION:
+                rule = f"must be at most {MAX_DURATION} {'s' if name == 'duration' else 'hours'}"
+                raise InvalidArgument(f"budget.{name}", amount, rule, "Leave it out for no limit")
 
 
 @dataclass(frozen=True)
@@ -133,7 +155,7 @@ class StudySpec:
     def __post_init__(self) -> None:
         if not self.objectives:
             raise InvalidArgument(
-                "objective", None, "is missing", "For instance objective: {metric: loss, goal: minimize}"
+                "objective", MISSING, "is missing", "For instance objective: {metric: loss, goal: minimize}"
             )
         seen: set[str] = set()
         for i, objective in enumerate(self.objectives):
@@ -152,12 +174,12 @@ class StudySpec:
             for name, bound in (("at_least", safety.at_least), ("at_most", safety.at_most)):
                 if bound is not None and not math.isfinite(bound):
                     raise InvalidArgument(f"{where}.{name}", bound, "must be a finite number")
+            if safety.at_least is not None and safety.at_most is not None and safety.at_least > safety.at_most:
+                raise InvalidArgument(
+                    f"{where}.at_least", safety.at_least, f"must not be above at_most = {safety.at_most!r}"
+                )
         if self.space is not None and not self.space.parameters:
-            raise InvalidArgument("parameters", None, "names no parameter", "Name at least one")
-        if self.algorithm.repeats < 1:
-            raise InvalidArgument("algorithm.repeats", self.algorithm.repeats, "must be 1 or more")
-        if self.algorithm.seed is not None and not 0 <= self.algorithm.seed < 2**63:
-            raise InvalidArgument("algorithm.seed", self.algorithm.seed, "must lie in [0, 2^63)")
+            raise InvalidArgument("parameters", MISSING, "names no parameter", "Name at least one")
         if len(self.labels) > MAX_LABELS:
             raise InvalidArgument("labels", len(self.labels), f"at most {MAX_LABELS} are possible")
         if self.trial is not None:
@@ -260,7 +282,8 @@ class Study:
 def check_study_move(name: StudyName, state: StudyState, target: StudyState) -> None:
     """Raises IllegalMove naming both states where the table does not allow it."""
     if target not in STUDY_TRANSITIONS[state]:
-        raise IllegalMove(name.short, state.name, target.name, (s.name for s in STUDY_TRANSITIONS[state]))
+        allowed = (s.name for s in StudyState if s in STUDY_TRANSITIONS[state])
+        raise IllegalMove(name.short, state.name, target.name, allowed)
 
 
 def wanted(study: Study) -> int | None:

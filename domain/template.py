@@ -7,17 +7,18 @@ one environment variable, whatever characters it has. `$${` stands for a literal
 from __future__ import annotations
 
 import enum
-import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from .attempt import RetryPolicy
-from .errors import InvalidArgument, nearest
+from .errors import MISSING, InvalidArgument, nearest
 from .parameters import Parameters, Value
 from .space import Space
 
 ARGS = "args"
+MAX_SECONDS = 10**9
+MAX_RETRIES = 10**6
 _REFERENCE = re.compile(r"\$(\$?)\{([^{}]*)\}")
 
 
@@ -73,6 +74,10 @@ class TrialTemplate:
         if not self.command or not self.command[0].strip():
             raise InvalidArgument("trial.command", list(self.command), "names no program to run")
         names = space.by_name if space is not None else {}
+        for name in (ARGS, *STUDY_NAMES):
+            if name in names:
+                rule = f"${{{name}}} means something else in a trial's command"
+                raise InvalidArgument(f"parameters.{name}", MISSING, rule, "Give the parameter another name")
         used = False
         for where, text in self._texts():
             for name in references(text):
@@ -97,21 +102,28 @@ class TrialTemplate:
             )
         if space is not None:
             self._check_flags(space)
+        if self.workdir and not self.workdir.startswith("/"):
+            raise InvalidArgument("trial.workdir", self.workdir, "must be an absolute path")
+        for where, text in (("trial.workdir", self.workdir), ("trial.image", self.image)):
+            _check_text(where, text)
         for where, seconds in (("trial.timeout", self.timeout), ("trial.grace", self.grace)):
-            if seconds is not None and (not math.isfinite(seconds) or seconds < 0):
-                raise InvalidArgument(where, seconds, "must be a duration of 0 or more, for instance 90s or 6h")
+            if seconds is not None and not 0 <= seconds <= MAX_SECONDS:
+                rule = f"must be a duration from 0 to {MAX_SECONDS} s, for instance 90s or 6h"
+                raise InvalidArgument(where, seconds, rule)
         if self.timeout == 0:
             raise InvalidArgument("trial.timeout", 0, "leaves no time to run", "Leave it out for no limit")
         for name, number in (("failed", self.retries.failed), ("preempted", self.retries.preempted)):
-            if number < 0:
-                raise InvalidArgument(f"trial.retries.{name}", number, "must be 0 or more")
+            if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= MAX_RETRIES:
+                raise InvalidArgument(
+                    f"trial.retries.{name}", number, f"must be a whole number from 0 to {MAX_RETRIES}"
+                )
         for name, amount in (
             ("gpu", self.resources.gpu),
             ("cpu", self.resources.cpu),
             ("memory", self.resources.memory),
         ):
-            if not math.isfinite(amount) or amount < 0:
-                raise InvalidArgument(f"trial.resources.{name}", amount, "must be 0 or more")
+            if not 0 <= amount < 2**63:
+                raise InvalidArgument(f"trial.resources.{name}", amount, "must be a number of 0 or more, below 2^63")
         if self.resources.gpu > 1 and self.resources.gpu != int(self.resources.gpu):
             raise InvalidArgument(
                 "trial.resources.gpu", self.resources.gpu, "must be a whole number, or a fraction below 1"
