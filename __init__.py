@@ -22,12 +22,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .clients.client import Client as Client
+    from .clients.study import Study as Study
+    from .clients.study import StudyEnded as StudyEnded
+    from .clients.study import create_study as create_study
+    from .clients.study import load_study as load_study
+    from .clients.trial import Trial as Trial
+    from .clients.trial import current_trial as current_trial
     from .domain.errors import WazirError as WazirError
 
 __version__ = "0.1.0"
 
 _FORWARDED = {
+    "Client": ".clients.client",
     "Study": ".clients.study",
+    "StudyEnded": ".clients.study",
     "Trial": ".clients.trial",
     "WazirError": ".domain.errors",
     "create_study": ".clients.study",
@@ -36,7 +45,7 @@ _FORWARDED = {
 }
 """Public name -> module that defines it."""
 
-__all__ = ["Study", "Trial", "WazirError", "create_study", "current_trial", "load_study"]
+__all__ = ["Client", "Study", "StudyEnded", "Trial", "WazirError", "create_study", "current_trial", "load_study"]
 
 if not TYPE_CHECKING:  # a type checker would take it for a promise that every name exists
 

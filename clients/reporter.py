@@ -137,6 +137,11 @@ class Reporter:
         if not self.running:
             self.start()
 
+    @property
+    def beats(self) -> bool:
+        """Whether the running thread asks the service, now and then, whether to stop."""
+        return self._beat is not None
+
     def set_metadata(self, metadata: Mapping[str, str]) -> None:
         """Metadata to set on the trial. It is not spooled: lost where the service stays away to the end."""
         self._buffer.append(dict(metadata))

@@ -56,7 +56,8 @@ class Trial:
         """For `current_trial` and `Study.ask`. Without a name it is a stand-in: there is no study around it."""
         self._name = name
         self._attempt = attempt
-        self._params: Mapping[str, Value] = MappingProxyType(_Parameters(parameters))
+        self._values = _Parameters(parameters)
+        self._params: Mapping[str, Value] = MappingProxyType(self._values)
         self._reporter = reporter
         self._steps = threading.Lock()
         self._next_step = self.resume_step() + 1
@@ -125,7 +126,7 @@ class Trial:
         reporter = self._reporter
         if reporter is None:
             return self._stop
-        if not reporter.running:
+        if not reporter.running and reporter.beats:
             # So that the word arrives though nothing is reported.
             reporter.start()
         return reporter.stop or self._stop
