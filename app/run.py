@@ -28,6 +28,14 @@ from .options import database_option
 PATIENCE = 10.0
 """Seconds to wait for the service of this database while it goes from one process to another."""
 
+HOW_TO_GO_ON = {
+    EndReason.TRIALS: "raise budget.trials in {file}, and run it again",
+    EndReason.DURATION: "raise budget.duration in {file}, and run it again",
+    EndReason.GPU_HOURS: "raise budget.gpu_hours in {file}, and run it again",
+    EndReason.STOPPED: "wazir run {file}",
+    EndReason.FAILURES: "mend the script, then raise budget.failed in {file}, or start over: wazir delete {name}",
+}
+
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
@@ -124,8 +132,8 @@ def report(client: Client, study: Study, db: Path, file: str) -> None:
     out.print(f"Look      wazir show {name} · wazir trials {name} · wazir best {name} -o json")
     if failed is not None:
         out.print(f"Failed    wazir logs {failed.name.short}")
-    if study.ending is EndReason.TRIALS:
-        out.print("Go on     raise budget.trials in the study file, and run it again")
+    if study.ending in HOW_TO_GO_ON:
+        out.print(f"Go on     {HOW_TO_GO_ON[study.ending].format(name=name, file=file)}")
 
 
 def outcome(study: Study) -> Exit:
