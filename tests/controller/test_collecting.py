@@ -1,0 +1,75 @@
+"""From what an attempt has left behind to what is reported of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from wazir.controller.collecting import MAX_VALUES, Collector, batches, last_words
+from wazir.controller.local.runtime import CHUNK, LocalRuntime
+from wazir.domain.metric import Goal, Objective
+from wazir.domain.template import MetricsFrom
+from wazir.domain.trial import Measurement
+
+from ..contract.runtime import order, run
+from .world import make_study
+
+SPEC = make_study(metrics=MetricsFrom.STDOUT).spec
+
+
+def collector(tmp_path: Path, output: bytes, metrics: MetricsFrom = MetricsFrom.STDOUT) -> Collector:
+    """Of an attempt that has printed `output`."""
+    runtime = LocalRuntime(tmp_path / "runs")
+    try:
+        (tmp_path / "output").write_bytes(output)
+        what = order("cat", str(tmp_path / "output"))
+        run(runtime, what)
+        return Collector(runtime, what.key, make_study(metrics=metrics).spec)
+    finally:
+        runtime.close()
+
+
+def test_all_output_is_read_once_however_long_it_is(tmp_path: Path) -> None:
+    line = b"step=%d loss=1 " + b"x" * 1000 + b"\n"
+    count = 2 * CHUNK // 1000
+    reading = collector(tmp_path, b"".join(line % i for i in range(count)) + b"step=%d loss=1" % count)
+    reading.read(5.0)
+    assert [m.step for m in reading.unsent] == list(range(count))
+    reading.read(6.0)
+    assert len(reading.unsent) == count
+    reading.finish(7.0)
+    reading.finish(8.0)
+    assert len(reading.unsent) == count + 1, "the last line has no line end"
+
+
+def test_a_trial_that_pushes_its_metrics_is_not_read(tmp_path: Path) -> None:
+    reading = collector(tmp_path, b"loss=1\n", MetricsFrom.PUSH)
+    reading.finish(5.0)
+    assert reading.unsent == []
+    assert reading.missing("") == ""
+
+
+def test_each_objective_that_never_came_is_named(tmp_path: Path) -> None:
+    reading = collector(tmp_path, b"loss=1\n")
+    reading.finish(5.0)
+    assert reading.missing("loss=1\n") == ""
+    several = replace(SPEC, objectives=(*SPEC.objectives, Objective("size", Goal.MINIMIZE)))
+    reading = Collector(reading._runtime, reading._key, several)
+    reading.finish(5.0)
+    assert reading.missing("loss=1\n").startswith("looked for 'size' in what it printed")
+
+
+@pytest.mark.parametrize(("count", "metrics"), [(0, 1), (1, 1), (MAX_VALUES + 1, 1), (5000, 3), (2, 2 * MAX_VALUES)])
+def test_reports_are_of_a_size_that_the_service_takes(count: int, metrics: int) -> None:
+    values = {f"m{i}": 0.0 for i in range(metrics)}
+    measurements = [Measurement(step, values, 0.0) for step in range(count)]
+    parts = list(batches(measurements))
+    assert [m for part in parts for m in part] == measurements
+    assert all(len(part) == 1 or len(part) * metrics <= MAX_VALUES for part in parts)
+
+
+def test_last_words_are_as_a_terminal_shows_them() -> None:
+    output = b"\x1b[31mred\x1b[0m\n 10%|#   |\r 90%|####|\r\nend \xff"
+    assert last_words(output) == "red\n 90%|####|\nend \ufffd"
