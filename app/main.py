@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
 def main() -> None:
     """Runs the command line; without its packages it says in one sentence what to install."""
+    # gRPC's own log writes to the terminal what our errors say in one sentence.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         from .cli import cli
     except ModuleNotFoundError as missing:
