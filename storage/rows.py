@@ -205,11 +205,7 @@ def trial_of(row: Any, name: StudyName, latest: Attempt | None, earlier: tuple[A
     )
 
 
-def stored_float(value: float) -> float | None:
-    """NaN is null in the measurement table: SQLite has no NaN."""
-    return None if math.isnan(value) else value
-
-
 def point_of(row: Any) -> Point:
+    # SQLite has no NaN and keeps null in its place.
     value = math.nan if row.value is None else row.value
     return Point(row.trial, row.attempt, row.step, row.metric, value, row.time, row.sequence)

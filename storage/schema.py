@@ -150,7 +150,7 @@ measurements = Table(
     Column("attempt", BigInteger, primary_key=True, autoincrement=False),
     Column("step", BigInteger, primary_key=True, autoincrement=False),
     Column("metric", String(256), primary_key=True),
-    # Null is NaN, which SQLite cannot keep.
+    # Null is NaN on SQLite, which has none; no value, no row.
     Column("value", _Exact),
     Column("time", Double, nullable=False),
     Column("sequence", BigInteger, nullable=False),

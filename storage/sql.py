@@ -451,7 +451,8 @@ class SqlTransaction(SqlView, Transaction):
             before is not None
             and study.spec is before.spec
             and study.metadata is before.metadata
-            and (study.spec_version, study.growing, study.seed) == (before.spec_version, before.growing, before.seed)
+            and (study.spec_version, study.growing) == (before.spec_version, before.growing)
+            and (study.seed, study.create_time) == (before.seed, before.create_time)
         )
         values = rows.progress_values(study) if same else rows.study_values(study)
         values["this_study"] = self._key(study)
@@ -547,7 +548,7 @@ class SqlTransaction(SqlView, Transaction):
                 "attempt": attempt,
                 "step": m.step,
                 "metric": metric,
-                "value": rows.stored_float(value),
+                "value": value,
                 "time": m.time,
             }
             for m in measurements

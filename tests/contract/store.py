@@ -6,7 +6,7 @@ import math
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 
@@ -133,6 +133,13 @@ def put(store: Store, *trials: Trial) -> list[Trial]:
 
     unit(store, do)
     return written
+
+
+def move(store: Store, trial: Trial, state: TrialState, **changes: object) -> Trial:
+    """Reads the trial and writes it in that state, in one unit of its own."""
+    written: list[Trial] = []
+    unit(store, lambda u: written.append(u.put(in_state(u.tx.trial(trial.name), state, **changes))))
+    return written[0]
 
 
 def insert(store: Store, study: Study) -> None:
@@ -292,6 +299,16 @@ class StoreContract:
         stored.write(rewrite)
         assert stored.read(lambda view: view.study(NAME)) == rewritten
 
+    @pytest.mark.parametrize("part", [f.name for f in fields(Study) if f.name not in ("name", "uid")])
+    def test_each_part_of_a_study_can_be_rewritten_alone(self, stored: Store, part: str) -> None:
+        def rewrite(tx: Transaction) -> Study:
+            rewritten = replace(tx.lock(NAME), **{part: getattr(RICH_STUDY, part)})
+            tx.update_study(rewritten)
+            return rewritten
+
+        rewritten = stored.write(rewrite)
+        assert stored.read(lambda view: view.study(NAME)) == rewritten
+
     def test_a_trial_comes_back_as_it_was_given(self, stored: Store) -> None:
         (trial,) = add(stored, RICH_TRIAL)
         assert stored.read(lambda view: view.trial(trial.name)) == replace(RICH_TRIAL, revision=2)
@@ -300,6 +317,17 @@ class StoreContract:
         add(stored, in_state(new_trial(1), S.ACTIVE))
         (rewritten,) = put(stored, RICH_TRIAL)
         assert stored.read(lambda view: view.trial(rewritten.name)) == rewritten
+
+    @pytest.mark.parametrize("part", [f.name for f in fields(Trial) if f.name != "name"])
+    def test_each_part_of_a_trial_can_be_rewritten_alone(self, stored: Store, part: str) -> None:
+        add(stored, new_trial(1))
+
+        def rewrite(u: Unit) -> None:
+            u.tx.update_trial(u.study, replace(u.tx.trial(NAME.trial(1)), **{part: getattr(RICH_TRIAL, part)}))
+
+        unit(stored, rewrite)
+        back = stored.read(lambda view: view.trial(NAME.trial(1)))
+        assert back == replace(new_trial(1), **{"revision": 2, part: getattr(RICH_TRIAL, part)})
 
     @pytest.mark.parametrize(
         "value", [0, 0.0, 1, 1.0, True, False, "", "1", "true", 2**53 + 1, 0.1 + 0.2, 5e-324, 1.7976931348623157e308]
@@ -538,11 +566,11 @@ class StoreContract:
     def test_a_trial_keeps_all_its_attempts(self, stored: Store) -> None:
         (trial,) = add(stored, new_trial(1))
         for _ in range(3):
-            (trial,) = put(stored, in_state(trial, S.ACTIVE))
+            trial = move(stored, trial, S.ACTIVE)
             (trial,) = put(
                 stored, replace(trial, attempts=(*trial.attempts[:-1], replace(trial.attempts[-1], node="n")))
             )
-            (trial,) = put(stored, in_state(trial, S.REQUESTED))
+            trial = move(stored, trial, S.REQUESTED)
         assert [a.number for a in trial.attempts] == [1, 2, 3]
         assert stored.read(lambda view: view.trial(trial.name)) == trial
         assert stored.read(lambda view: view.trials(view.study(NAME), TrialFilter(), 0, 10)) == [trial]
@@ -603,7 +631,7 @@ class StoreContract:
         _, b, _ = add(stored, new_trial(1), in_state(new_trial(2), S.ACTIVE), in_state(new_trial(3), S.SUCCEEDED))
         (c,) = add(stored, in_state(new_trial(1, name=other), S.STOPPING), name=other)
         assert stored.read(lambda view: view.live()) == [b, c]
-        put(stored, in_state(b, S.CANCELLED))
+        move(stored, b, S.CANCELLED)
         assert stored.read(lambda view: view.live()) == [c]
 
     # No point twice
@@ -632,7 +660,7 @@ class StoreContract:
         point = {"x": 0.5, "n": 1}
         for state, allowed in there:
             (trial,) = add(stored, new_trial(0, point), repeats=allowed)
-            put(stored, in_state(trial, state))
+            move(stored, trial, state)
         before = self._everything(stored)
         if taken:
             with pytest.raises(DuplicatePoint):
@@ -667,16 +695,16 @@ class StoreContract:
 
     def test_a_failed_trial_that_is_retried_counts_again(self, stored: Store) -> None:
         (trial,) = add(stored, new_trial(1, {"x": 0.5}), repeats=1)
-        put(stored, in_state(trial, S.FAILED))
-        put(stored, in_state(trial, S.REQUESTED))
+        move(stored, trial, S.FAILED)
+        move(stored, trial, S.REQUESTED)
         with pytest.raises(DuplicatePoint):
             add(stored, new_trial(2, {"x": 0.5}), repeats=1)
 
     def test_a_failed_trial_may_be_retried_though_its_point_was_proposed_again(self, stored: Store) -> None:
         (trial,) = add(stored, new_trial(1, {"x": 0.5}), repeats=1)
-        put(stored, in_state(trial, S.FAILED))
+        move(stored, trial, S.FAILED)
         add(stored, new_trial(2, {"x": 0.5}), repeats=1)
-        put(stored, in_state(trial, S.REQUESTED))
+        move(stored, trial, S.REQUESTED)
         assert stored.read(lambda view: view.trial(trial.name)).state is S.REQUESTED
 
     def test_a_trial_may_grow_into_the_point_of_another(self, stored: Store) -> None:
@@ -686,6 +714,16 @@ class StoreContract:
         with pytest.raises(DuplicatePoint):
             add(stored, new_trial(3, b.parameters), repeats=2)
         add(stored, new_trial(4, {"x": 0.5}), repeats=1)
+
+    def test_a_point_changed_in_the_unit_that_adds_it_is_no_longer_taken(self, stored: Store) -> None:
+        def do(u: Unit) -> None:
+            (trial,) = u.add(new_trial(0, {"x": 0.5}), repeats=1)
+            u.put(replace(trial, parameters={"x": 0.5, "y": 1}))
+
+        unit(stored, do)
+        add(stored, new_trial(0, {"x": 0.5}), repeats=1)
+        with pytest.raises(DuplicatePoint):
+            add(stored, new_trial(0, {"y": 1, "x": 0.5}), repeats=1)
 
     # The best
 
@@ -728,9 +766,9 @@ class StoreContract:
 
     def test_changes_tell_of_trials_as_they_are_now_by_revision(self, stored: Store) -> None:
         a, b, c = add(stored, new_trial(1), new_trial(2), new_trial(3))  # revision 2
-        (a,) = put(stored, in_state(a, S.ACTIVE))  # 3
-        (c,) = put(stored, in_state(c, S.CANCELLED))  # 4
-        (a,) = put(stored, in_state(a, S.SUCCEEDED, final={"loss": 1.0}))  # 5
+        a = move(stored, a, S.ACTIVE)  # 3
+        c = move(stored, c, S.CANCELLED)  # 4
+        a = move(stored, a, S.SUCCEEDED, final={"loss": 1.0})  # 5
         study = stored.read(lambda view: view.study(NAME))
         for since, trials in ((0, [b, c, a]), (2, [c, a]), (3, [c, a]), (4, [a]), (5, [])):
             changes = changes_of(stored, study, since)

@@ -12,11 +12,11 @@ import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from wazir.domain.attempt import Cause
 from wazir.domain.errors import WazirError
 from wazir.domain.metric import Goal, Objective, SafetyMetric
 from wazir.domain.names import StudyName
 from wazir.domain.parameters import Parameters
+from wazir.domain.study import Study
 from wazir.domain.trial import Measurement, Trial, TrialState
 from wazir.storage.memory import MemoryStore
 from wazir.storage.sqlite import open_sqlite
@@ -25,13 +25,14 @@ from wazir.storage.store import Answer, DuplicatePoint, Store, StudyFilter, Tran
 from ..contract.store import SPEC, Unit, in_state, new_study, new_trial
 
 # Few of each, so that they meet again and again.
-names = st.sampled_from([StudyName("a", "s"), StudyName("a", "t"), StudyName("b", "s")])
-points = st.sampled_from([{}, {"x": 0.5}, {"x": 1}, {"x": True}, {"x": 1.0, "y": "1"}])
+names = st.sampled_from([StudyName("a", "s"), StudyName("b", "s")])
+points = st.sampled_from([{"x": 0.5}, {"x": 1}, {"x": True}])
 states = st.sampled_from(TrialState)
-numbers = st.integers(1, 6)
+places = st.integers(0, 5)
+"""Which of a study's trials: its place in their list, counted round and round."""
 values = st.sampled_from([0.0, -0.0, 1.0, -1.5, math.inf, -math.inf, math.nan])
-metrics = st.dictionaries(st.sampled_from(["loss", "memory", "other"]), values, max_size=3)
-labels = st.dictionaries(st.sampled_from(["k", "l"]), st.sampled_from(["", "a", "b"]), max_size=2)
+metrics = st.fixed_dictionaries({}, optional={"loss": values, "memory": values})
+labels = st.fixed_dictionaries({}, optional={"k": st.sampled_from(["", "a"]), "l": st.just("a")})
 measurements = st.lists(
     st.builds(Measurement, st.integers(0, 3), metrics.filter(bool), st.sampled_from([1.0, 1.25])), max_size=3
 )
@@ -43,13 +44,19 @@ class GivenUp(Exception):
 
 
 class Histories(RuleBasedStateMachine):
-    @initialize()
-    def open(self) -> None:
+    @initialize(goal=st.sampled_from(Goal), bounded=st.booleans())
+    def open(self, goal: Goal, bounded: bool) -> None:
         self.folder = tempfile.TemporaryDirectory()
         self.path = Path(self.folder.name) / "wazir.db"
         self.memory: Store = MemoryStore()
         self.sqlite = open_sqlite(self.path)
         self.made = 0
+        safety = (SafetyMetric("memory", at_most=0.5),) if bounded else ()
+        self.spec = replace(SPEC, objectives=(Objective("loss", goal),), safety=safety)
+        self.both(lambda tx: [tx.insert_study(self.fresh(StudyName(owner, "s"))) for owner in ("a", "b")])
+
+    def fresh(self, name: StudyName) -> Study:
+        return new_study(name, self.spec, f"uid-{name.owner}-{self.made}", float(self.made))
 
     def teardown(self) -> None:
         if hasattr(self, "folder"):
@@ -71,17 +78,17 @@ class Histories(RuleBasedStateMachine):
     def asked(self, ask: Callable[[View], object]) -> None:
         assert outcome(lambda: self.memory.read(ask)) == outcome(lambda: self.sqlite.read(ask))
 
-    @rule(name=names, labels=labels, goal=st.sampled_from(Goal), bounded=st.booleans())
-    def create_study(self, name: StudyName, labels: dict[str, str], goal: Goal, bounded: bool) -> None:
+    @rule(name=names, anew=st.booleans())
+    def make_study_anew(self, name: StudyName, anew: bool) -> None:
         self.made += 1
-        safety = (SafetyMetric("memory", at_most=0.5),) if bounded else ()
-        spec = replace(SPEC, objectives=(Objective("loss", goal),), safety=safety, labels=labels)
-        made = new_study(name, spec, f"uid-{self.made}", float(self.made))
-        self.both(lambda tx: tx.insert_study(made))
+        made = self.fresh(name)
 
-    @rule(name=names)
-    def delete_study(self, name: StudyName) -> None:
-        self.both(lambda tx: tx.delete_study(tx.lock(name)))
+        def work(tx: Transaction) -> None:
+            if anew:
+                tx.delete_study(tx.lock(name))
+            tx.insert_study(made)
+
+        self.both(work)
 
     @rule(
         name=names,
@@ -109,11 +116,11 @@ class Histories(RuleBasedStateMachine):
 
         self.both(work, give_up)
 
-    @rule(name=names, number=numbers, moves=st.lists(st.tuples(states, metrics), min_size=1, max_size=3))
-    def move_trial(self, name: StudyName, number: int, moves: list[tuple[TrialState, dict[str, float]]]) -> None:
+    @rule(name=names, place=places, moves=st.lists(st.tuples(states, metrics), min_size=1, max_size=3))
+    def move_trial(self, name: StudyName, place: int, moves: list[tuple[TrialState, dict[str, float]]]) -> None:
         def work(tx: Transaction) -> object:
             u = Unit(tx, name)
-            trial = tx.trial(name.trial(number))
+            trial = chosen(tx, u.study, place)
             for state, final in moves:
                 u.study = replace(u.study, counts=u.study.counts.moved(trial.state, state))
                 trial = u.put(in_state(trial, state, final=final or None, reason=state.value))
@@ -122,45 +129,39 @@ class Histories(RuleBasedStateMachine):
 
         self.both(work)
 
-    @rule(name=names, number=numbers, point=points, labels=labels)
-    def rewrite_trial(self, name: StudyName, number: int, point: Parameters, labels: dict[str, str]) -> None:
+    @rule(name=names, place=places, point=points, labels=labels)
+    def rewrite_trial(self, name: StudyName, place: int, point: Parameters, labels: dict[str, str]) -> None:
         def work(tx: Transaction) -> None:
             u = Unit(tx, name)
-            u.put(replace(tx.trial(name.trial(number)), parameters=point, labels=labels, metadata=labels))
+            u.put(replace(chosen(tx, u.study, place), parameters=point, labels=labels, metadata=labels))
             u.finish()
 
         self.both(work)
 
-    @rule(name=names, number=numbers, cause=st.sampled_from(Cause))
-    def end_every_attempt(self, name: StudyName, number: int, cause: Cause) -> None:
-        """And rewrite the study, as an update of its specification would."""
-
+    @rule(name=names, labels=labels)
+    def rewrite_study(self, name: StudyName, labels: dict[str, str]) -> None:
         def work(tx: Transaction) -> None:
             u = Unit(tx, name)
-            for trial in tx.trials(u.study, TrialFilter(states=frozenset({TrialState.ACTIVE})), 0, 10):
-                ended = in_state(trial, TrialState.FAILED)
-                latest = replace(ended.attempts[-1], cause=cause, message=cause.value)
-                u.put(replace(ended, attempts=(*ended.attempts[:-1], latest)))
-            spec = replace(u.study.spec, labels={"k": cause.value})
-            u.study = replace(u.study, spec=spec, spec_version=u.study.spec_version + 1, memo=cause.value)
+            spec = replace(u.study.spec, labels=labels)
+            u.study = replace(u.study, spec=spec, spec_version=u.study.spec_version + 1, memo=repr(labels))
             u.finish()
 
         self.both(work)
 
-    @rule(name=names, number=numbers)
-    def delete_trial(self, name: StudyName, number: int) -> None:
+    @rule(name=names, place=places)
+    def delete_trial(self, name: StudyName, place: int) -> None:
         def work(tx: Transaction) -> object:
             u = Unit(tx, name)
-            u.delete(tx.trial(name.trial(number)))
+            u.delete(chosen(tx, u.study, place))
             u.finish()
             return tx.changes(u.study, u.study.revision - 1)
 
         self.both(work)
 
-    @rule(name=names, number=numbers, attempt=st.integers(1, 3), reported=measurements, give_up=st.booleans())
-    def report(self, name: StudyName, number: int, attempt: int, reported: list[Measurement], give_up: bool) -> None:
+    @rule(name=names, place=places, attempt=st.integers(1, 3), reported=measurements, give_up=st.booleans())
+    def report(self, name: StudyName, place: int, attempt: int, reported: list[Measurement], give_up: bool) -> None:
         def work(tx: Transaction) -> object:
-            trial = tx.trial(name.trial(number))
+            trial = chosen(tx, tx.study(name), place)
             tx.add_measurements(trial, attempt, reported)
             return tx.measurements(trial)
 
@@ -182,7 +183,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(
         name=names,
-        chosen=st.frozensets(states, max_size=3),
+        asked_for=st.frozensets(states, max_size=3),
         labels=labels,
         since=st.none() | st.floats(99, 107),
         after=st.integers(0, 6),
@@ -192,14 +193,14 @@ class Histories(RuleBasedStateMachine):
     def list_trials(
         self,
         name: StudyName,
-        chosen: frozenset[TrialState],
+        asked_for: frozenset[TrialState],
         labels: dict[str, str],
         since: float | None,
         after: int,
         limit: int,
         descending: bool,
     ) -> None:
-        where = TrialFilter(chosen, labels, since)
+        where = TrialFilter(asked_for, labels, since)
         self.asked(lambda view: view.trials(view.study(name), where, after, limit, descending=descending))
 
     @rule(name=names, since=st.integers(0, 12), limit=limits)
@@ -216,6 +217,12 @@ class Histories(RuleBasedStateMachine):
     def all_is_the_same(self) -> None:
         if hasattr(self, "folder"):
             self.asked(everything)
+
+
+def chosen(tx: Transaction, study: Study, place: int) -> Trial:
+    """Raises NotFound where the study has no trial."""
+    trials = tx.trials(study, TrialFilter(), 0, 100) or [new_trial(10**6, name=study.name)]
+    return tx.trial(trials[place % len(trials)].name)
 
 
 def outcome(call: Callable[[], object]) -> str:
