@@ -187,13 +187,17 @@ MISSING = _Missing()
 """Stands for a value that is not there, where None would be a value."""
 
 
+MAX_SHOWN = 20
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
-    """A sentence `Did you mean "x"?` for a misspelt word, with the known words where none is near."""
+    """A sentence `Did you mean "x"?` for a misspelt word, with the (first) known words where none is near."""
     words = sorted(known)
     match = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
     if match:
         return f'Did you mean "{match[0]}"?'
-    return f"Known are: {', '.join(words)}" if words else ""
+    shown = ", ".join(words[:MAX_SHOWN]) + (f", ... ({len(words)} in all)" if len(words) > MAX_SHOWN else "")
+    return f"Known are: {shown}" if words else ""
 
 
 def _shown(value: object) -> str:

@@ -25,7 +25,7 @@ finite = st.floats(allow_nan=False, allow_infinity=False)
 integers = st.integers(-MAX_INTEGER, MAX_INTEGER)
 # No line breaks and no backquotes; surrogates are no characters.
 words = st.text(st.characters(exclude_categories=("C", "Z"), exclude_characters="`"), min_size=1, max_size=8)
-texts = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=12)
+texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
 values = st.booleans() | integers | finite | texts
 
 

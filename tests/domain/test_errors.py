@@ -34,6 +34,11 @@ def test_a_long_value_is_cut() -> None:
         ("trails", ["trials", "parallel"], 'Did you mean "trials"?'),
         ("xyz", ["b", "a"], "Known are: a, b"),
         ("xyz", [], ""),
+        (
+            "xyz",
+            [f"a{n:03}" for n in range(999)],
+            f"Known are: {', '.join(f'a{n:03}' for n in range(20))}, ... (999 in all)",
+        ),
     ],
 )
 def test_the_nearest_word_or_all_of_them(word: str, known: list[str], sentence: str) -> None:
