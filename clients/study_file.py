@@ -267,7 +267,7 @@ class _Reader:
                 raise self._refused(rule, "Write the keys out, or use an alias for a whole value", line)
             path = f"{where}.{name}" if where else name
             if name in first:
-                rule = f"stands twice: in line {first[name]} and in line {line}"
+                rule = f"stands twice: in line {first[name]} and line {line}"
                 raise self._refused(f"{path}: {rule}", "Keep one of them", line)
             first[name] = line
             # Behind a second alias, the first place stays the one to look at.
@@ -315,6 +315,9 @@ class _Reader:
             rule = rule.replace("{opened}", f"in line {opened.line + 1}" if opened is not None else "above")
         if mark is None:
             return self._refused(rule, hint)
+        if opened is not None and "simple key" in problem:
+            # PyYAML misses the ':' only where the next line begins.
+            mark = opened
         lines = text.splitlines()
         # At the end of a file, what is wrong stands before.
         around = lines[opened.line if opened else 0 : mark.line + 1]
