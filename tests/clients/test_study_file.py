@@ -185,7 +185,7 @@ def test_the_working_directory_is_absolute_when_the_path_is_not(write: Write, mo
         # misspellings
         ("labels:", "labell:", 'study.yaml:2: labell = {"team": "vision"}: unknown key. Did you mean "labels"?'),
         ("trials: 20", "trails: 20", 'study.yaml:14: budget.trails = 20: unknown key. Did you mean "trials"?'),
-        ("    max: 0.99", "    maxx: 1", 'study.yaml:10: parameters.momentum.maxx = 1: unknown key. Did you mean "max"?'),
+        ("    max: 0.99", "    maxx: 1", 'yaml:10: parameters.momentum.maxx = 1: unknown key. Did you mean "max"?'),
         ("scale: log", "scale: lgo", 'study.yaml:6: parameters.lr.scale = "lgo": must be linear, log or reverse_log'),
         ("{opt: sgd}", "{opt: sdg}", 'study.yaml:11: parameters.momentum.when.opt = "sdg": opt can never have'),
         ("{opt: sgd}", "{optt: sgd}", "study.yaml:11: parameters.momentum.when.optt"),
