@@ -107,7 +107,8 @@ class Connection:
         broken_off = False
         for pause in pauses():
             try:
-                return getattr(self._connected(), method)(request, timeout=timeout)
+                with _gate:
+                    return getattr(self._connected(), method)(request, timeout=timeout)
             except grpc.RpcError as error:
                 told = self.explain(error, timeout)
                 rest = until - time.monotonic()
@@ -167,6 +168,44 @@ class Connection:
         self._channel = self._stub = None
 
 
+class _ForkGate:
+    """Keeps forks and calls apart: grpc survives a fork, on both sides, only where no thread is inside of it.
+
+    A fork waits for calls in flight, but for FORK_PATIENCE at most, because it may be training that forks. Streams are
+    not waited for: they end with the process.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition(threading.Lock())
+        self._calls = 0
+        self._forks = 0
+
+    def __enter__(self) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._forks)
+            self._calls += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._changed:
+            self._calls -= 1
+            self._changed.notify_all()
+
+    def shut(self) -> None:
+        with self._changed:
+            self._forks += 1
+            self._changed.wait_for(lambda: not self._calls, FORK_PATIENCE)
+
+    def open(self) -> None:
+        with self._changed:
+            # A fork that began before this module was imported has not shut it.
+            self._forks = max(0, self._forks - 1)
+            self._changed.notify_all()
+
+
+FORK_PATIENCE = 1.0
+
+_gate = _ForkGate()
+
 _connections: weakref.WeakSet[Connection] = weakref.WeakSet()
 
 _inherited: list[grpc.Channel] = []
@@ -174,8 +213,12 @@ _inherited: list[grpc.Channel] = []
 
 
 def _after_fork_in_child() -> None:
-    for connection in _connections:
+    global _gate
+    _gate = _ForkGate()
+    for connection in list(_connections):
         connection._leave_behind()
 
 
-os.register_at_fork(after_in_child=_after_fork_in_child)
+os.register_at_fork(
+    before=lambda: _gate.shut(), after_in_parent=lambda: _gate.open(), after_in_child=_after_fork_in_child
+)

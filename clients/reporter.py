@@ -45,6 +45,9 @@ PACE = 0.02
 CALL_TIMEOUT = 10.0
 """Seconds for one call; a service that takes longer counts as away."""
 
+UNMENTIONED = 2.0
+"""Seconds of absence of the service that go without a warning."""
+
 EXIT_TIMEOUT = 3.0
 """Seconds that the end of a process may wait for the last deliveries."""
 
@@ -121,6 +124,8 @@ class Reporter:
         self._metadata: dict[str, str] = {}
         self._markers: list[_Marker] = []
         self._away = False
+        self._away_since = 0.0
+        self._complained = False
         self._next_try = 0.0
         self._waits = pauses()
         self._last_call = 0.0
@@ -334,8 +339,12 @@ class Reporter:
             self.tell(answer.reason or f"the service asks to {answer.stop.value}")
 
     def _go_away(self, why: _Away) -> None:
+        now = time.monotonic()
         if not self._away:
-            self._away, self._waits = True, pauses()
+            self._away, self._waits, self._away_since = True, pauses(), now
+        # A hiccup that is over at the second try is not worth a line among the training's.
+        if not self._complained and now >= self._away_since + UNMENTIONED:
+            self._complained = True
             logger.warning(
                 "reports of %s are kept in %s until the service takes them: %s",
                 self._trial.short,
@@ -343,11 +352,12 @@ class Reporter:
                 why,
                 extra=self._extra("service_away"),
             )
-        self._next_try = time.monotonic() + next(self._waits)
+        self._next_try = now + next(self._waits)
 
     def _be_back(self) -> None:
-        if self._away:
-            self._away = False
+        self._away = False
+        if self._complained:
+            self._complained = False
             logger.info("the service takes reports of %s again", self._trial.short, extra=self._extra("service_back"))
         self._settle(True)
         if self._deadline is None:
@@ -446,11 +456,14 @@ def _before_fork() -> None:
 
 
 def _after_fork_in_parent() -> None:
-    _importing.release()
+    # A fork that began before this module was imported has not acquired it.
+    if _importing.locked():
+        _importing.release()
 
 
 def _after_fork_in_child() -> None:
-    _importing.release()
+    global _importing
+    _importing = threading.Lock()
     for reporter in list(_reporters):
         reporter.leave_behind()
 
