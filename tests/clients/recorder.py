@@ -37,6 +37,8 @@ class Recorder(study_service_pb2_grpc.StudyServiceServicer):
         self.gate = threading.Event()
         """Calls wait for it before they are answered."""
         self.gate.set()
+        self.entered = threading.Event()
+        """Set when a call comes."""
         self._changed = threading.Condition()
         self._server: grpc.Server | None = None
 
@@ -82,6 +84,7 @@ class Recorder(study_service_pb2_grpc.StudyServiceServicer):
         return api.UpdateMetadataResponse(metadata=self.metadata)
 
     def _take(self, kept: list[R], request: R, context: grpc.ServicerContext) -> None:
+        self.entered.set()
         self.gate.wait(PATIENCE)
         error = self.refuse()
         if error is not None:

@@ -180,9 +180,7 @@ def test_the_answer_to_a_report_stops_the_trial(trial: Trial, recorder: Recorder
     assert trial.stop_reason == "step 9: rank 7 of 8"
 
 
-def test_a_trial_that_only_asks_is_told_too(
-    recorder: Recorder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_trial_that_only_asks_is_told_too(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
     from wazir.clients.client import Client
     from wazir.clients.reporter import Reporter
     from wazir.domain.names import parse_trial
