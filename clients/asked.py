@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from typing import SupportsFloat, SupportsIndex, TypeVar
+from typing import Any, SupportsFloat, SupportsIndex, TypeVar
 
 from ..domain.errors import FailedPrecondition, InvalidArgument, nearest
 from ..domain.parameters import same
@@ -15,7 +15,7 @@ from .client import Client
 from .reporter import Reporter
 from .trial import Trial
 
-V = TypeVar("V", bound=bool | int | float | str)
+V = TypeVar("V")
 
 
 class Definitions:
@@ -89,9 +89,10 @@ class AskedTrial(Trial):
 
     def suggest_categorical(self, name: str, choices: Sequence[V]) -> V:
         """One of `choices`: texts, booleans or numbers, between which there is no order. Else as `suggest_float`."""
-        values = tuple(choices)
+        values: tuple[Any, ...] = tuple(choices)
         value = self._suggest(name, Categorical(values))
-        return next(choice for choice in values if same(choice, value))
+        chosen: V = next(choice for choice in values if same(choice, value))
+        return chosen
 
     def _suggest(self, name: str, kind: Kind) -> bool | int | float | str:
         asked = Parameter(name, kind)

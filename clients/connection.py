@@ -6,6 +6,9 @@ that create carry a `request_id`, the others mean the same when said twice.
 
 from __future__ import annotations
 
+# Before all else that imports grpc.
+from .grpc_import import grpc  # isort: split
+
 import os
 import re
 import threading
@@ -14,7 +17,6 @@ import weakref
 from pathlib import Path
 from typing import Any
 
-import grpc
 from google.protobuf.message import Message
 
 from ..domain.errors import DeadlineExceeded, InvalidArgument, Unavailable, WazirError

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from wazir.clients.client import Client
+from wazir.clients.reporter import Reporter
+from wazir.clients.trial import Trial as TrainingTrial
 from wazir.domain.attempt import AttemptState, Cause
 from wazir.domain.errors import (
     Aborted,
@@ -311,17 +313,44 @@ def test_a_watch_goes_on_where_it_was_after_a_restart(process: ServerProcess) ->
 def test_calls_that_a_kill_breaks_off_have_their_effect_once(process: ServerProcess) -> None:
     with Client(process.address) as client:
         client.create_study("s", spec())
-        restarts = threading.Event()
+        done = threading.Event()
 
         def restart() -> None:
-            while not restarts.wait(0.1):
+            for _ in range(3):
+                done.wait(0.05)  # some calls are let through between two kills
                 process.kill()
                 process.start()
+            done.set()
 
         thread = threading.Thread(target=restart)
         thread.start()
-        for n in range(40):
-            client.create_trial("s", {**POINT, "x": n / 40})
-        restarts.set()
+        made: list[float] = []
+        while not done.is_set():
+            made.append(len(made) / 100_000)
+            client.create_trial("s", {**POINT, "x": made[-1]})
         thread.join()
-        assert [t.parameters["x"] for t in client.list_trials("s")] == [n / 40 for n in range(40)]
+        assert [t.parameters["x"] for t in client.list_trials("s")] == made
+
+
+def test_reports_arrive_once_each_though_the_service_is_killed_again_and_again(
+    process: ServerProcess, tmp_path: Path
+) -> None:
+    with Client(process.address) as client:
+        client.create_study("s", spec())
+        trial = started(client)
+        reporter = Reporter(trial.name, 1, lambda: Client(process.address), spool=tmp_path / "spool.jsonl")
+        training = TrainingTrial(trial.name, 1, trial.parameters, reporter)
+        step = 0
+        for _ in range(3):
+            for _ in range(200):
+                step = training.report({"loss": 1.0 / (step + 1), "step": step}, step=step)
+            process.kill()
+            for _ in range(200):
+                step = training.report({"loss": 1.0 / (step + 1), "step": step}, step=step)
+            process.start()
+        assert training.flush(60.0)
+        assert [(m.step, dict(m.metrics)) for m in client.measurements(trial.name)] == [
+            (n, {"loss": 1.0 / (n + 1), "step": float(n)}) for n in range(step)
+        ]
+        assert (tmp_path / "spool.jsonl").read_bytes() == b""
+        reporter.close()
