@@ -48,6 +48,22 @@ SPACE: Mapping[str, object] = {
 RANDOM = {"algorithm": "random", "seed": 7}
 
 
+@pytest.fixture(autouse=True)
+def closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Closes every study of a test, so that none beats for a service that is gone."""
+    opened: list[Study] = []
+    made = Study.__init__
+
+    def noted(self: Study, *arguments: object, **rest: object) -> None:
+        opened.append(self)
+        made(self, *arguments, **rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Study, "__init__", noted)
+    yield
+    for each in opened:
+        each.close()
+
+
 @pytest.fixture(params=["memory", "sqlite"])
 def address(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     with serving(request.param, tmp_path) as address:
