@@ -58,6 +58,8 @@ class Observation:
     values: tuple[float, ...] = ()
     end_time: float | None = None
     """Unix seconds."""
+    counted: bool = True
+    """Whether it uses up one of its point's `repeats`: all do but those FAILED or CANCELLED."""
 
 
 class History(Protocol):

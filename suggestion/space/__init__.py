@@ -1,4 +1,4 @@
-"""Encoding: any search space to the unit cube and back, for the designers.
+"""How algorithms see a search space: as a unit cube, as draws from it, and, where it is finite, as a numbered list.
 
-What a space is and whether a point lies in it stands in `domain/`; here is only how algorithms see it.
+What a space is and whether a point lies in it stands in `domain/`; nothing here decides that anew.
 """

@@ -1,0 +1,141 @@
+"""What algorithms know of a study's trials, kept up to date trial by trial."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from operator import attrgetter
+from typing import Final
+
+from ..domain.metric import Objective
+from ..domain.parameters import Parameters, canonical, digest
+from ..domain.trial import PENDING, UNCOUNTED, Trial, TrialState
+from .designer import Observation, Outcome
+
+_MODULUS: Final = 1 << 128
+
+
+class TrialHistory:
+    """A `History` that changes: `put` and `remove` take constant time but for the rare re-sorting of late arrivals.
+
+    Not for several threads at once; `snapshot` gives a copy that stays as it is.
+
+    `repeats`: how often a point may be tried; it may be set anew at any time.
+    """
+
+    def __init__(self, observations: Iterable[Observation] = (), *, repeats: int = 1) -> None:
+        self.repeats = repeats
+        self._by_id: dict[int, Observation] = {}
+        # In order of id, or None after an arrival out of order, until somebody asks.
+        self._sorted: list[Observation] | None = []
+        self._tried: Counter[str] = Counter()
+        # How many points were tried at least so many times.
+        self._at_least: Counter[int] = Counter()
+        self._sum = 0
+        for observation in observations:
+            self.put(observation)
+
+    @property
+    def observations(self) -> Sequence[Observation]:
+        """All trials by id. To be read at once: the next change may change the list."""
+        if self._sorted is None:
+            self._sorted = sorted(self._by_id.values(), key=attrgetter("trial_id"))
+        return self._sorted
+
+    def put(self, observation: Observation) -> None:
+        """Adds a trial, or replaces what was known of it."""
+        number = observation.trial_id
+        old = self._by_id.get(number)
+        if old is not None:
+            self._uncount(old)
+        self._count(observation)
+        self._by_id[number] = observation
+        if self._sorted is None:
+            return
+        if old is not None:
+            self._sorted[bisect_left(self._sorted, number, key=attrgetter("trial_id"))] = observation
+        elif not self._sorted or self._sorted[-1].trial_id < number:
+            self._sorted.append(observation)
+        else:
+            self._sorted = None
+
+    def remove(self, trial_id: int) -> None:
+        """Forgets a trial; one that is not known is no matter."""
+        old = self._by_id.pop(trial_id, None)
+        if old is not None:
+            self._uncount(old)
+            self._sorted = None
+
+    def times_tried(self, parameters: Parameters) -> int:
+        return self._tried[digest(parameters)] if self._by_id else 0
+
+    @property
+    def distinct(self) -> int:
+        return self._at_least[self.repeats]
+
+    def digest(self) -> str:
+        """32 hexadecimal digits that stand for all observations, the same in whatever order they were put.
+
+        It is the sum, modulo 2^128, of a BLAKE2b-128 hash of each observation, its trial's id included: one trial's
+        share is added or taken away without looking at the others, and no trial occurs twice. It tells histories apart
+        that differ by accident; it is no defence against somebody who makes up histories to collide.
+        """
+        return f"{self._sum:032x}"
+
+    def snapshot(self) -> TrialHistory:
+        """A copy that later changes do not reach, for a computation on another thread. Costs O(trials)."""
+        copy = TrialHistory(repeats=self.repeats)
+        copy._by_id = dict(self._by_id)
+        copy._sorted = None if self._sorted is None else list(self._sorted)
+        copy._tried = self._tried.copy()
+        copy._at_least = self._at_least.copy()
+        copy._sum = self._sum
+        return copy
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def _count(self, observation: Observation) -> None:
+        self._sum = (self._sum + _hash(observation)) % _MODULUS
+        if observation.counted:
+            key = digest(observation.parameters)
+            self._tried[key] += 1
+            self._at_least[self._tried[key]] += 1
+
+    def _uncount(self, observation: Observation) -> None:
+        self._sum = (self._sum - _hash(observation)) % _MODULUS
+        if observation.counted:
+            key = digest(observation.parameters)
+            self._at_least[self._tried[key]] -= 1
+            self._tried[key] -= 1
+            if not self._tried[key]:
+                del self._tried[key]
+
+
+def observe(trial: Trial, objectives: Sequence[Objective]) -> Observation:
+    """The trial as algorithms see it.
+
+    Values are always finite: a trial that was stopped where its objective was infinite or NaN has diverged, which is
+    the same to an algorithm as INFEASIBLE.
+    """
+    outcome = Outcome.UNKNOWN
+    values: tuple[float, ...] = ()
+    if trial.state in PENDING:
+        outcome = Outcome.PENDING
+    elif trial.state is TrialState.INFEASIBLE:
+        outcome = Outcome.INFEASIBLE
+    elif trial.state not in UNCOUNTED and trial.final and all(o.metric in trial.final for o in objectives):
+        measured = tuple(trial.final[o.metric] for o in objectives)
+        if all(map(math.isfinite, measured)):
+            outcome, values = Outcome.MEASURED, measured
+        else:
+            outcome = Outcome.INFEASIBLE
+    return Observation(trial.id, trial.parameters, outcome, values, trial.end_time, trial.state not in UNCOUNTED)
+
+
+def _hash(o: Observation) -> int:
+    text = f"{o.trial_id} {o.outcome.value} {o.counted} {o.values!r} {o.end_time!r} {canonical(o.parameters)}"
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest(), "big")

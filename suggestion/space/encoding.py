@@ -1,0 +1,322 @@
+"""Any search space to the unit cube and back.
+
+A space of d parameters is the cube [0, 1]^d, one axis a parameter, in the space's order. Points are rows:
+
+    encode(points) -> (n, d)        decode((n, d)) -> n points
+
+| parameter | room on its axis |
+|---|---|
+| double | all of it: `min` at 0, `max` at 1, spread by its scale |
+| double with step, integer on a linear scale, discrete, categorical | n values have 1/n each, encoded at its middle |
+| integer on a log or reverse log scale | value v has what [v - 1/2, v + 1/2] takes on that scale |
+| inactive | none: encoded as 1/2, and decoding ignores it |
+
+Listed numbers have equal room whatever their scale: who lists values says which ones are worth trying. A scale says how
+far apart they are, which is a question for models.
+
+**Exact.** 0 and 1 are `min` and `max`, digit for digit. `decode(encode(p)) == p` for every point that `decode` can
+make, so a round trip never drifts. It can make every value of a list, of a step, and of an integer range of up to 2^51
+values (up to 2^40 on a log scale). It cannot make every double, nor every integer of a wider range, and no function of
+[0, 1] could: that holds 2^62 doubles, [-2^62, 2^62] more integers and [-1e300, 1e300] more doubles. A value that it
+cannot make comes back as a neighbour that it can, which for a double is within 2^-48 of the axis.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from decimal import Decimal, localcontext
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...domain.parameters import Parameters, Value
+from ...domain.space import Categorical, Condition, Discrete, Double, Integer, Kind, Scale, Space
+from .identity import once_per_space
+
+Array = NDArray[np.float64]
+
+INACTIVE = 0.5
+"""The coordinate of a parameter that is not active: the middle, as far from both ends as can be."""
+
+_GRID = 2.0**48
+"""Scaled axes are read in units of 1/_GRID. Rounding errors of logarithms are a tenth of that, so a point made by
+`decode` is found again exactly."""
+
+_EXACT = 2**51
+"""Up to so many values, index * (1/n) is computed without mistake in a double."""
+
+
+class Encoder:
+    """The two directions for one space. Immutable, for every thread."""
+
+    def __init__(self, space: Space) -> None:
+        self.space = space
+        self.dimension = len(space.parameters)
+        """d, the number of axes."""
+        kinds = [p.kind for p in space.parameters]
+        groups: dict[Callable[[list[Kind]], _Axes], list[int]] = {}
+        for i, kind in enumerate(kinds):
+            groups.setdefault(_axes_of(kind), []).append(i)
+        self._groups = [(np.array(i), axes([kinds[j] for j in i])) for axes, i in groups.items()]
+        self._readers = [(p.name, _reader(p.kind), p.when) for p in space.parameters]
+        self._conditional = any(p.when for p in space.parameters)
+
+    def encode(self, points: Sequence[Parameters]) -> Array:
+        """(n, d) in [0, 1] of n points that lie in the space."""
+        u = np.full((len(points), self.dimension), INACTIVE)
+        names = [p.name for p in self.space.parameters]
+        for columns, axes in self._groups:
+            for place, column in enumerate(columns):
+                name = names[column]
+                rows = [i for i, point in enumerate(points) if name in point]
+                if rows:
+                    u[rows, column] = axes.encode(place, [points[i][name] for i in rows])
+        return u
+
+    def decode(self, u: Array) -> list[dict[str, Value]]:
+        """The n points at `u`, (n, d): active parameters in the space's order. Constraints are not looked at.
+
+        Coordinates beyond [0, 1] are taken for the nearer end. Raises ValueError where one is NaN.
+        """
+        columns: list[list[float]] = [[]] * self.dimension
+        for places, axes in self._groups:
+            block = axes.decode(u.take(places, axis=1))
+            for place, values in zip(places, block.T.tolist(), strict=True):
+                columns[place] = values
+        read = [[reader(x) for x in column] for (_, reader, _), column in zip(self._readers, columns, strict=True)]
+        names = [name for name, _, _ in self._readers]
+        rows = zip(*read, strict=True)
+        if not self._conditional:
+            return [dict(zip(names, row, strict=True)) for row in rows]
+        return [self._active(names, row) for row in rows]
+
+    def _active(self, names: list[str], row: tuple[Value, ...]) -> dict[str, Value]:
+        point: dict[str, Value] = {}
+        for (name, _, when), value in zip(self._readers, row, strict=True):
+            if _holds(when, point):
+                point[name] = value
+        return point
+
+
+@once_per_space
+def encoder(space: Space) -> Encoder:
+    """The space's encoder, made once."""
+    return Encoder(space)
+
+
+def _holds(when: tuple[Condition, ...], point: dict[str, Value]) -> bool:
+    return all(c.parent in point and c.holds(point[c.parent]) for c in when)
+
+
+class _Axes(ABC):
+    """m axes of the same sort, so that numpy works on all of them at once."""
+
+    @abstractmethod
+    def decode(self, u: Array) -> NDArray[Any]:
+        """(n, m) in [0, 1] to what the readers of these axes take: indices, or values as doubles."""
+
+    @abstractmethod
+    def encode(self, place: int, values: list[Value]) -> Array:
+        """(k,) coordinates of k values of axis number `place`."""
+
+
+class _Counted(_Axes):
+    """n values with equal room: index i has [i/n, (i+1)/n)."""
+
+    def __init__(self, kinds: list[Kind]) -> None:
+        self._kinds = kinds
+        self._sizes = np.array([float(_size(k)) for k in kinds])
+        self._last = self._sizes - 1
+
+    def decode(self, u: Array) -> NDArray[Any]:
+        indices: NDArray[np.int64] = np.clip(np.floor(_checked(u) * self._sizes), 0, self._last).astype(np.int64)
+        return indices
+
+    def encode(self, place: int, values: list[Value]) -> Array:
+        index = _indexer(self._kinds[place])
+        middles: Array = (np.array([index(v) for v in values], dtype=np.float64) + 0.5) / self._sizes[place]
+        return middles
+
+
+class _Vast(_Axes):
+    """The same for more values than doubles can count, in whole numbers of Python."""
+
+    def __init__(self, kinds: list[Kind]) -> None:
+        self._kinds = kinds
+        self._sizes = [_size(k) for k in kinds]
+
+    def decode(self, u: Array) -> NDArray[Any]:
+        indices = [[_floor(x, n) for x, n in zip(row, self._sizes, strict=True)] for row in _checked(u).tolist()]
+        return np.array(indices, dtype=object).reshape(u.shape)
+
+    def encode(self, place: int, values: list[Value]) -> Array:
+        index = _indexer(self._kinds[place])
+        return np.array([_middle(index(v), self._sizes[place]) for v in values])
+
+
+class _Scaled(_Axes):
+    """Doubles on a scale; and integers, which are rounded from there, on a logarithmic one."""
+
+    def __init__(self, kinds: list[Kind]) -> None:
+        ranges = [k for k in kinds if isinstance(k, Double | Integer)]
+        self._min = np.array([float(k.min) for k in ranges])
+        self._max = np.array([float(k.max) for k in ranges])
+        self._whole = np.array([isinstance(k, Integer) for k in ranges])
+        self._low = self._min - 0.5 * self._whole
+        self._high = self._max + 0.5 * self._whole
+
+    @abstractmethod
+    def _up(self, u: Array, axes: slice) -> Array:
+        """From [0, 1] to the range."""
+
+    @abstractmethod
+    def _down(self, x: Array, axes: slice) -> Array:
+        """From the range to [0, 1]."""
+
+    def decode(self, u: Array) -> NDArray[Any]:
+        return self._decode(_checked(u), slice(None))
+
+    def _decode(self, u: Array, axes: slice) -> Array:
+        k = np.rint(u * _GRID)
+        x = self._up(k / _GRID, axes)
+        x = np.where(self._whole[axes], np.rint(x), x)
+        # The ends are said to be exact, and rounding must not lead out of the range.
+        low, high = self._min[axes], self._max[axes]
+        return np.where(k <= 0, low, np.where(k >= _GRID, high, np.clip(x, low, high)))
+
+    def encode(self, place: int, values: list[Value]) -> Array:
+        axes = slice(place, place + 1)
+        x = np.array([float(v) for v in values])
+        k = np.rint(np.clip(self._down(x, axes), 0, 1) * _GRID)
+        for shift in (1, -1):
+            # Where an integer's room is about as narrow as the grid, the nearest node may be its neighbour's.
+            wrong = self._decode(k / _GRID, axes) != x
+            near = np.clip(k + shift, 0, _GRID)
+            k = np.where(wrong & (self._decode(near / _GRID, axes) == x), near, k)
+        return k / _GRID
+
+
+class _Linear(_Scaled):
+    """x = a + (b - a) u."""
+
+    def _up(self, u: Array, axes: slice) -> Array:
+        return self._low[axes] + (self._high - self._low)[axes] * u
+
+    def _down(self, x: Array, axes: slice) -> Array:
+        return (x - self._low[axes]) / (self._high - self._low)[axes]
+
+
+class _Log(_Scaled):
+    """x = a (b/a)^u."""
+
+    def __init__(self, kinds: list[Kind]) -> None:
+        super().__init__(kinds)
+        # b/a may be beyond the doubles and may be so close to 1 that its logarithm would lose all digits.
+        self._span = np.array([_log_ratio(b, a) for a, b in zip(self._low, self._high, strict=True)])
+
+    def _up(self, u: Array, axes: slice) -> Array:
+        half = np.exp(self._span[axes] * u / 2)
+        return self._low[axes] * half * half
+
+    def _down(self, x: Array, axes: slice) -> Array:
+        low = self._low[axes]
+        with np.errstate(over="ignore"):
+            excess = (x - low) / low
+        logarithm = np.where(np.isfinite(excess), np.log1p(excess), np.log(x) - np.log(low))
+        u: Array = logarithm / self._span[axes]
+        return u
+
+
+class _ReverseLog(_Log):
+    """x = a + b - a (b/a)^(1-u): the logarithmic scale seen from the upper end."""
+
+    def _up(self, u: Array, axes: slice) -> Array:
+        return self._high[axes] - (super()._up(1 - u, axes) - self._low[axes])
+
+    def _down(self, x: Array, axes: slice) -> Array:
+        return 1 - super()._down(self._low[axes] + (self._high[axes] - x), axes)
+
+
+def _axes_of(kind: Kind) -> Callable[[list[Kind]], _Axes]:
+    if isinstance(kind, Integer) or (isinstance(kind, Double) and kind.step is None):
+        if kind.scale is Scale.LOG:
+            return _Log
+        if kind.scale is Scale.REVERSE_LOG:
+            return _ReverseLog
+        if isinstance(kind, Double):
+            return _Linear
+    return _Counted if _size(kind) <= _EXACT else _Vast
+
+
+def _reader(kind: Kind) -> Callable[[Any], Value]:
+    """Makes the value of what `_Axes.decode` gives: an index, or the value as a double."""
+    if isinstance(kind, Double):
+        return _plain if kind.step is None else kind.at
+    if isinstance(kind, Integer):
+        if kind.scale is Scale.LINEAR:
+            return kind.at
+        low, high = kind.min, kind.max
+        # float(2^63 - 1) is 2^63.
+        return lambda x: min(max(int(x), low), high)
+    return kind.values.__getitem__
+
+
+def _plain(x: float) -> float:
+    return x
+
+
+def _size(kind: Kind) -> int:
+    assert kind.size is not None
+    return kind.size
+
+
+def _indexer(kind: Kind) -> Callable[[Value], int]:
+    """The inverse of `kind.at`."""
+    if isinstance(kind, Integer):
+        return lambda value: (int(value) - kind.min) // kind.step
+    if isinstance(kind, Double):
+        return lambda value: _step_index(kind, float(value))
+    places = {(type(v), v): i for i, v in enumerate(kind.values)}
+    if isinstance(kind, Discrete):
+        return {v: i for i, v in enumerate(kind.values)}.__getitem__  # type: ignore[return-value]
+    assert isinstance(kind, Categorical)
+    return lambda value: places[type(value), value]
+
+
+def _step_index(kind: Double, value: float) -> int:
+    with localcontext() as context:
+        # Enough for the digits between 1e308 and the least step.
+        context.prec = 700
+        steps = (Decimal(repr(value)) - Decimal(repr(kind.min))) / Decimal(repr(kind.step))
+        return min(int(steps.to_integral_value()), _size(kind) - 1)
+
+
+def _floor(u: float, n: int) -> int:
+    over, under = u.as_integer_ratio()
+    return min(over * n // under, n - 1)
+
+
+def _middle(i: int, n: int) -> float:
+    """The double nearest to the middle of value i's room, if need be the neighbour that lies in it."""
+    middle = (2 * i + 1) / (2 * n)
+    for u in (middle, math.nextafter(middle, 1), math.nextafter(middle, 0)):
+        if _floor(u, n) == i:
+            return u
+    return middle
+
+
+def _log_ratio(b: float, a: float) -> float:
+    ratio = Fraction(b) / Fraction(a)
+    if ratio < 2:
+        return math.log1p(float(ratio - 1))
+    return math.log(ratio.numerator) - math.log(ratio.denominator)
+
+
+def _checked(u: Array) -> Array:
+    if np.isnan(u).any():
+        raise ValueError("a coordinate is NaN")
+    return np.clip(u, 0, 1)

@@ -1,0 +1,174 @@
+"""The curves of a study's trials on one objective, by step, as stopping rules read them."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from bisect import bisect_left, bisect_right, insort
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Final
+
+from ...domain.metric import Objective
+
+MAX_KEPT: Final = 1_000_000
+"""Running averages kept over all steps, 8 MB; those of steps that nobody asked about for longest are dropped first."""
+
+_OVERHEAD: Final = 32
+"""What one step costs beside its averages, counted in averages."""
+
+
+class Curve:
+    """One trial's reports by step, as losses: less is better."""
+
+    __slots__ = ("_attempts", "_bests", "_losses", "_steps", "_totals")
+
+    def __init__(self) -> None:
+        self._steps = array("q")
+        self._attempts = array("q")
+        self._losses = array("d")
+        # Least loss and sum of losses up to each place; shorter than `_steps` until asked for.
+        self._bests = array("d")
+        self._totals = array("d")
+
+    def put(self, attempt: int, step: int, loss: float) -> None:
+        """A repeat replaces, unless it is of an earlier attempt than what is there."""
+        place = bisect_left(self._steps, step)
+        if place == len(self._steps) or self._steps[place] != step:
+            self._steps.insert(place, step)
+            self._attempts.insert(place, attempt)
+            self._losses.insert(place, loss)
+        elif attempt < self._attempts[place]:
+            return
+        else:
+            self._attempts[place], self._losses[place] = attempt, loss
+        del self._bests[place:], self._totals[place:]
+
+    def best(self, step: int) -> float | None:
+        """The least loss at `step` or before, NaN not counted: infinite where all are NaN. None without a report."""
+        count = self._count(step)
+        return self._bests[count - 1] if count else None
+
+    def average(self, step: int) -> float | None:
+        """The mean of the losses at `step` or before: infinite where it is not a number. None without a report."""
+        count = self._count(step)
+        if not count:
+            return None
+        mean = self._totals[count - 1] / count
+        return math.inf if math.isnan(mean) else mean
+
+    def _count(self, step: int) -> int:
+        """How many reports there are at `step` or before."""
+        for loss in self._losses[len(self._bests) :]:
+            best, total = (self._bests[-1], self._totals[-1]) if self._bests else (math.inf, 0.0)
+            self._bests.append(min(best, math.inf if math.isnan(loss) else loss))
+            self._totals.append(total + loss)
+        return bisect_right(self._steps, step)
+
+
+@dataclass(slots=True)
+class _Averages:
+    """At one step: the completed trials' running averages, ascending, of the first `seen` that completed."""
+
+    values: array[float] = field(default_factory=lambda: array("d"))
+    seen: int = 0
+
+    @property
+    def cost(self) -> int:
+        return len(self.values) + _OVERHEAD
+
+
+class CurveIndex:
+    """All curves of one study. For one thread.
+
+    `report`, `end` and `forget` may come in any order and any number of times; what counts is the last word about a
+    trial and, at a step, the latest attempt's last report.
+    """
+
+    def __init__(self, objective: Objective) -> None:
+        self._objective = objective
+        self._curves: dict[int, Curve] = {}
+        # Trials in the order in which they completed; as a set too.
+        self._order: list[int] = []
+        self._completed: set[int] = set()
+        # By step, least recently used first.
+        self._kept: OrderedDict[int, _Averages] = OrderedDict()
+        self._cost = 0
+
+    def report(self, trial_id: int, attempt: int, step: int, value: float) -> None:
+        """One measurement. NaN and infinities are fine."""
+        curve = self._curves.get(trial_id)
+        if curve is None:
+            curve = self._curves[trial_id] = Curve()
+        curve.put(attempt, step, self._objective.loss(value))
+        if trial_id in self._completed:
+            # Late news of a completed trial: rare, but for the start, when nothing is kept yet.
+            self._drop_kept()
+
+    def end(self, trial_id: int, counts: bool) -> None:
+        """The trial has ended. `counts`: whether it is a completed one, whose curve others are compared with."""
+        if counts and trial_id not in self._completed:
+            self._completed.add(trial_id)
+            self._order.append(trial_id)
+        elif not counts:
+            self._uncomplete(trial_id)
+
+    def forget(self, trial_id: int) -> None:
+        """The trial was deleted."""
+        self._uncomplete(trial_id)
+        self._curves.pop(trial_id, None)
+
+    def best(self, trial_id: int, step: int) -> float | None:
+        """The trial's best value at `step` or before, NaN counting as the worst infinity; None without a report."""
+        curve = self._curves.get(trial_id)
+        loss = curve.best(step) if curve is not None else None
+        return None if loss is None else self._objective.loss(loss)
+
+    def median_average(self, step: int) -> tuple[float, int]:
+        """The median over completed trials of their running averages up to `step`, and how many trials that is.
+
+        A trial without a report by then is left out; (NaN, 0) where none is left. A running average that is not a
+        number counts as the worst. O(log n) with n completed trials, and O(n log n) when first asked about a step.
+        """
+        kept = self._averages(step)
+        n = len(kept.values)
+        if n == 0:
+            return math.nan, 0
+        low, high = kept.values[(n - 1) // 2], kept.values[n // 2]
+        # Halved first, so that the sum stays within the doubles.
+        return self._objective.loss(low if low == high else low / 2 + high / 2), n
+
+    def _averages(self, step: int) -> _Averages:
+        kept = self._kept.get(step)
+        if kept is None:
+            kept = self._kept[step] = _Averages()
+            self._cost += kept.cost
+        self._kept.move_to_end(step)
+        before = kept.cost
+        news = []
+        for trial_id in self._order[kept.seen :]:
+            curve = self._curves.get(trial_id)
+            average = curve.average(step) if curve is not None else None
+            if average is not None:
+                news.append(average)
+        kept.seen = len(self._order)
+        if len(news) > 8:
+            kept.values = array("d", sorted([*kept.values, *news]))
+        else:
+            for average in news:
+                insort(kept.values, average)
+        self._cost += kept.cost - before
+        while self._cost > MAX_KEPT and len(self._kept) > 1:
+            _, dropped = self._kept.popitem(last=False)
+            self._cost -= dropped.cost
+        return kept
+
+    def _uncomplete(self, trial_id: int) -> None:
+        if trial_id in self._completed:
+            self._completed.remove(trial_id)
+            self._order.remove(trial_id)
+            self._drop_kept()
+
+    def _drop_kept(self) -> None:
+        self._kept.clear()
+        self._cost = 0
