@@ -7,7 +7,6 @@ without replacement; at its end the space is exhausted. Where the order was begu
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +16,7 @@ import numpy as np
 from .designer import History, New, Problem
 from .space.encoding import Array
 from .space.enumeration import enumeration
-from .space.sampling import draw_untried
+from .space.sampling import Taken, draw_untried
 from .space.walk import walk
 
 
@@ -37,14 +36,14 @@ def find_untried(
     count: int,
     rng: np.random.Generator,
     memo: Mapping[str, Any],
-    taken: Counter[str],
+    taken: Taken,
     rows: Callable[[int, int], Array],
     explain: Callable[[int], tuple[str, Mapping[str, float]]],
 ) -> Found:
     """Up to `count` new points.
 
     `rows(start, n)`: uniform numbers of draws start to start + n - 1, (n, d) in [0, 1]. `explain(number)`: why and
-    details of the point that draw made. `taken`: the points of this answer so far, by digest.
+    details of the point that draw made. `taken`: the points of this answer so far.
     """
     points = enumeration(problem.space)
     proposals: list[New] = []

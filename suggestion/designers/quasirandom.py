@@ -14,7 +14,7 @@ from ...domain.parameters import Parameters, Value
 from ...domain.space import Space
 from ..designer import History, New, Problem, Suggestions
 from ..memo import read_memo, write_memo
-from ..space.sampling import take
+from ..space.sampling import Taken, take
 from ..space.sobol import sobol_rows
 from ..untried import find_untried
 
@@ -48,7 +48,7 @@ class QuasiRandom:
         used = int(before.get("used", 0))
         dimension = len(problem.space.parameters)
         first: list[New] = []
-        taken: Counter[str] = Counter()
+        taken: Taken = Counter()
         if not before and count > 0:
             usual = _defaults(problem.space)
             if usual is not None and take(usual, history, problem.repeats, taken):

@@ -82,6 +82,9 @@ class Encoder:
 
         Coordinates beyond [0, 1] are taken for the nearer end. Raises ValueError where one is NaN.
         """
+        if np.isnan(u).any():
+            raise ValueError("a coordinate is NaN")
+        u = np.minimum(np.maximum(u, 0), 1)
         columns: list[list[float]] = [[]] * self.dimension
         for places, axes in self._groups:
             block = axes.decode(u.take(places, axis=1))
@@ -133,7 +136,7 @@ class _Counted(_Axes):
         self._last = self._sizes - 1
 
     def decode(self, u: Array) -> NDArray[Any]:
-        indices: NDArray[np.int64] = np.clip(np.floor(_checked(u) * self._sizes), 0, self._last).astype(np.int64)
+        indices: NDArray[np.int64] = np.minimum(np.floor(u * self._sizes), self._last).astype(np.int64)
         return indices
 
     def encode(self, place: int, values: list[Value]) -> Array:
@@ -150,7 +153,7 @@ class _Vast(_Axes):
         self._sizes = [_size(k) for k in kinds]
 
     def decode(self, u: Array) -> NDArray[Any]:
-        indices = [[_floor(x, n) for x, n in zip(row, self._sizes, strict=True)] for row in _checked(u).tolist()]
+        indices = [[_floor(x, n) for x, n in zip(row, self._sizes, strict=True)] for row in u.tolist()]
         return np.array(indices, dtype=object).reshape(u.shape)
 
     def encode(self, place: int, values: list[Value]) -> Array:
@@ -166,6 +169,7 @@ class _Scaled(_Axes):
         self._min = np.array([float(k.min) for k in ranges])
         self._max = np.array([float(k.max) for k in ranges])
         self._whole = np.array([isinstance(k, Integer) for k in ranges])
+        self._rounds = bool(self._whole.any())
         self._low = self._min - 0.5 * self._whole
         self._high = self._max + 0.5 * self._whole
 
@@ -178,15 +182,16 @@ class _Scaled(_Axes):
         """From the range to [0, 1]."""
 
     def decode(self, u: Array) -> NDArray[Any]:
-        return self._decode(_checked(u), slice(None))
+        return self._decode(u, slice(None))
 
     def _decode(self, u: Array, axes: slice) -> Array:
         k = np.rint(u * _GRID)
         x = self._up(k / _GRID, axes)
-        x = np.where(self._whole[axes], np.rint(x), x)
+        if self._rounds:
+            x = np.where(self._whole[axes], np.rint(x), x)
         # The ends are said to be exact, and rounding must not lead out of the range.
         low, high = self._min[axes], self._max[axes]
-        return np.where(k <= 0, low, np.where(k >= _GRID, high, np.clip(x, low, high)))
+        return np.where(k <= 0, low, np.where(k >= _GRID, high, np.minimum(np.maximum(x, low), high)))
 
     def encode(self, place: int, values: list[Value]) -> Array:
         axes = slice(place, place + 1)
@@ -314,9 +319,3 @@ def _log_ratio(b: float, a: float) -> float:
     if ratio < 2:
         return math.log1p(float(ratio - 1))
     return math.log(ratio.numerator) - math.log(ratio.denominator)
-
-
-def _checked(u: Array) -> Array:
-    if np.isnan(u).any():
-        raise ValueError("a coordinate is NaN")
-    return np.clip(u, 0, 1)

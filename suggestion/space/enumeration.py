@@ -15,13 +15,14 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from operator import ge, gt
 from typing import Any
 
 import numpy as np
 
 from ...domain.parameters import Value
-from ...domain.space import MAX_VALUES, Condition, Parameter, Space
+from ...domain.space import MAX_VALUES, Condition, Double, Kind, Parameter, Space
 from .encoding import encoder
 from .identity import once_per_space
 
@@ -165,10 +166,18 @@ def _levels(space: Space, points: int | None) -> list[_Levels]:
         if p.kind.size is not None:
             levels.append(_Levels(p.kind.size, p.kind.at))
         else:
-            # Ends that are neighbours among the doubles have fewer values between them than were asked for.
-            values = list(dict.fromkeys(point[p.name] for point in spread))
+            values = _tidy([float(point[p.name]) for point in spread], p.kind)
             levels.append(_Levels(len(values), values.__getitem__))
     return levels
+
+
+def _tidy(values: list[float], kind: Kind) -> list[float]:
+    """Distinct, with 12 digits where these are enough: 0.001 and not 0.0010000000000000009."""
+    assert isinstance(kind, Double)
+    # Ends that are neighbours among the doubles have fewer values between them than were asked for.
+    exact = list(dict.fromkeys(values))
+    tidy = [exact[0], *(float(f"{value:.12g}") for value in exact[1:-1]), exact[-1]]
+    return tidy if len(exact) > 1 and all(a < b for a, b in pairwise(tidy)) else exact
 
 
 def _connected(parameters: Sequence[Parameter]) -> list[list[Parameter]]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...domain.constraint import Constraint
 from ...domain.errors import InvalidArgument
-from ...domain.parameters import Parameters, Value, digest
+from ...domain.parameters import Parameters, Value
 from ...domain.space import Space
 from ..designer import History, Problem
 from .encoding import Array, encoder
@@ -92,7 +92,7 @@ class Draws:
 
 
 def draw_untried(
-    problem: Problem, history: History, count: int, taken: Counter[str], rows: Callable[[int, int], Array]
+    problem: Problem, history: History, count: int, taken: Taken, rows: Callable[[int, int], Array]
 ) -> Draws:
     """Up to `count` points that satisfy the constraints and may still be tried, out of at most MAX_DRAWS draws.
 
@@ -114,9 +114,13 @@ def draw_untried(
     return replace(found, used=done)
 
 
-def take(point: Parameters, history: History, repeats: int, taken: Counter[str]) -> bool:
-    """Whether `point` may be tried once more; notes it in `taken`, the points of the present answer by digest."""
-    key = digest(point)
+Taken = Counter[tuple[tuple[str, type, Value], ...]]
+"""The points of an answer in the making, which are in no history yet, and how often each is there."""
+
+
+def take(point: Parameters, history: History, repeats: int, taken: Taken) -> bool:
+    """Whether `point`, in the space's order, may be tried once more; notes it in `taken` if so."""
+    key = tuple((name, type(value), value) for name, value in point.items())
     if history.times_tried(point) + taken[key] >= repeats:
         return False
     taken[key] += 1

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 
 from ...domain.parameters import Parameters
 from ..designer import History, Problem
 from .enumeration import Enumeration
 from .permutation import Permutation
-from .sampling import take
+from .sampling import Taken, take
 
 MAX_LOOKS = 1_000
 """Points looked at in one round beyond those asked for: a round costs some milliseconds where constraints or other
@@ -35,7 +34,7 @@ def walk(
     count: int,
     problem: Problem,
     history: History,
-    taken: Counter[str],
+    taken: Taken,
 ) -> Steps:
     """Up to `count` points from `position` on, those passed over that break a constraint or have been tried enough.
 

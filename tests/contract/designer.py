@@ -1,0 +1,183 @@
+"""What every suggestion algorithm promises. Its tests inherit `DesignerContract` beside a fixture `algorithm`.
+
+@pytest.fixture(scope="module")
+def algorithm() -> Algorithm:
+    return Algorithm("mine")
+
+class TestMine(DesignerContract):
+    pass
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from wazir.domain.metric import Goal, Objective
+from wazir.domain.parameters import Parameters, Value, canonical
+from wazir.domain.space import Double, Parameter, Space
+from wazir.domain.study import Algorithm
+from wazir.suggestion.designer import New, Observation, Outcome, Problem, Suggestions
+from wazir.suggestion.history import TrialHistory
+from wazir.suggestion.registry import make_designer
+
+from ..strategies import histories, problems, seeds
+
+examples = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def generator(seed: int, number: int) -> np.random.Generator:
+    """What the service gives a designer in round `number` of a study."""
+    return np.random.Generator(np.random.Philox(key=np.array([seed, number], dtype=np.uint64)))
+
+
+def every_point(space: Space, levels: dict[str, list[Value]] | None = None) -> list[Parameters]:
+    """All points of a finite space that satisfy its constraints, by trying every combination of values."""
+    choices = []
+    for p in space.parameters:
+        if levels is not None and p.name in levels:
+            choices.append(levels[p.name])
+        else:
+            assert p.kind.size is not None
+            choices.append([p.kind.at(i) for i in range(p.kind.size)])
+    found: dict[str, Parameters] = {}
+    for values in itertools.product(*choices):
+        point: dict[str, Value] = {}
+        for parameter, value in zip(space.parameters, values, strict=True):
+            if space.is_active(parameter, point):
+                point[parameter.name] = value
+        if space.satisfies(point):
+            found[canonical(point)] = point
+    return list(found.values())
+
+
+def play(algorithm: Algorithm, problem: Problem, seed: int, count: int, rounds: int) -> tuple[list[New], bool]:
+    """All proposals of so many rounds, each of which sees those before as pending; and whether it said exhausted."""
+    designer, history, memo = make_designer(algorithm, problem), TrialHistory(repeats=problem.repeats), ""
+    made: list[New] = []
+    for number in range(rounds):
+        answer = designer.suggest(problem, history, count, generator(seed, number), memo)
+        memo = answer.memo
+        for proposal in answer.proposals:
+            assert isinstance(proposal, New)
+            made.append(proposal)
+            history.put(Observation(len(made), proposal.parameters, Outcome.PENDING))
+        if answer.exhausted:
+            return made, True
+    return made, False
+
+
+class DesignerContract:
+    @examples
+    @given(st.data(), seeds, st.integers(1, 5))
+    def test_proposals_are_points_of_the_space_that_may_still_be_tried(
+        self, algorithm: Algorithm, data: st.DataObject, seed: int, count: int
+    ) -> None:
+        problem = data.draw(problems())
+        history = TrialHistory(data.draw(histories(problem.space)), repeats=problem.repeats)
+        designer, memo = make_designer(algorithm, problem), ""
+        before = history.digest()
+        for number in range(2):
+            answer = designer.suggest(problem, history, count, generator(seed, number), memo)
+            memo = answer.memo
+            assert len(answer.proposals) <= count
+            new = [p for p in answer.proposals if isinstance(p, New)]
+            for proposal in new:
+                checked = problem.space.check(proposal.parameters)
+                assert canonical(proposal.parameters) == canonical(checked)
+                assert list(proposal.parameters) == list(checked)
+                assert proposal.why
+            made = Counter(canonical(p.parameters) for p in new)
+            for proposal in new:
+                tried = history.times_tried(proposal.parameters)
+                assert tried + made[canonical(proposal.parameters)] <= problem.repeats
+        assert history.digest() == before
+
+    @examples
+    @given(st.data(), seeds, st.integers(1, 4))
+    def test_the_same_question_has_the_same_answer(
+        self, algorithm: Algorithm, data: st.DataObject, seed: int, count: int
+    ) -> None:
+        problem = data.draw(problems())
+        observations = data.draw(histories(problem.space))
+        first = self._two_rounds(algorithm, problem, observations, seed, count)
+        # Another replica: made anew, from equal but other objects, with other caches, after other work.
+        other = replace(problem, space=Space(problem.space.parameters, problem.space.constraints))
+        np.random.seed(1)
+        self._two_rounds(algorithm, data.draw(problems()), [], seed + 1, count)
+        assert self._two_rounds(algorithm, other, observations[::-1], seed, count) == first
+
+    @staticmethod
+    def _two_rounds(
+        algorithm: Algorithm, problem: Problem, observations: list[Observation], seed: int, count: int
+    ) -> list[tuple[list[str], str, bool]]:
+        designer, history, memo = make_designer(algorithm, problem), TrialHistory(observations), ""
+        history.repeats = problem.repeats
+        answers: list[Suggestions] = []
+        for number in range(2):
+            answers.append(designer.suggest(problem, history, count, generator(seed, number), memo))
+            memo = answers[-1].memo
+        return [([repr(p) for p in a.proposals], a.memo, a.exhausted) for a in answers]
+
+    @examples
+    @given(problems(small=True), seeds, st.integers(1, 7))
+    def test_a_finite_space_is_tried_to_its_last_point_and_then_exhausted(
+        self, algorithm: Algorithm, problem: Problem, seed: int, count: int
+    ) -> None:
+        points = every_point(problem.space)
+        rounds = 2 * len(points) * problem.repeats + 20
+        made, exhausted = play(algorithm, problem, seed, count, rounds)
+        assert exhausted
+        expected = {canonical(p): problem.repeats for p in points}
+        assert Counter(canonical(p.parameters) for p in made) == expected
+
+    @examples
+    @given(st.data(), seeds)
+    def test_trials_of_others_are_not_repeated_at_the_end_of_a_finite_space(
+        self, algorithm: Algorithm, data: st.DataObject, seed: int
+    ) -> None:
+        problem = replace(data.draw(problems(small=True)), repeats=1)
+        designer, memo = make_designer(algorithm, problem), ""
+        points = every_point(problem.space)
+        given_by_people = [p for p in points if data.draw(st.booleans())][:10]
+        history = TrialHistory(Observation(i + 1, p, Outcome.MEASURED, (0.0,)) for i, p in enumerate(given_by_people))
+        for number in range(2 * len(points) + 20):
+            answer = designer.suggest(problem, history, 3, generator(seed, number), memo)
+            memo = answer.memo
+            for proposal in answer.proposals:
+                assert isinstance(proposal, New)
+                history.put(Observation(len(history) + 1, proposal.parameters, Outcome.PENDING))
+            if answer.exhausted:
+                break
+        tried = Counter(canonical(o.parameters) for o in history.observations)
+        assert tried == {canonical(p): 1 for p in points}
+
+    @examples
+    @given(problems(), seeds)
+    def test_nothing_is_proposed_to_who_asks_for_nothing(
+        self, algorithm: Algorithm, problem: Problem, seed: int
+    ) -> None:
+        answer = make_designer(algorithm, problem).suggest(problem, TrialHistory(), 0, generator(seed, 0), "")
+        assert list(answer.proposals) == []
+
+    def test_the_memo_stays_small(self, algorithm: Algorithm) -> None:
+        problem = _wide()
+        designer, history, memo = make_designer(algorithm, problem), TrialHistory(), ""
+        for number in range(100):
+            memo = designer.suggest(problem, history, 1, generator(1, number), memo).memo
+        assert len(memo) < 10_000
+
+    def test_a_wide_space_gives_as_many_points_as_are_asked_for(self, algorithm: Algorithm) -> None:
+        made, exhausted = play(algorithm, _wide(), seed=3, count=50, rounds=3)
+        assert len(made) == 150
+        assert not exhausted
+
+
+def _wide() -> Problem:
+    space = Space(tuple(Parameter(f"x{i}", Double(0.0, 1.0)) for i in range(6)))
+    return Problem(space, (Objective("loss", Goal.MINIMIZE),))
