@@ -45,11 +45,14 @@ def note(what, **more):
     os.close(file)
 
 def held():
-    return os.path.exists(os.environ["WAZIR_FAULTS"] + "/hold")
+    return os.path.exists(os.environ["WAZIR_FAULTS"] + "/hold." + os.environ["WAZIR_TRIAL"].split("/")[3])
 
+if os.environ.get("STUBBORN"):
+    import signal
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 note("start")
 """
-"""What both scripts begin with. While the file `hold` is there, a training goes on with its last step."""
+"""What both scripts begin with. While the file `hold.{study}` is there, a training stays at its last step."""
 
 PUSHES = (
     NOTES
@@ -118,9 +121,9 @@ class World:
         steps: int = 4,
         prints: bool = False,
         retries: Mapping[str, int] | None = None,
-        grace: str = "5s",
+        stubborn: bool = False,
     ) -> Path:
-        """Writes the study's file and its script."""
+        """Writes the study's file and its script. A stubborn training does not hear SIGTERM."""
         script = self.folder / f"{name}.py"
         script.write_text(PRINTS if prints else PUSHES)
         file = self.folder / f"{name}.yaml"
@@ -132,8 +135,8 @@ class World:
             "budget": {"trials": trials, "parallel": parallel, "failed": 100},
             "trial": {
                 "command": ["python", script.name, "${args}"],
-                "env": {"STEPS": str(steps)},
-                "grace": grace,
+                "env": {"STEPS": str(steps), **({"STUBBORN": "1"} if stubborn else {})},
+                "grace": "1s" if stubborn else "30s",
                 "retries": {"failed": 0, "preempted": 100, **(retries or {})},
                 "metrics": {"from": "stdout" if prints else "push"},
             },
@@ -188,12 +191,23 @@ class World:
         notes = [Note(**json.loads(line)) for line in lines]
         return [n for n in notes if what in ("", n.what) and study in ("", n.study)]
 
-    def hold(self) -> None:
-        """From now on no training ends by itself."""
-        (self.folder / "hold").touch()
+    def hold(self, study: str) -> None:
+        """From now on no training of the study ends by itself."""
+        (self.folder / f"hold.{study}").touch()
 
-    def let_go(self) -> None:
-        (self.folder / "hold").unlink()
+    def let_go(self, study: str) -> None:
+        (self.folder / f"hold.{study}").unlink()
+
+    def running(self, study: str, count: int) -> list[Note]:
+        """The latest attempts of the study, when so many are there and have reported all but their end."""
+
+        def found() -> list[Note]:
+            alive = self.trainings()
+            steps = [n for n in self.notes("report", study) if n.pid in alive]
+            last = {n.pid: n for n in steps}
+            return list(last.values()) if len(last) >= count else []
+
+        return self.until(found, f"{count} trainings of {study} run")
 
     def trainings(self) -> dict[int, str]:
         """Living processes that an attempt has started, with the marker of their attempt."""
