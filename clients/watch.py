@@ -67,7 +67,9 @@ class Watch(Iterator[T]):
             self._call.cancel()
 
     def _watch(self) -> Iterator[T]:
-        until, waits = time.monotonic() + self._retry_for, pauses()
+        # Counted from the break: a stream may have been quiet for longer than that before.
+        until: float | None = None
+        waits = pauses()
         while not self._cancelled.is_set():
             call = self._call = self._open()
             try:
@@ -75,11 +77,13 @@ class Watch(Iterator[T]):
                 if self._cancelled.is_set():
                     return
                 for response in call:
+                    until, waits = None, pauses()
                     yield self._read(response)
-                    until, waits = time.monotonic() + self._retry_for, pauses()
             except grpc.RpcError as error:
                 told = self._connection.explain(error)
-                lost = isinstance(told, Unavailable) and time.monotonic() < until
+                now = time.monotonic()
+                until = now + self._retry_for if until is None else until
+                lost = isinstance(told, Unavailable) and now < until
                 if not self._cancelled.is_set() and not lost and not self._restarts(told):
                     raise told from error
             finally:

@@ -34,6 +34,8 @@ class Feed:
     def __init__(self) -> None:
         self._listeners: list[Callable[[Change], None]] = []
         self._waiting: defaultdict[StudyName | str, set[asyncio.Event]] = defaultdict(set)
+        self.closed = False
+        """There will be no more news here; waiters are to go."""
 
     def listen(self, listener: Callable[[Change], None]) -> None:
         """Calls `listener` with every change from now on. It must be quick."""
@@ -44,6 +46,13 @@ class Feed:
             listener(change)
         for key in (change.study.name, change.study.name.owner):
             for event in self._waiting.get(key, ()):
+                event.set()
+
+    def close(self) -> None:
+        """Wakes all who wait for news. Harmless to repeat."""
+        self.closed = True
+        for events in self._waiting.values():
+            for event in events:
                 event.set()
 
     @contextmanager

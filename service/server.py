@@ -113,8 +113,11 @@ class Server:
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
 
     async def stop(self, grace: float | None = None) -> None:
-        """Refuses new calls, gives those in flight `grace` seconds (the settings' drain where None), then ends."""
+        """Refuses new calls, ends watches, gives other calls in flight `grace` seconds (the settings' drain where
+        None), then ends."""
         await self._health.enter_graceful_shutdown()
+        # They would last as long as their watchers do.
+        self.service.end_watches()
         if self._server is not None:
             await self._server.stop(self.settings.drain if grace is None else grace)
         await self.service.close()

@@ -187,6 +187,10 @@ class Service:
     def watch_studies(self, owner: str) -> AsyncIterator[tuple[list[Study], list[StudyName]]]:
         return watch_studies(self._store, self._feed, owner)
 
+    def end_watches(self) -> None:
+        """Ends every watch, those to come as well, with Unavailable. Nothing else of the service changes."""
+        self._feed.close()
+
     # How it is done
 
     async def _read(self, work: Callable[[View], T]) -> T:

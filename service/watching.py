@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from functools import partial
 
-from ..domain.errors import NotFound
+from ..domain.errors import NotFound, Unavailable
 from ..domain.names import StudyName
 from ..domain.study import Study
 from ..storage.store import Changes, Store, StudyFilter, View
@@ -38,7 +38,7 @@ async def watch_trials(store: Store, feed: Feed, name: StudyName, since: int) ->
                 first, since = False, changes.revision
                 yield changes
             if changes.revision >= changes.study.revision:
-                await _news(news)
+                await _news(feed, news)
 
 
 async def watch_studies(store: Store, feed: Feed, owner: str) -> AsyncIterator[tuple[list[Study], list[StudyName]]]:
@@ -55,14 +55,18 @@ async def watch_studies(store: Store, feed: Feed, owner: str) -> AsyncIterator[t
             if first or changed or gone:
                 first, known = False, now
                 yield changed, gone
-            await _news(news)
+            await _news(feed, news)
 
 
-async def _news(event: asyncio.Event) -> None:
+async def _news(feed: Feed, event: asyncio.Event) -> None:
+    """Waits for news. Raises Unavailable when the service ends: a watcher would otherwise hold it up."""
     try:
-        await asyncio.wait_for(event.wait(), QUIET)
+        if not feed.closed:
+            await asyncio.wait_for(event.wait(), QUIET)
     except TimeoutError:
         return
+    if feed.closed:
+        raise Unavailable("the service is ending; watch again from the last revision")
 
 
 def _since(view: View, name: StudyName, since: int) -> Changes:

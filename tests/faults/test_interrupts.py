@@ -20,7 +20,7 @@ def test_once_lets_end_what_runs_and_starts_nothing(world: World) -> None:
     process = world.run(file)
     running = {n.trial for n in world.running("study", 2)}
     process.send_signal(signal.SIGINT)
-    world.until(lambda: "Draining" in world.said(process), "it says that it drains")
+    world.says(process, "Draining")
     world.let_go("study")
     assert world.ended(process) == 130, world.describe()
     study, trials = world.trials("study")
@@ -32,9 +32,12 @@ def test_once_lets_end_what_runs_and_starts_nothing(world: World) -> None:
     world.check("study", trials=TRIALS)
 
 
-@pytest.mark.parametrize("stubborn", [False, True], ids=["ends at SIGTERM", "is killed after its grace"])
 @pytest.mark.parametrize(
-    "signals", [(signal.SIGINT, signal.SIGINT), (signal.SIGTERM,)], ids=["Ctrl-C twice", "SIGTERM"]
+    ("signals", "stubborn"),
+    [
+        pytest.param((signal.SIGINT, signal.SIGINT), False, id="Ctrl-C twice"),
+        pytest.param((signal.SIGTERM,), True, id="SIGTERM, and trainings that do not hear theirs"),
+    ],
 )
 def test_stopping_ends_what_runs_and_it_is_run_again(
     world: World, signals: tuple[signal.Signals, ...], stubborn: bool
@@ -45,7 +48,7 @@ def test_stopping_ends_what_runs_and_it_is_run_again(
     running = {n.trial for n in world.running("study", 2)}
     for number, word in zip(signals, ("Draining", "Stopping")[-len(signals) :], strict=True):
         process.send_signal(number)
-        world.until(lambda word=word: word in world.said(process), f"it says {word}")
+        world.says(process, word)
     assert world.ended(process) == 130, world.describe()
     assert not world.trainings(), "a training outlived the stop"
     study, trials = world.trials("study")

@@ -28,10 +28,7 @@ def study_under_fire(world: World, seed: int, kills: int) -> None:
             time.sleep(chance.uniform(0.0, 3.0))
         else:
             wanted = len(world.notes()) + chance.randint(1, 8)
-            world.until(
-                lambda process=process, wanted=wanted: len(world.notes()) >= wanted or process.poll() is not None,
-                "trainings do something",
-            )
+            world.noted(wanted, unless=process)
         with_supervisors = chance.random() < 0.4
         process.kill()
         process.wait()
@@ -48,7 +45,7 @@ def test_a_study_that_is_killed_again_and_again_comes_to_its_end(world: World) -
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("round", range(int(os.environ.get("SOAK_ROUNDS", "20"))))
-def test_many_studies_under_fire(world: World, round: int) -> None:
+@pytest.mark.parametrize("number", range(int(os.environ.get("SOAK_ROUNDS", "20"))))
+def test_many_studies_under_fire(world: World, number: int) -> None:
     start = int(os.environ.get("SOAK_SEED", "0")) or random.randrange(2**32)
-    study_under_fire(world, seed=start + round, kills=6)
+    study_under_fire(world, seed=start + number, kills=6)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -30,8 +31,7 @@ def everything(world: World, pid: int) -> None:
 
 
 def parent(pid: int) -> int:
-    with open(f"/proc/{pid}/stat") as file:
-        return int(file.read().rpartition(")")[2].split()[1])
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 CASES: list[tuple[Callable[[World, int], None], dict[str, int], TrialState, str]] = [

@@ -63,7 +63,7 @@ def test_training_does_not_notice_that_the_service_is_away(world: World, how: si
     """A frozen service keeps its database and answers nobody; the place of a killed one is taken by `wazir run`."""
     world.hold("study")
     server = world.wazir("serve", "--db", str(world.database), "--listen", "127.0.0.1:0")
-    world.until(lambda: "Serving" in world.said(server), "the service is up")
+    world.says(server, "Serving")
     process = world.run(world.study("study", trials=4, steps=6))
     world.running("study", 2)
     server.send_signal(how)

@@ -7,6 +7,7 @@ with one O_APPEND write: that is the witness which no part of Wazir has touched.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -146,7 +147,12 @@ class World:
 
     def wazir(self, *arguments: str) -> subprocess.Popen[bytes]:
         """The command, in the folder, in a process group of its own; its output goes to a numbered file."""
-        command = [str(Path(sys.executable).with_name("wazir")), *arguments]
+        return self._start([str(Path(sys.executable).with_name("wazir")), *arguments])
+
+    def python(self, program: str, *arguments: str) -> subprocess.Popen[bytes]:
+        return self._start([sys.executable, "-c", program, *arguments])
+
+    def _start(self, command: list[str]) -> subprocess.Popen[bytes]:
         with self.output(len(self._started)).open("wb") as output:
             process = subprocess.Popen(
                 command,
@@ -174,7 +180,7 @@ class World:
         try:
             return process.wait(DEADLINE)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"{process.args!r} has not ended:\n{self.describe()}") from None
+            raise AssertionError(f"process {process.pid} has not ended:\n{self.describe()}") from None
 
     def until(self, condition: Callable[[], T | None], what: str) -> T:
         """What the condition gives as soon as it is true."""
@@ -190,6 +196,17 @@ class World:
         lines = path.read_text().splitlines() if path.exists() else []
         notes = [Note(**json.loads(line)) for line in lines]
         return [n for n in notes if what in ("", n.what) and study in ("", n.study)]
+
+    def says(self, process: subprocess.Popen[bytes], word: str) -> None:
+        """Waits until the process has printed the word."""
+        self.until(lambda: word in self.said(process), f"process {process.pid} says {word!r}")
+
+    def noted(self, count: int, what: str = "", unless: subprocess.Popen[bytes] | None = None) -> None:
+        """Waits until there are so many notes, or the process `unless` has ended."""
+        self.until(
+            lambda: len(self.notes(what)) >= count or (unless is not None and unless.poll() is not None),
+            f"{count} notes {what}",
+        )
 
     def hold(self, study: str) -> None:
         """From now on no training of the study ends by itself."""
@@ -256,6 +273,7 @@ class World:
         acknowledged = {(n.trial, n.step) for n in notes if n.what == "acknowledged"}
         assert all(step in measured[trial] for trial, step in acknowledged), about
         self.check_no_two_at_once(notes)
+        assert not [p.pid for p in self._started if "Traceback" in self.said(p)], about
         self.until(lambda: not self.trainings() and not self.supervisors(), "no process of an attempt is left")
 
     def check_no_two_at_once(self, notes: list[Note]) -> None:
@@ -270,13 +288,13 @@ class World:
             pids.setdefault(key, set()).add(note.pid)
         assert all(len(found) == 1 for found in pids.values()), f"an attempt was run twice: {pids}"
         ordered = sorted(first)
-        for before, after in zip(ordered, ordered[1:], strict=False):
+        for before, after in itertools.pairwise(ordered):
             if before[0] == after[0]:
                 assert last[before] < first[after], f"attempts {before} and {after} ran at the same time"
 
     def describe(self) -> str:
         """All that helps to see what went wrong."""
-        parts = [f"{p.args!r} -> {p.poll()}\n{self.said(p)[-1500:]}" for p in self._started[-4:]]
+        parts = [f"process {p.pid} -> {p.poll()}\n{self.said(p)[-1500:]}" for p in self._started[-4:]]
         log = self.folder / ".wazir" / "wazir.log"
         parts.append(log.read_text()[-5000:] if log.exists() else "no log")
         parts.append(f"alive: {self.trainings()}, supervisors {self.supervisors()}")
@@ -296,7 +314,7 @@ class World:
 
     def _processes(self) -> Iterator[tuple[int, dict[str, str]]]:
         mine = f"{OURS}={self.folder}".encode()
-        for name in os.listdir("/proc"):
+        for name in (entry.name for entry in Path("/proc").iterdir()):
             if name.isdigit() and int(name) != os.getpid():
                 environment = _read(f"/proc/{name}/environ").split(b"\0")
                 if mine in environment and _read(f"/proc/{name}/stat").rpartition(b")")[2].split()[:1] not in (

@@ -14,7 +14,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from wazir.clients.client import Client
 from wazir.domain.attempt import Cause
-from wazir.domain.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, SpecChanged
+from wazir.domain.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, SpecChanged, Unavailable
 from wazir.domain.metric import Goal, Objective
 from wazir.domain.names import StudyName
 from wazir.domain.space import Double, Parameter, Space
@@ -23,6 +23,7 @@ from wazir.domain.trial import TrialState
 from wazir.proto.v1 import study_service_pb2 as api
 from wazir.proto.v1 import study_service_pb2_grpc
 from wazir.service.server import SERVICE_NAME, Server
+from wazir.service.settings import ServiceSettings
 from wazir.storage.memory import MemoryStore
 
 SPEC = StudySpec(
@@ -33,7 +34,8 @@ SPEC = StudySpec(
 class Running:
     """A server on a loop in a thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: ServiceSettings | None = None) -> None:
+        self._settings = settings
         self._store = MemoryStore()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main()))
@@ -41,7 +43,7 @@ class Running:
         self._ready.wait()
 
     async def _main(self) -> None:
-        self.server = Server(self._store, ["127.0.0.1:0"])
+        self.server = Server(self._store, ["127.0.0.1:0"], self._settings)
         await self.server.start()
         self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
         self.address = f"127.0.0.1:{self.server.ports[0]}"
@@ -186,6 +188,20 @@ def test_a_watcher_sees_every_change_in_order_and_the_deletion(client: Client, r
     assert [s for _, s in seen if s in (TrialState.ACTIVE, TrialState.SUCCEEDED)] == sorted(
         (s for _, s in seen), key=[TrialState.ACTIVE, TrialState.SUCCEEDED].index
     )
+
+
+def test_an_ending_service_does_not_wait_for_its_watchers() -> None:
+    """It gives calls in flight a day here."""
+    running = Running(ServiceSettings(drain=86_400.0))
+    with Client(running.address, retry_for=0) as client:
+        client.create_study("s", SPEC)
+        watches: list[Iterator[object]] = [client.watch_trials("s"), client.watch_studies()]
+        for watch in watches:
+            next(watch)
+        running.stop()
+        for watch in watches:
+            with pytest.raises(Unavailable):
+                next(watch)
 
 
 def test_a_port_in_use_is_refused(running: Running) -> None:
