@@ -1,4 +1,4 @@
-"""What every benchmark shares: `--quick`, `--json FILE`, and figures with the versions and the machine they belong to."""
+"""What every benchmark shares: `--quick`, `--json FILE`, and figures with their versions and machine."""
 
 from __future__ import annotations
 
