@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -17,7 +18,7 @@ from ..clients.cli.progress import Progress
 from ..clients.cli.studies import print_best
 from ..clients.client import Client
 from ..clients.study_file import load
-from ..domain.errors import InvalidArgument, WazirError
+from ..domain.errors import InvalidArgument, NotFound, WazirError
 from ..domain.study import EndReason, Study, StudyState
 from ..domain.trial import TrialState
 from .local_run import LocalRun
@@ -81,10 +82,12 @@ def follow(client: Client, local: LocalRun, study: Study) -> None:
 
 
 def _show(client: Client, study: Study, progress: Progress) -> None:
-    for changes in client.watch_trials(study.name):
-        progress.update(changes.study, changes.trials)
-        if changes.study.state in (StudyState.COMPLETED, StudyState.FAILED):
-            return
+    # However long the service is away: the controller says when it is over.
+    with suppress(NotFound):
+        for changes in client.patient(math.inf).watch_trials(study.name):
+            progress.update(changes.study, changes.trials)
+            if changes.study.state in (StudyState.COMPLETED, StudyState.FAILED):
+                return
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Several processes of Wazir on one database: who serves may go, and nobody is run by two."""
 
 import signal
+import time
 
 import pytest
 
@@ -78,3 +79,36 @@ def test_training_does_not_notice_that_the_service_is_away(world: World, how: si
     assert all(n.seconds < 5.0 for n in world.notes("report")), "a report waited for the service"
     server.terminate()
     assert world.ended(server) in (0, -signal.SIGKILL)
+
+
+def test_a_study_that_is_deleted_while_it_runs_ends_its_trainings(world: World) -> None:
+    world.hold("study")
+    process = world.run(world.study("study"))
+    world.running("study", 2)
+    with world.connect() as client:
+        client.delete_study("study", force=True)
+        assert world.ended(process) == 3, world.describe()
+    assert not world.trainings()
+    assert "Traceback" not in world.said(process)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(300)
+def test_a_service_that_is_frozen_for_longer_than_anybody_s_patience(world: World) -> None:
+    """Long enough that channels are given up as dead: 40 s, and all patience of the clients after that."""
+    away = 75.0
+    world.hold("study")
+    server = world.wazir("serve", "--db", str(world.database), "--listen", "127.0.0.1:0")
+    world.says(server, "Serving")
+    process = world.run(world.study("study", trials=4))
+    world.running("study", 2)
+    server.send_signal(signal.SIGSTOP)
+    since = time.monotonic()
+    world.let_go("study")
+    world.until(lambda: time.monotonic() > since + away, "it has been away for long")
+    assert len(world.notes("end")) == 2
+    assert process.poll() is None
+    server.send_signal(signal.SIGCONT)
+    assert world.ended(process) == 0, world.describe()
+    world.check("study", trials=4)
+    assert {n.attempt for n in world.notes()} == {1}
