@@ -162,16 +162,19 @@ class _Vast(_Axes):
 
 
 class _Scaled(_Axes):
-    """Doubles on a scale; and integers, which are rounded from there, on a logarithmic one."""
+    """Doubles on a scale; and integers on a logarithmic one, as distances from their least, rounded."""
 
     def __init__(self, kinds: list[Kind]) -> None:
         ranges = [k for k in kinds if isinstance(k, Double | Integer)]
-        self._min = np.array([float(k.min) for k in ranges])
-        self._max = np.array([float(k.max) for k in ranges])
-        self._whole = np.array([isinstance(k, Integer) for k in ranges])
-        self._rounds = bool(self._whole.any())
-        self._low = self._min - 0.5 * self._whole
-        self._high = self._max + 0.5 * self._whole
+        whole = [isinstance(k, Integer) for k in ranges]
+        # Integers are taken from their least on, so that those near 2^63 are told apart; each has half a unit of room
+        # on either side, so the range begins that much before.
+        self._numbers = [_indexer(k) if isinstance(k, Integer) else float for k in ranges]
+        self._min = np.array([0.0 if i else float(k.min) for k, i in zip(ranges, whole, strict=True)])
+        self._max = np.array([float(k.max - k.min if i else k.max) for k, i in zip(ranges, whole, strict=True)])
+        self._margin = 0.5 * np.array(whole)
+        self._whole = np.array(whole)
+        self._rounds = any(whole)
 
     @abstractmethod
     def _up(self, u: Array, axes: slice) -> Array:
@@ -195,7 +198,7 @@ class _Scaled(_Axes):
 
     def encode(self, place: int, values: list[Value]) -> Array:
         axes = slice(place, place + 1)
-        x = np.array([float(v) for v in values])
+        x = np.array([float(self._numbers[place](v)) for v in values])
         k = np.rint(np.clip(self._down(x, axes), 0, 1) * _GRID)
         for shift in (1, -1):
             # Where an integer's room is about as narrow as the grid, the nearest node may be its neighbour's.
@@ -209,41 +212,62 @@ class _Linear(_Scaled):
     """x = a + (b - a) u."""
 
     def _up(self, u: Array, axes: slice) -> Array:
-        return self._low[axes] + (self._high - self._low)[axes] * u
+        x: Array = self._min[axes] + (self._max - self._min)[axes] * u
+        return x
 
     def _down(self, x: Array, axes: slice) -> Array:
-        return (x - self._low[axes]) / (self._high - self._low)[axes]
+        u: Array = (x - self._min[axes]) / (self._max - self._min)[axes]
+        return u
 
 
 class _Log(_Scaled):
-    """x = a (b/a)^u."""
+    """x = a (b/a)^u, computed as a distance from a."""
 
     def __init__(self, kinds: list[Kind]) -> None:
         super().__init__(kinds)
-        # b/a may be beyond the doubles and may be so close to 1 that its logarithm would lose all digits.
-        self._span = np.array([_log_ratio(b, a) for a, b in zip(self._low, self._high, strict=True)])
+        ranges = [k for k in kinds if isinstance(k, Double | Integer)]
+        ends = [
+            (Fraction(k.min) - Fraction(m), Fraction(k.max) + Fraction(m))
+            for k, m in zip(ranges, self._margin.tolist(), strict=True)
+        ]
+        self._a = np.array([float(a) for a, _ in ends])
+        # b/a may be beyond the doubles, and may be so close to 1 that its logarithm would lose all digits.
+        self._span = np.array([_log_ratio(b / a) for a, b in ends])
 
     def _up(self, u: Array, axes: slice) -> Array:
-        half = np.exp(self._span[axes] * u / 2)
-        return self._low[axes] * half * half
+        return self._min[axes] + (self._distance(u, axes) - self._margin[axes])
 
     def _down(self, x: Array, axes: slice) -> Array:
-        low = self._low[axes]
+        return self._place((x - self._min[axes]) + self._margin[axes], axes)
+
+    def _distance(self, u: Array, axes: slice) -> Array:
+        """a (b/a)^u - a."""
+        a, logarithm = self._a[axes], self._span[axes] * u
+        # In three parts, because b/a reaches e^1454 and doubles end at e^709.
+        third = np.exp(logarithm / 3)
+        # At the very end rounding may lead beyond the doubles, from where `_decode` calls it back.
         with np.errstate(over="ignore"):
-            excess = (x - low) / low
-        logarithm = np.where(np.isfinite(excess), np.log1p(excess), np.log(x) - np.log(low))
+            far = a * third * third * third - a
+        return np.where(logarithm < 1, a * np.expm1(np.minimum(logarithm, 1)), far)
+
+    def _place(self, distance: Array, axes: slice) -> Array:
+        """The inverse: log(1 + distance / a) / log(b/a)."""
+        a = self._a[axes]
+        with np.errstate(over="ignore"):
+            ratio = distance / a
+        logarithm = np.where(np.isfinite(ratio), np.log1p(ratio), np.log(np.maximum(distance, a)) - np.log(a))
         u: Array = logarithm / self._span[axes]
         return u
 
 
 class _ReverseLog(_Log):
-    """x = a + b - a (b/a)^(1-u): the logarithmic scale seen from the upper end."""
+    """x = b - (a (b/a)^(1-u) - a), the logarithmic scale seen from the upper end."""
 
     def _up(self, u: Array, axes: slice) -> Array:
-        return self._high[axes] - (super()._up(1 - u, axes) - self._low[axes])
+        return self._max[axes] - (self._distance(1 - u, axes) - self._margin[axes])
 
     def _down(self, x: Array, axes: slice) -> Array:
-        return 1 - super()._down(self._low[axes] + (self._high[axes] - x), axes)
+        return 1 - self._place((self._max[axes] - x) + self._margin[axes], axes)
 
 
 def _axes_of(kind: Kind) -> Callable[[list[Kind]], _Axes]:
@@ -266,7 +290,7 @@ def _reader(kind: Kind) -> Callable[[Any], Value]:
             return kind.at
         low, high = kind.min, kind.max
         # float(2^63 - 1) is 2^63.
-        return lambda x: min(max(int(x), low), high)
+        return lambda distance: min(low + int(distance), high)
     return kind.values.__getitem__
 
 
@@ -314,8 +338,7 @@ def _middle(i: int, n: int) -> float:
     return middle
 
 
-def _log_ratio(b: float, a: float) -> float:
-    ratio = Fraction(b) / Fraction(a)
+def _log_ratio(ratio: Fraction) -> float:
     if ratio < 2:
         return math.log1p(float(ratio - 1))
     return math.log(ratio.numerator) - math.log(ratio.denominator)

@@ -1,0 +1,196 @@
+"""Algorithms and rules by name, their settings, and third parties' ones."""
+
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from wazir.domain.errors import InvalidArgument
+from wazir.domain.metric import Goal, Objective
+from wazir.domain.space import Double, Integer, Parameter, Space
+from wazir.domain.study import Algorithm, Stopping
+from wazir.suggestion import registry
+from wazir.suggestion.designer import Problem
+from wazir.suggestion.memo import read_memo, write_memo
+from wazir.suggestion.registry import DESIGNERS, RULES, designer_names, make_designer, make_rule, rule_names
+from wazir.suggestion.settings import read_settings, setting
+
+LOSS = (Objective("loss", Goal.MINIMIZE),)
+PROBLEM = Problem(Space((Parameter("x", Double(0.0, 1.0)), Parameter("n", Integer(1, 9)))), LOSS)
+
+
+@pytest.mark.parametrize("name", sorted(DESIGNERS))
+def test_every_designer_of_the_table_is_there_under_its_name(name: str) -> None:
+    designer = make_designer(Algorithm(name), PROBLEM)
+    assert (designer.name, designer.version >= 1) == (name, True)
+    assert name in designer_names()
+
+
+@pytest.mark.parametrize("name", sorted(RULES))
+def test_every_rule_of_the_table_is_there_under_its_name(name: str) -> None:
+    rule = make_rule(Stopping(name), LOSS)
+    assert (rule.name, rule.version >= 1) == (name, True)
+    assert name in rule_names()
+
+
+def test_the_tables_are_alphabetical() -> None:
+    assert list(DESIGNERS) == sorted(DESIGNERS)
+    assert list(RULES) == sorted(RULES)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("quasirandon", {}, r'algorithm\.name = "quasirandon": is not known. Did you mean "quasirandom"\?'),
+        ("zzz", {}, r'algorithm\.name = "zzz": is not known. Known are: auto, grid'),
+        ("", {}, r'algorithm\.name = "": is not known'),
+        ("grid", {"pionts": 5}, r'algorithm\.pionts = 5: no such setting. Did you mean "points"\?'),
+        ("random", {"points": 5}, r"algorithm\.points = 5: no such setting. It has no settings"),
+        ("grid", {"points": "5"}, r'algorithm\.points = "5": must be a whole number'),
+        ("grid", {"points": True}, r"algorithm\.points = true: must be a whole number"),
+        ("grid", {"points": 5.0}, r"algorithm\.points = 5\.0: must be a whole number"),
+        ("grid", {"points": None}, r"algorithm\.points = null: must be a whole number"),
+        ("grid", {"points": 1}, r"algorithm\.points = 1: must be 2 or more. It says: how many values"),
+        ("grid", {"points": 10**6}, r"algorithm\.points = 1000000: must be at most 10000"),
+    ],
+)
+def test_wrong_algorithms_are_refused(name: str, settings: Mapping[str, object], message: str) -> None:
+    with pytest.raises(InvalidArgument, match=message):
+        make_designer(Algorithm(name, settings=settings), PROBLEM)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "objectives", "message"),
+    [
+        ("medain", {}, LOSS, r'stopping\.name = "medain": is not known. Did you mean "median"\?'),
+        ("median", {"min_trails": 3}, LOSS, r'stopping\.min_trails = 3: no such setting. Did you mean "min_trials"\?'),
+        ("median", {"min_trials": 0}, LOSS, r"stopping\.min_trials = 0: must be 1 or more"),
+        ("median", {"min": -1}, LOSS, r"stopping\.min = -1: must be 0 or more"),
+        (
+            "median",
+            {},
+            (*LOSS, Objective("speed", Goal.MAXIMIZE)),
+            r'stopping\.name = "median": compares curves of one objective, and the study has 2. Leave `stopping` out',
+        ),
+    ],
+)
+def test_wrong_rules_are_refused(
+    name: str, settings: Mapping[str, object], objectives: tuple[Objective, ...], message: str
+) -> None:
+    with pytest.raises(InvalidArgument, match=message):
+        make_rule(Stopping(name, settings), objectives)
+
+
+@dataclass(frozen=True)
+class Schema:
+    flag: bool = setting(False, "a flag")
+    count: int = setting(1, "a number", least=0, most=9)
+    rate: float | None = setting(None, "a rate", least=0.0)
+    way: str = setting("up", "a way", choices=("up", "down"))
+
+
+@pytest.mark.parametrize(
+    ("given", "made"),
+    [
+        ({}, Schema()),
+        ({"flag": True, "count": 9, "rate": 0.5, "way": "down"}, Schema(True, 9, 0.5, "down")),
+        ({"rate": None}, Schema()),
+        ({"rate": 2}, Schema(rate=2.0)),
+    ],
+)
+def test_settings_are_read(given: Mapping[str, object], made: Schema) -> None:
+    assert repr(read_settings(Schema, given, "algorithm")) == repr(made)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"flag": 1}, r"algorithm\.flag = 1: must be true or false"),
+        ({"rate": "x"}, r'algorithm\.rate = "x": must be a number or null'),
+        ({"rate": -1}, r"algorithm\.rate = -1\.0: must be 0\.0 or more"),
+        ({"rate": float("nan")}, r"algorithm\.rate = NaN: must be a finite number"),
+        ({"rate": 10**400}, r"algorithm\.rate = .*: must be a finite number"),
+        ({"way": "dwon"}, r'algorithm\.way = "dwon": must be one of up, down. Did you mean "down"\?'),
+        ({"count": [1]}, r"algorithm\.count = \[1\]: must be a whole number"),
+    ],
+)
+def test_wrong_settings_are_refused(given: Mapping[str, object], message: str) -> None:
+    with pytest.raises(InvalidArgument, match=message):
+        read_settings(Schema, given, "algorithm")
+
+
+PLUGIN = """
+from dataclasses import dataclass
+from wazir.suggestion.designer import New, Suggestions
+
+class Fixed:
+    name = "fixed"
+    version = 3
+    cheap = True
+
+    @dataclass(frozen=True)
+    class Settings:
+        x: float = 0.5
+
+    def __init__(self, settings, problem):
+        self.x = settings.x
+
+    def suggest(self, problem, history, count, rng, memo):
+        return Suggestions([New({"x": self.x, "n": 1}, "always")])
+"""
+
+
+@pytest.fixture
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An installed distribution with entry points, one of them of a built-in name and one of a missing library."""
+    (tmp_path / "wazir_fixed.py").write_text(PLUGIN)
+    (tmp_path / "wazir_needy.py").write_text("import no_such_library_for_wazir\n")
+    info = tmp_path / "wazir_fixed-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: wazir-fixed\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[wazir.designers]\nfixed = wazir_fixed:Fixed\nrandom = wazir_fixed:Fixed\nneedy = wazir_needy:Needy\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    registry._others.cache_clear()
+    yield
+    registry._others.cache_clear()
+    sys.modules.pop("wazir_fixed", None)
+
+
+@pytest.mark.usefixtures("plugin")
+class TestThirdParties:
+    def test_join_through_an_entry_point(self) -> None:
+        assert "fixed" in designer_names()
+        designer = make_designer(Algorithm("fixed", settings={"x": 1}), PROBLEM)
+        answer = designer.suggest(PROBLEM, None, 1, np.random.default_rng(), "")  # type: ignore[arg-type]
+        assert answer.proposals[0].parameters == {"x": 1.0, "n": 1}  # type: ignore[union-attr]
+
+    def test_have_their_settings_checked(self) -> None:
+        with pytest.raises(InvalidArgument, match=r'algorithm\.y = 1: no such setting. Did you mean "x"|Known are: x'):
+            make_designer(Algorithm("fixed", settings={"y": 1}), PROBLEM)
+
+    def test_cannot_take_a_built_in_name(self) -> None:
+        assert make_designer(Algorithm("random"), PROBLEM).name == "random"
+
+    def test_whose_library_is_missing_are_refused_in_a_sentence(self) -> None:
+        with pytest.raises(InvalidArgument, match="needs 'no_such_library_for_wazir', which is not installed"):
+            make_designer(Algorithm("needy"), PROBLEM)
+
+
+def test_a_built_in_whose_library_is_missing_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "scipy.stats", None)
+    for module in ("designers.quasirandom", "space.sobol"):
+        monkeypatch.delitem(sys.modules, f"wazir.suggestion.{module}", raising=False)
+    with pytest.raises(InvalidArgument, match=r"needs 'scipy', which is not installed. .*wazir\[server\]"):
+        make_designer(Algorithm("quasirandom"), PROBLEM)
+
+
+def test_memos_say_whose_they_are() -> None:
+    memo = write_memo("grid/1", position=3)
+    assert read_memo("grid/1", memo) == {"position": 3}
+    assert read_memo("grid/2", memo) == {}
+    assert read_memo("random/1", "") == {}
