@@ -50,7 +50,7 @@ types: .venv/.stamp-dev typings  ## check the types
 	$(BIN)/mypy typings/wazir $(CODE)
 
 imports: .venv/.stamp-dev  ## check that every folder imports only from the floors below it
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-cache
 
 proto: $(PROTO)  ## generate the Python modules of the .proto files
 	.venv-proto/bin/python -m tools.proto

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import click
 
@@ -90,7 +90,7 @@ for command in (
 def open_client(address: str | None, retry_for: float | None) -> Iterator[Client]:
     """A client for the address, or for this folder's database: it is served for the time of the block where nobody
     serves it."""
-    patience = {} if retry_for is None else {"retry_for": retry_for}
+    patience: dict[str, Any] = {} if retry_for is None else {"retry_for": retry_for}
     if address:
         with Client(address, **patience) as client:
             yield client

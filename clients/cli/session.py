@@ -56,7 +56,7 @@ def format_option(command: F) -> F:
     )(command)
 
 
-class StudyType(click.ParamType):
+class StudyType(click.ParamType):  # type: ignore[type-arg]
     """A study: {study}, {owner}/{study} or its full name. Completes to the names that the service knows."""
 
     name = "study"
@@ -77,7 +77,7 @@ class StudyType(click.ParamType):
         return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
-class TrialType(click.ParamType):
+class TrialType(click.ParamType):  # type: ignore[type-arg]
     """A trial: {study}/{id} or its full name."""
 
     name = "trial"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import grpc
 import pytest
@@ -86,11 +87,11 @@ def test_a_study_goes_from_start_to_end_over_the_wire(client: Client) -> None:
 
 def test_health_and_reflection_answer_generic_clients(running: Running) -> None:
     with grpc.insecure_channel(running.address) as channel:
-        health = health_pb2_grpc.HealthStub(channel)
+        health: Any = health_pb2_grpc.HealthStub(channel)
         for name in ("", SERVICE_NAME):
             answer = health.Check(health_pb2.HealthCheckRequest(service=name))
             assert answer.status == health_pb2.HealthCheckResponse.SERVING
-        stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+        stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)
         request = reflection_pb2.ServerReflectionRequest(list_services="")
         (listed,) = stub.ServerReflectionInfo(iter([request]))
         assert SERVICE_NAME in [s.name for s in listed.list_services_response.service]
@@ -101,15 +102,16 @@ def test_an_error_names_its_reason_and_field(running: Running) -> None:
         stub = study_service_pb2_grpc.StudyServiceStub(channel)
         with pytest.raises(grpc.RpcError) as caught:
             stub.CreateStudy(api.CreateStudyRequest(parent="owners/default", study_id="Not a name"))
-    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-    trailers = dict(caught.value.trailing_metadata())
+    error: Any = caught.value
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    trailers = dict(error.trailing_metadata())
     status = status_pb2.Status.FromString(trailers["grpc-status-details-bin"])
     info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
     status.details[0].Unpack(info)
     status.details[1].Unpack(bad)
     assert (info.domain, info.reason) == ("wazir", "INVALID_ARGUMENT")
     assert bad.field_violations[0].field == "study"
-    assert "not-a-name" in caught.value.details()
+    assert "not-a-name" in error.details()
 
 
 def test_a_taken_name_is_refused_and_resumed_only_with_the_same_space(client: Client) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import grpc
 import pytest
@@ -162,6 +163,10 @@ def test_an_enum_value_of_a_newer_client_is_refused_by_name() -> None:
 
 class _Failed(grpc.RpcError):
     """A failed call, as grpc raises it."""
+
+    code: Any
+    details: Any
+    trailing_metadata: Any
 
     def __init__(self, code: grpc.StatusCode, details: str, trailers: tuple[tuple[str, bytes], ...]) -> None:
         super().__init__()
