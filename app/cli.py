@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import click
 
@@ -18,6 +18,9 @@ from ..clients.cli.session import Session
 from ..clients.client import Client
 from ..domain.errors import Unavailable
 from .options import DEFAULT_DATABASE
+
+PATIENCE = 5.0
+"""Seconds that a command waits for a service that is away: enough for a restart, not too long for a person."""
 
 EPILOG = """
 Exit codes: 0 done; 1 done, without success (a study failed, nothing succeeded); 2 bad input; 3 not found; 4 refused in
@@ -90,9 +93,9 @@ for command in (
 def open_client(address: str | None, retry_for: float | None) -> Iterator[Client]:
     """A client for the address, or for this folder's database: it is served for the time of the block where nobody
     serves it."""
-    patience: dict[str, Any] = {} if retry_for is None else {"retry_for": retry_for}
+    patience = PATIENCE if retry_for is None else retry_for
     if address:
-        with Client(address, **patience) as client:
+        with Client(address, retry_for=patience) as client:
             yield client
         return
     database = Path(os.environ.get("WAZIR_DB") or DEFAULT_DATABASE)
@@ -103,5 +106,5 @@ def open_client(address: str | None, retry_for: float | None) -> Iterator[Client
         )
     from .local_service import LocalService
 
-    with LocalService(database) as service, Client(service.address, **patience) as client:
+    with LocalService(database) as service, Client(service.address, retry_for=patience) as client:
         yield client

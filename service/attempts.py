@@ -149,6 +149,9 @@ def end(tx: Transaction, name: TrialName, number: int, how: End, now: float) -> 
         tx.add_measurements(trial, number, how.measurements)
     spec = unit.study.spec
     cause, message = (Cause.INFEASIBLE, attempt.infeasible) if attempt.infeasible else (how.cause, how.message)
+    if trial.goal is not None and cause is Cause.SUCCEEDED and not how.final:
+        # It ended because it was told to, and perhaps before its holder had heard of that.
+        cause = Cause.STOPPED
     final, step = dict(how.final), None
     if spec.value_of(final) is None:
         reported, step = counting(spec, tx.measurements(trial))
@@ -230,7 +233,9 @@ def _ended_before(trial: Trial, number: int, how: End) -> Trial:
     final = trial.final or {}
     latest = number == len(trial.attempts)
     same_value = not latest or all(name in final and _equal(final[name], v) for name, v in how.final.items())
-    if attempt.cause is how.cause and same_value:
+    # The training code's own word on infeasibility overruled what the holder said, the first time too.
+    same_cause = attempt.cause is how.cause or bool(attempt.infeasible)
+    if same_cause and same_value:
         return trial
     if attempt.cause is Cause.LEASE_LOST or not latest:
         raise StaleAttempt(trial.name.short, number, len(trial.attempts), trial.state in ENDED)

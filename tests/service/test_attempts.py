@@ -138,6 +138,7 @@ def test_the_training_code_may_call_its_parameters_infeasible(play: Play) -> Non
         assert told.stop is StopGoal.STOP
         ended = await w.end(trial, cause=Cause.CODE_FAILED)
         assert (ended.state, ended.reason) == (TrialState.INFEASIBLE, "needs 80 GiB")
+        assert await w.end(trial, cause=Cause.CODE_FAILED) == ended, "said again, it is no contradiction"
 
     play(scenario)
 
@@ -152,6 +153,18 @@ def test_a_stopped_trial_is_told_so_and_its_measurements_count(play: Play) -> No
         assert (told.stop, told.reason) == (StopGoal.STOP, "enough")
         ended = await w.end(trial, cause=Cause.STOPPED)
         assert (ended.state, ended.final) == (TrialState.STOPPED, {"loss": 3.0})
+
+    play(scenario)
+
+
+def test_a_script_that_ends_with_success_because_it_was_told_to_stop_was_stopped(play: Play) -> None:
+    async def scenario(w: World) -> None:
+        await w.create()
+        trial = await w.one()
+        await w.service.report(trial.name, 1, curve(4.0), "")
+        await w.service.stop_trial(trial.name, "enough")
+        ended = await w.end(trial, cause=Cause.SUCCEEDED)
+        assert (ended.state, ended.final) == (TrialState.STOPPED, {"loss": 4.0})
 
     play(scenario)
 
