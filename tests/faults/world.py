@@ -271,7 +271,7 @@ class World:
                 assert last == trial.attempt.number, about
                 # Only where the supervisor is killed after the training's last word, and so before it could write down
                 # how that ended, does a training that came to its end run again.
-                assert all(trial.attempts[number - 1].cause is Cause.NODE_LOST for number in before), about
+                assert all(trial.attempts[number - 1].cause is Cause.PREEMPTED for number in before), about
                 expected = {s: {"loss": (_number(trial) - 0.3) ** 2 + 1 / s} for s in range(1, steps + 1)}
                 assert measured[trial.id] == expected, about
         acknowledged = {(n.trial, n.step) for n in notes if n.what == "acknowledged"}
