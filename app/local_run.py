@@ -11,7 +11,7 @@ from ..clients.client import Client
 from ..controller.local.environment import search_path
 from ..controller.local.gpus import find_devices
 from ..controller.local.runtime import LocalRuntime
-from ..controller.loop import Controller, Finish
+from ..controller.loop import Controller, Finish, check_gpus
 from ..controller.settings import Settings
 from ..domain.errors import InvalidArgument
 from ..domain.study import Study, StudySpec
@@ -68,7 +68,7 @@ class LocalRun:
             raise InvalidArgument(
                 "trial.command[0]", program, "is no program that can be run here", f"Looked in {search_path()}"
             )
-        find_devices(gpus)
+        check_gpus(template, find_devices(gpus))
 
     def wait(self) -> Finish:
         """Until the study has ended or the controller was told to stop. Raises what ended the controller."""

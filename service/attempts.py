@@ -33,6 +33,9 @@ MAX_MESSAGE = 4_000
 MAX_METRICS = 10_000
 """Metric values in one report."""
 
+LAST_LINES = 3
+"""Of the output, quoted where a metric never came."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sight:
@@ -149,7 +152,7 @@ def end(tx: Transaction, name: TrialName, number: int, how: End, now: float) -> 
         tx.add_measurements(trial, number, how.measurements)
     spec = unit.study.spec
     cause, message = (Cause.INFEASIBLE, attempt.infeasible) if attempt.infeasible else (how.cause, how.message)
-    if trial.goal is not None and cause is Cause.SUCCEEDED and not how.final:
+    if trial.goal is not None and _as_if_stopped(how):
         # It ended because it was told to, and perhaps before its holder had heard of that.
         cause = Cause.STOPPED
     final, step = dict(how.final), None
@@ -168,7 +171,7 @@ def end(tx: Transaction, name: TrialName, number: int, how: End, now: float) -> 
         policy=spec.trial.retries if spec.trial else RetryPolicy(),
         study_open=unit.study.open,
         message=message or (trial.reason if trial.state is TrialState.STOPPING else ""),
-        looked_for=_looked_for(spec),
+        looked_for=_looked_for(spec, final, how.log_tail),
     )
     ended = replace(
         attempt,
@@ -233,9 +236,9 @@ def _ended_before(trial: Trial, number: int, how: End) -> Trial:
     final = trial.final or {}
     latest = number == len(trial.attempts)
     same_value = not latest or all(name in final and _equal(final[name], v) for name, v in how.final.items())
-    # The training code's own word on infeasibility overruled what the holder said, the first time too.
-    same_cause = attempt.cause is how.cause or bool(attempt.infeasible)
-    if same_cause and same_value:
+    # What overruled the holder's word the first time does so again.
+    overruled = bool(attempt.infeasible) or (attempt.cause is Cause.STOPPED and _as_if_stopped(how))
+    if (attempt.cause is how.cause or overruled) and same_value:
         return trial
     if attempt.cause is Cause.LEASE_LOST or not latest:
         raise StaleAttempt(trial.name.short, number, len(trial.attempts), trial.state in ENDED)
@@ -245,6 +248,11 @@ def _ended_before(trial: Trial, number: int, how: End) -> Trial:
         f"{trial.state.name}) and cannot end again with another outcome ({how.cause.value})",
         details={"name": str(trial.name), "state": trial.state.name},
     )
+
+
+def _as_if_stopped(how: End) -> bool:
+    """Whether an attempt that was told to stop may have ended like this for that reason."""
+    return how.cause is Cause.SUCCEEDED and not how.final
 
 
 def _equal(a: float, b: float) -> bool:
@@ -262,8 +270,16 @@ def _note_target(unit: Unit, trial: Trial, value: tuple[float, ...]) -> None:
         unit.begin_end(EndReason.TARGET, f"trial {trial.id} reached {words}")
 
 
-def _looked_for(spec: StudySpec) -> str:
+def _looked_for(spec: StudySpec, reported: Mapping[str, float], tail: str) -> str:
+    """The metrics that a trial ended without, where they were looked for, and what came instead."""
     names = " and ".join(repr(o.metric) for o in spec.objectives)
-    if spec.trial is not None and spec.trial.metrics.source is MetricsFrom.STDOUT:
-        return f"{names}, looked for in what it printed"
-    return names
+    words = [f"{names}, looked for in what it printed" if _from_stdout(spec) else names]
+    words.append(f"it reported {', '.join(map(repr, reported))}" if reported else "it reported nothing")
+    printed = [line.strip() for line in tail.splitlines() if line.strip()][-LAST_LINES:]
+    if printed:
+        words.append(f"the last it printed: {' | '.join(printed)}")
+    return "; ".join(words)
+
+
+def _from_stdout(spec: StudySpec) -> bool:
+    return spec.trial is not None and spec.trial.metrics.source is MetricsFrom.STDOUT

@@ -68,3 +68,17 @@ def test_the_domain_imports_the_standard_library_only(path: Path) -> None:
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
             imported.add(str(node.module).split(".")[0])
     assert imported <= sys.stdlib_module_names
+
+
+def test_sources_import_relatively_across_folders() -> None:
+    """`from ..domain.trial import Trial`: an absolute import would find another copy where one is installed."""
+    absolute = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for package, folder in folders_of_packages().items()
+        if not package.startswith("wazir.proto")  # generated: protoc imports absolutely
+        for path in folder.glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if (isinstance(node, ast.Import) and any(alias.name.split(".")[0] == "wazir" for alias in node.names))
+        or (isinstance(node, ast.ImportFrom) and not node.level and (node.module or "").split(".")[0] == "wazir")
+    ]
+    assert absolute == []

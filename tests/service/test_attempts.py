@@ -74,9 +74,13 @@ def test_a_trial_that_never_reports_its_metric_fails_and_says_what_was_looked_fo
         await w.create()
         trial = await w.one()
         await w.service.report(trial.name, 1, [Measurement(1, {"accuracy": 1.0}, 0.0)], "")
-        ended = await w.end(trial)
+        how = End(Cause.SUCCEEDED, log_tail="epoch 1\n\nval_loss is 0.5\n")
+        ended = await w.service.end_attempt(trial.name, 1, how)
         assert ended.state is TrialState.FAILED
-        assert "'loss'" in ended.reason
+        assert ended.reason == (
+            "ended well but never reported 'loss'; it reported 'accuracy'; the last it "
+            "printed: epoch 1 | val_loss is 0.5"
+        )
 
     play(scenario)
 
@@ -165,6 +169,7 @@ def test_a_script_that_ends_with_success_because_it_was_told_to_stop_was_stopped
         await w.service.stop_trial(trial.name, "enough")
         ended = await w.end(trial, cause=Cause.SUCCEEDED)
         assert (ended.state, ended.final) == (TrialState.STOPPED, {"loss": 4.0})
+        assert await w.end(trial, cause=Cause.SUCCEEDED) == ended, "said again, it is no contradiction"
 
     play(scenario)
 
