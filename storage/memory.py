@@ -15,6 +15,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any, TypeVar
 
+from ..domain.access import Token
 from ..domain.errors import AlreadyExists, NotFound, RevisionCompacted, Unavailable
 from ..domain.names import StudyName, TrialName
 from ..domain.parameters import digest
@@ -45,6 +46,8 @@ class _Tables:
         self.points: dict[str, dict[_PointKey, Point]] = {}
         self.sequences: dict[str, int] = {}
         self.answers: dict[tuple[str, str], Answer] = {}
+        self.tokens: dict[str, Token] = {}
+        self.secrets: dict[str, str] = {}
 
     def of_study(self) -> tuple[dict[str, Any], ...]:
         return self.trials, self.touched, self.deleted, self.same, self.points, self.sequences
@@ -134,6 +137,15 @@ class _MemoryView(View):
     def answer(self, owner: str, request_id: str) -> Answer | None:
         return self._tables.answers.get((owner, request_id))
 
+    def token(self, token_id: str) -> Token | None:
+        return self._tables.tokens.get(token_id)
+
+    def tokens(self) -> list[Token]:
+        return sorted(self._tables.tokens.values(), key=lambda t: (t.owner, t.create_time, t.id))
+
+    def secret(self, name: str) -> str | None:
+        return self._tables.secrets.get(name)
+
     def _trials_of(self, study: Study) -> dict[int, Trial]:
         return self._tables.trials.get(study.uid, {})
 
@@ -222,6 +234,21 @@ class _MemoryTransaction(_MemoryView, Transaction):
         for key in old:
             self._remove(self._tables.answers, key)
         return len(old)
+
+    def insert_token(self, token: Token) -> None:
+        if token.id in self._tables.tokens:
+            raise AlreadyExists(f"token {token.id}")
+        self._set(self._tables.tokens, token.id, token)
+
+    def update_token(self, token: Token) -> None:
+        if token.id not in self._tables.tokens:
+            raise NotFound(f"token {token.id}")
+        self._set(self._tables.tokens, token.id, token)
+
+    def keep_secret(self, name: str, value: str) -> str:
+        if name not in self._tables.secrets:
+            self._set(self._tables.secrets, name, value)
+        return self._tables.secrets[name]
 
     def _put(self, study: Study, trial: Trial) -> None:
         uid = study.uid

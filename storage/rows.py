@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
+from ..domain.access import Role, Token
 from ..domain.attempt import Attempt, AttemptState, Cause
 from ..domain.document import from_document, to_document
 from ..domain.names import StudyName, TrialName
@@ -209,3 +210,22 @@ def point_of(row: Any) -> Point:
     # SQLite has no NaN and keeps null in its place.
     value = math.nan if row.value is None else row.value
     return Point(row.trial, row.attempt, row.step, row.metric, value, row.time, row.sequence)
+
+
+def token_values(token: Token) -> Values:
+    return {
+        "id": token.id,
+        "digest": token.digest,
+        "owner": token.owner,
+        "role": token.role.value,
+        "label": token.label,
+        "create_time": token.create_time,
+        "expire_time": token.expire_time,
+        "revoke_time": token.revoke_time,
+    }
+
+
+def token_of(row: Any) -> Token:
+    return Token(
+        row.id, row.digest, row.owner, Role(row.role), row.label, row.create_time, row.expire_time, row.revoke_time
+    )

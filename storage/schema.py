@@ -5,6 +5,8 @@
              ├─ sequences                  the counter behind `measurements.sequence`
              └─ tombstones                 deleted trials, for the change feed
     answers                                first answers to request ids
+    tokens                                 who may call: digests of bearer tokens, never the tokens
+    secrets                                what the servers on this database share, by name
 
 What is searched, ordered or counted is a column. What is only ever read whole is JSON text in one: specification,
 parameters, attempt, provenance, labels, metadata. So a usual trial, which has one attempt, is one row, and handing it
@@ -33,7 +35,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import UserDefinedType
 
-REVISION = "v0001"
+REVISION = "v0002"
 """The newest step in `migrations/versions/`."""
 
 metadata = MetaData(
@@ -187,5 +189,27 @@ answers = Table(
     Column("result", Text, nullable=False),
     Column("time", Double, nullable=False),
     Index("ix_answers_time", "time"),
+    sqlite_with_rowid=False,
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", _Label, primary_key=True),
+    Column("digest", String(64), nullable=False),
+    Column("owner", _Label, nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("label", Text, nullable=False),
+    Column("create_time", Double, nullable=False),
+    Column("expire_time", Double),
+    Column("revoke_time", Double),
+    sqlite_with_rowid=False,
+)
+
+secrets = Table(
+    "secrets",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("value", Text, nullable=False),
     sqlite_with_rowid=False,
 )

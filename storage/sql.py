@@ -32,6 +32,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
+from ..domain.access import Token
 from ..domain.attempt import Attempt
 from ..domain.errors import AlreadyExists, NotFound, RevisionCompacted
 from ..domain.names import StudyName, TrialName
@@ -40,7 +41,7 @@ from ..domain.study import Study
 from ..domain.trial import UNCOUNTED, Measurement, Trial, TrialState
 from . import rows
 from .derived import curve, labelled, no_study
-from .schema import answers, attempts, measurements, sequences, studies, tombstones, trials
+from .schema import answers, attempts, measurements, secrets, sequences, studies, tokens, tombstones, trials
 from .session import Session
 from .store import Answer, Changes, DuplicatePoint, Point, StudyFilter, Transaction, TrialFilter, View
 
@@ -115,6 +116,9 @@ POINTS = (
     .limit(bindparam("limit"))
 )
 ANSWER = select(answers).where(answers.c.owner == bindparam("owner"), answers.c.request_id == bindparam("request_id"))
+TOKEN = select(tokens).where(tokens.c.id == bindparam("id"))
+TOKENS = select(tokens).order_by(tokens.c.owner, tokens.c.create_time, tokens.c.id)
+SECRET = select(secrets.c.value).where(secrets.c.name == bindparam("name"))
 SAME_POINT = select(trials.c.slot, trials.c.state).where(_of_study, trials.c.digest == bindparam("digest"))
 
 
@@ -186,6 +190,11 @@ UPDATE_TRIAL = (
 DELETE_TRIAL = delete(trials).where(*_this_trial)
 INSERT_TOMBSTONE = insert(tombstones)
 FORGET_ANSWERS = delete(answers).where(answers.c.time < bindparam("before"))
+UPDATE_TOKEN = (
+    update(tokens)
+    .where(tokens.c.id == bindparam("this_id"))
+    .values({c.name: bindparam(c.name) for c in tokens.c if not c.primary_key})
+)
 
 
 class Upserts:
@@ -199,6 +208,8 @@ class Upserts:
         self.earlier_attempt: Insert = insert(attempts).on_conflict_do_nothing(
             index_elements=["study", "trial", "number"]
         )
+        self.new_token: Insert = insert(tokens).on_conflict_do_nothing(index_elements=["id"])
+        self.new_secret: Insert = insert(secrets).on_conflict_do_nothing(index_elements=["name"])
         measurement = insert(measurements)
         self.measurement: Insert = measurement.on_conflict_do_update(
             index_elements=["study", "trial", "attempt", "step", "metric"],
@@ -310,6 +321,17 @@ class SqlView(View):
     def answer(self, owner: str, request_id: str) -> Answer | None:
         row = self._one(ANSWER, owner=owner, request_id=request_id)
         return None if row is None else Answer(row.method, row.payload, row.result, row.time)
+
+    def token(self, token_id: str) -> Token | None:
+        row = self._one(TOKEN, id=token_id)
+        return None if row is None else rows.token_of(row)
+
+    def tokens(self) -> list[Token]:
+        return list(map(rows.token_of, self._all(TOKENS)))
+
+    def secret(self, name: str) -> str | None:
+        row = self._one(SECRET, name=name)
+        return None if row is None else str(row.value)
 
     def _all(self, statement: Executable, **values: object) -> list[Any]:
         return self._session.all(statement, values)
@@ -579,6 +601,20 @@ class SqlTransaction(SqlView, Transaction):
 
     def forget_answers(self, before: float) -> int:
         return self._session.run(FORGET_ANSWERS, {"before": before})
+
+    # Who may call
+
+    def insert_token(self, token: Token) -> None:
+        if not self._session.run(self._upserts.new_token, rows.token_values(token)):
+            raise AlreadyExists(f"token {token.id}")
+
+    def update_token(self, token: Token) -> None:
+        if not self._session.run(UPDATE_TOKEN, rows.token_values(token) | {"this_id": token.id}):
+            raise NotFound(f"token {token.id}")
+
+    def keep_secret(self, name: str, value: str) -> str:
+        self._session.run(self._upserts.new_secret, {"name": name, "value": value})
+        return str(self._one(SECRET, name=name).value)
 
     def _trials_of(self, key: int, name: StudyName, page: Sequence[Any]) -> list[Trial]:
         found = super()._trials_of(key, name, page)

@@ -25,6 +25,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from ..domain.access import Token
 from ..domain.names import StudyName, TrialName
 from ..domain.study import Study, StudyState
 from ..domain.trial import Measurement, Trial, TrialState
@@ -139,6 +140,18 @@ class View(abc.ABC):
     def answer(self, owner: str, request_id: str) -> Answer | None:
         """What was first answered to that request id."""
 
+    @abc.abstractmethod
+    def token(self, token_id: str) -> Token | None:
+        """None for one that was never made."""
+
+    @abc.abstractmethod
+    def tokens(self) -> list[Token]:
+        """All, those expired or revoked as well, by (owner, create_time, id)."""
+
+    @abc.abstractmethod
+    def secret(self, name: str) -> str | None:
+        """What `keep_secret` kept under that name."""
+
 
 class Transaction(View):
     """Writes. Nothing is checked here beyond what the tables enforce."""
@@ -186,6 +199,19 @@ class Transaction(View):
     @abc.abstractmethod
     def forget_answers(self, before: float) -> int:
         """Drops answers given before that time; returns how many."""
+
+    @abc.abstractmethod
+    def insert_token(self, token: Token) -> None:
+        """Raises AlreadyExists."""
+
+    @abc.abstractmethod
+    def update_token(self, token: Token) -> None:
+        """Writes all of it. Raises NotFound."""
+
+    @abc.abstractmethod
+    def keep_secret(self, name: str, value: str) -> str:
+        """Keeps the value where none is kept under that name; returns the one that is, so that of several servers that
+        make a secret at once all get the same."""
 
 
 class Store(abc.ABC):

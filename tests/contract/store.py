@@ -10,6 +10,7 @@ from dataclasses import fields, replace
 
 import pytest
 
+from wazir.domain.access import EVERY_OWNER, Role, Token
 from wazir.domain.attempt import Attempt, AttemptState, Cause, RetryPolicy
 from wazir.domain.errors import AlreadyExists, NotFound, RevisionCompacted, Unavailable
 from wazir.domain.metric import Goal, Objective, Pick, SafetyMetric
@@ -917,6 +918,49 @@ class StoreContract:
         store.write(keep)
         assert store.write(lambda tx: tx.forget_answers(2.0)) == 2
         assert store.read(kept) == [False, False, True, True, True]
+
+    # Who may call
+
+    def test_tokens_are_kept_exactly_and_listed_by_owner_and_age(self, store: Store) -> None:
+        tokens = [
+            Token("bb", "d" * 64, "vision", Role.EDITOR, "größe ✓", 3.25, 4.5),
+            Token("zz", "c" * 64, "vision", Role.VIEWER, "", 1.5),
+            Token("aa", "a" * 64, EVERY_OWNER, Role.ADMIN, "ops", 9.0),
+            Token("ab", "b" * 64, "vision", Role.EDITOR, "", 3.25, 0.0),
+        ]
+        for token in tokens:
+            store.write(lambda tx, token=token: tx.insert_token(token))  # type: ignore[misc]
+        assert store.read(lambda view: view.tokens()) == [tokens[i] for i in (2, 1, 3, 0)]
+        assert store.read(lambda view: view.token("bb")) == tokens[0]
+        assert store.read(lambda view: view.token("BB")) is None
+
+    def test_a_token_is_made_once_and_changed_only_where_it_is(self, store: Store) -> None:
+        token = Token("aa", "a" * 64, "vision", Role.EDITOR, "", 1.5)
+        with pytest.raises(NotFound, match="token aa"):
+            store.write(lambda tx: tx.update_token(token))
+        store.write(lambda tx: tx.insert_token(token))
+        with pytest.raises(AlreadyExists, match="token aa"):
+            store.write(lambda tx: tx.insert_token(replace(token, owner="speech")))
+        revoked = replace(token, revoke_time=2.5)
+        store.write(lambda tx: tx.update_token(revoked))
+        assert store.read(lambda view: view.token("aa")) == revoked
+
+    def test_a_failed_unit_leaves_no_token_and_no_secret(self, store: Store) -> None:
+        def fail(tx: Transaction) -> None:
+            tx.insert_token(Token("aa", "a" * 64, "vision", Role.EDITOR, "", 1.5))
+            tx.keep_secret("key", "1")
+            assert (len(tx.tokens()), tx.secret("key")) == (1, "1")
+            raise RuntimeError("no")
+
+        with pytest.raises(RuntimeError, match="no"):
+            store.write(fail)
+        assert store.read(lambda view: (view.tokens(), view.secret("key"))) == ([], None)
+
+    def test_of_those_who_make_a_secret_at_once_all_get_the_same(self, store: Store) -> None:
+        kept = [store.submit(lambda tx, n=n: tx.keep_secret("key", f"{n}")) for n in range(8)]  # type: ignore[misc]
+        (secret,) = {future.result() for future in kept}
+        assert store.read(lambda view: view.secret("key")) == secret
+        assert store.write(lambda tx: tx.keep_secret("other", "9")) == "9"
 
     # The end
 

@@ -18,6 +18,7 @@ from alembic.script import ScriptDirectory
 
 from wazir.storage import migration, schema
 from wazir.storage.sqlite import open_sqlite
+from wazir.storage.store import Answer
 
 
 def declared(connection: sqlite3.Connection) -> dict[str, str]:
@@ -96,3 +97,19 @@ def test_a_database_that_is_up_to_date_opens_without_alembic(tmp_path: Path) -> 
     )
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_a_database_of_an_earlier_version_is_brought_up_with_all_that_is_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "wazir.db"
+    open_sqlite(path).close()
+    with closing(sqlite3.connect(path)) as connection:
+        # As the first version left it.
+        connection.executescript("DROP TABLE tokens; DROP TABLE secrets; UPDATE wazir_schema SET version_num = 'v0001'")
+        connection.execute("INSERT INTO answers VALUES ('default', 'r', 'SuggestTrials', 'p', '[1]', 1.5)")
+        connection.commit()
+    store = open_sqlite(path)
+    try:
+        assert store.read(lambda view: view.answer("default", "r")) == Answer("SuggestTrials", "p", "[1]", 1.5)
+        assert store.read(lambda view: view.tokens()) == []
+    finally:
+        store.close()

@@ -189,6 +189,7 @@ STATEMENTS = {
 } | {f"TRIALS{key}": value for key, value in sql.TRIALS.items()}  # fmt: skip
 SORTS = {
     "LIVE": "the few trials that live, once at the start of a server",
+    "TOKENS": "all of them, for a list that people read",
     "CURVE": "the points of one trial, by step across its attempts",
 }
 

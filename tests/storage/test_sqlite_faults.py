@@ -17,6 +17,7 @@ import pytest
 
 from wazir.domain.errors import FailedPrecondition, ResourceExhausted, Unavailable
 from wazir.storage import sqlite as sqlite_store
+from wazir.storage.schema import REVISION
 from wazir.storage.sqlite import open_sqlite
 from wazir.storage.store import Transaction, TrialFilter
 
@@ -119,7 +120,7 @@ def below_a_file(path: Path) -> Path:
 @pytest.mark.parametrize(
     ("make", "why", "way_out"),
     [
-        (other_schema, r"newer Wazir.*v9000.*v0001", "Install that version"),
+        (other_schema, rf"newer Wazir.*v9000.*{REVISION}", "Install that version"),
         (other_program, r"tables of another program \(alembic_version, studies\)", "Name another"),
         (text, "no sound database", "Name another file"),
         (torn, "no sound database", "restore this one from a copy"),
@@ -142,7 +143,7 @@ def test_what_is_no_database_of_this_version_is_refused_and_left_as_it_is(
 def test_the_refusal_of_a_newer_database_names_both_revisions_for_machines(tmp_path: Path) -> None:
     with pytest.raises(FailedPrecondition) as refusal:
         open_sqlite(other_schema(tmp_path / "wazir.db"))
-    assert refusal.value.details == {"revision": "v9000", "known": "v0001"}
+    assert refusal.value.details == {"revision": "v9000", "known": REVISION}
 
 
 def test_an_empty_file_is_a_new_database(tmp_path: Path) -> None:
