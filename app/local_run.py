@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
@@ -70,11 +71,14 @@ class LocalRun:
             )
         check_gpus(template, find_devices(gpus))
 
-    def wait(self) -> Finish:
-        """Until the study has ended or the controller was told to stop. Raises what ended the controller."""
+    def wait(self, on_trouble: Callable[[str], None] = lambda words: None) -> Finish:
+        """Until the study has ended or the controller was told to stop. Raises what ended the controller.
+
+        `on_trouble` is told, again and again, why the service takes no calls; with "" when it does.
+        """
         # In turns, so that Ctrl-C is seen at once.
         while not self._done.wait(0.2):
-            continue
+            on_trouble(self._controller.trouble)
         if self._error is not None:
             raise self._error
         assert self._finish is not None

@@ -76,7 +76,7 @@ def follow(client: Client, local: LocalRun, study: Study) -> None:
     with Progress(console()) as progress, drain_on_interrupt(local, progress):
         watcher = threading.Thread(target=_show, args=(client, study, progress), name="wazir-progress", daemon=True)
         watcher.start()
-        local.wait()
+        local.wait(progress.tell_trouble)
         # The watcher ends by itself with the study; a drained one is cut off with the client.
         watcher.join(1.0)
 

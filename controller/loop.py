@@ -140,6 +140,8 @@ class Controller:
         self._closing = threading.Event()
         self._failure: WazirError | None = None
         self._quiet_since: float | None = None
+        self.trouble = ""
+        """Why the service did not take the latest call, in its words; empty when it did. May be read by any thread."""
 
     def run(self) -> Finish:
         """Returns when there is nothing more to do.
@@ -343,7 +345,7 @@ class Controller:
         def call() -> None:
             try:
                 job(attempt)
-                later, stale = 0.0, False
+                later, stale, self.trouble = 0.0, False, ""
             except (StaleAttempt, NotFound) as error:
                 log.info("%s: %s", key, error, extra={"action": "stale", "attempt": str(key)})
                 later, stale = 0.0, True
@@ -351,6 +353,7 @@ class Controller:
                 # Whatever it is, training goes on and its end is kept; it is told as soon as the service takes it.
                 level = logging.INFO if isinstance(error, AWAY) else logging.ERROR
                 log.log(level, "%s: %s", key, error, extra={"action": "call_failed", "attempt": str(key)})
+                self.trouble = str(error)
                 later, stale = self._clock() + self._settings.retry_after, False
             self._tell(partial(self._called, attempt, later, stale))
 
@@ -382,10 +385,13 @@ class Controller:
         except (*AWAY, Aborted) as error:
             # What was handed out although the answer was lost comes with the stream: it carries our id.
             log.info("asking for trials of %s: %s", name.short, error, extra={"action": "ask", "study": str(name)})
+            if isinstance(error, AWAY):
+                self.trouble = str(error)
             self._tell(partial(self._asked, study, None, self._settings.retry_after))
         except WazirError as error:
             self._tell(partial(self._refused, study, error))
         else:
+            self.trouble = ""
             wait = None if len(answer.trials) >= count else self._settings.ask_again
             self._tell(partial(self._asked, study, answer, wait))
 

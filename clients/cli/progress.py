@@ -28,6 +28,7 @@ class Progress:
         self.study: Study | None = None
         self.note = ""
         """A line at the end, for instance that the run is draining."""
+        self._trouble = ""
         self._console = console
         self._running: dict[int, Trial] = {}
         self._told: dict[int, int] = {}
@@ -68,6 +69,12 @@ class Progress:
         if not self._console.is_terminal:
             for line in lines:
                 self._console.print(line)
+
+    def tell_trouble(self, words: str) -> None:
+        """Shows what keeps the run from going on; "" when that is over. Harmless to repeat."""
+        if words and words != self._trouble and not self._console.is_terminal:
+            self._console.print(f"waiting: {words}", markup=False)
+        self._trouble = words
 
     def _note_best(self, trial: Trial) -> None:
         assert self.study is not None
@@ -134,6 +141,8 @@ class Progress:
                 row = Text(f"trial {trial.id:>4}  ").append(f"{trial.state.value:<10}", STATE_STYLES[trial.state.value])
                 rows.add_row(row.append(f"  {span(took)}  ").append(pairs(in_order(trial, study)), "dim"))
             parts.append(rows)
+            if self._trouble:
+                parts.append(Text(f"waiting: {self._trouble}", "red"))
             if self.note:
                 parts.append(Text(self.note, "yellow"))
             return Group(*parts)

@@ -321,8 +321,10 @@ def test_training_goes_on_while_the_service_is_away_and_its_end_is_told_later(wo
     world.service.stop()
     (world.folder / "go").touch()
     eventually(lambda: list((world.folder / "runs").rglob("exit.json")))
+    eventually(lambda: run.controller.trouble)
     world.service.start()
     assert run.result() is Finish.DONE
+    assert run.controller.trouble == "", "what kept it waiting is over"
     [trial] = world.trials()
     assert trial.state is TrialState.SUCCEEDED
     assert len(trial.attempts) == 1
