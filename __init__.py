@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .clients.client import Client as Client
+    from .clients.credentials import Tls as Tls
     from .clients.study import Study as Study
     from .clients.study import StudyEnded as StudyEnded
     from .clients.study import create_study as create_study
@@ -37,6 +38,7 @@ _FORWARDED = {
     "Client": ".clients.client",
     "Study": ".clients.study",
     "StudyEnded": ".clients.study",
+    "Tls": ".clients.credentials",
     "Trial": ".clients.trial",
     "WazirError": ".domain.errors",
     "create_study": ".clients.study",
@@ -45,7 +47,7 @@ _FORWARDED = {
 }
 """Public name -> module that defines it."""
 
-__all__ = ["Client", "Study", "StudyEnded", "Trial", "WazirError", "create_study", "current_trial", "load_study"]
+__all__ = ["Client", "Study", "StudyEnded", "Tls", "Trial", "WazirError", "create_study", "current_trial", "load_study"]
 
 if not TYPE_CHECKING:  # a type checker would take it for a promise that every name exists
 

@@ -14,7 +14,7 @@ import click
 from .. import __version__
 from ..clients.cli import studies, trials
 from ..clients.cli.completion import completion
-from ..clients.cli.session import Session
+from ..clients.cli.session import Access, Session
 from ..clients.client import Client
 from ..domain.errors import Unavailable
 from .options import DEFAULT_DATABASE
@@ -34,6 +34,7 @@ class LazyGroup(click.Group):
     lazy: ClassVar = {
         "run": ("run", "Run a study on this machine, from its file to its best trial."),
         "serve": ("serve", "Serve studies to clients, workers and controllers."),
+        "token": ("token", "Make, list and revoke the tokens of a service's callers."),
         "check": ("check", "Check a study file, and perhaps run one trial of it."),
     }
 
@@ -90,12 +91,12 @@ for command in (
 
 
 @contextmanager
-def open_client(address: str | None, retry_for: float | None) -> Iterator[Client]:
+def open_client(access: Access, retry_for: float | None) -> Iterator[Client]:
     """A client for the address, or for this folder's database: it is served for the time of the block where nobody
     serves it."""
     patience = PATIENCE if retry_for is None else retry_for
-    if address:
-        with Client(address, retry_for=patience) as client:
+    if access.address:
+        with Client(access.address, retry_for=patience, token=access.token, tls=access.tls) as client:
             yield client
         return
     database = Path(os.environ.get("WAZIR_DB") or DEFAULT_DATABASE)

@@ -10,12 +10,15 @@ from pathlib import Path
 import click
 
 from ..clients.cli.errors import reported
-from ..domain.errors import InvalidArgument
+from ..clients.local_address import is_loopback
+from ..domain.errors import MISSING, InvalidArgument
+from ..service.security.tls import TlsFiles
 from ..service.settings import ServiceSettings
 from .local_service import LocalService
 from .logs import log_to_stderr
 from .options import database_option
 
+FILE = click.Path(path_type=Path, dir_okay=False)
 DEFAULT_LISTEN = "127.0.0.1:8470"
 
 
@@ -29,18 +32,66 @@ DEFAULT_LISTEN = "127.0.0.1:8470"
     show_default=True,
     help="Where to listen; may be repeated. Port 0 takes any free one.",
 )
+@click.option(
+    "--auth",
+    type=click.Choice(["tokens", "none"]),
+    default="none",
+    show_default=True,
+    help="What callers over the network must show; `wazir token create` makes tokens.",
+)
+@click.option("--tls-cert", type=FILE, help="Serve with TLS: the certificate with its chain (PEM).")
+@click.option("--tls-key", type=FILE, help="Its key (PEM).")
+@click.option("--client-ca", type=FILE, help="Hear only clients with a certificate of this authority (PEM).")
+@click.option(
+    "--insecure-without-authentication",
+    is_flag=True,
+    help="Listen beyond this machine although everybody who reaches it may do everything.",
+)
+@click.option(
+    "--insecure-without-tls",
+    is_flag=True,
+    help="Listen beyond this machine although tokens and studies travel readably; for networks that encrypt.",
+)
 @click.option("--drain", default=10.0, show_default=True, help="Seconds that calls in flight get at the end.")
 @click.option("-v", "--verbose", is_flag=True, help="Log more.")
 @reported
-def serve(db: Path, listen: tuple[str, ...], drain: float, verbose: bool) -> None:
+def serve(
+    db: Path,
+    listen: tuple[str, ...],
+    auth: str,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    client_ca: Path | None,
+    insecure_without_authentication: bool,
+    insecure_without_tls: bool,
+    drain: float,
+    verbose: bool,
+) -> None:
     """Serve studies to clients, workers and controllers, until Ctrl-C or SIGTERM."""
     log_to_stderr(logging.DEBUG if verbose else logging.INFO)
+    tls = tls_files(tls_cert, tls_key, client_ca)
     for address in listen:
-        check_address(address)
+        if not beyond_loopback(address):
+            continue
+        if auth == "none" and client_ca is None and not insecure_without_authentication:
+            raise InvalidArgument(
+                "--listen",
+                address,
+                "is beyond this machine, and everybody who reaches it could do everything: run programs too",
+                "Ask for tokens (--auth tokens) or certificates (--client-ca), or listen on 127.0.0.1; "
+                "--insecure-without-authentication does it all the same",
+            )
+        if tls is None and not insecure_without_tls:
+            raise InvalidArgument(
+                "--listen",
+                address,
+                "is beyond this machine, and tokens and studies would travel readably",
+                "Give --tls-cert and --tls-key, or listen on 127.0.0.1; --insecure-without-tls does it all the same",
+            )
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
-    settings = ServiceSettings(drain=drain)
+    settings = ServiceSettings(drain=drain, authenticate=auth == "tokens", tls=tls)
     with LocalService(db, listen=listen, settings=settings, stand_by=False) as service:
         for address, port in zip(listen, service.ports, strict=True):
             host = address.rpartition(":")[0]
@@ -49,15 +100,23 @@ def serve(db: Path, listen: tuple[str, ...], drain: float, verbose: bool) -> Non
         click.echo("Ending: calls in flight are answered first ...", err=True)
 
 
-def check_address(address: str) -> None:
-    """Raises InvalidArgument unless it is `host:port` on the loopback: calls are not authenticated."""
-    host, colon, port = address.rpartition(":")
-    if not colon or not port.isdigit() or not 0 <= int(port) <= 65_535:
-        raise InvalidArgument("--listen", address, "must be HOST:PORT", f"For instance {DEFAULT_LISTEN}")
-    if host.strip("[]") not in ("127.0.0.1", "localhost", "::1"):
+def tls_files(cert: Path | None, key: Path | None, client_ca: Path | None) -> TlsFiles | None:
+    """Raises InvalidArgument where one lacks another, or is no good."""
+    if cert is None and key is None and client_ca is None:
+        return None
+    if cert is None or key is None:
+        lacking = "--tls-cert" if cert is None else "--tls-key"
         raise InvalidArgument(
-            "--listen",
-            address,
-            "is no address of the loopback, and calls are not authenticated yet",
-            "Listen on 127.0.0.1 and reach it through an SSH tunnel",
+            lacking, MISSING, "is missing", "TLS takes --tls-cert and --tls-key, and perhaps --client-ca"
         )
+    files = TlsFiles(cert, key, client_ca)
+    files.check()
+    return files
+
+
+def beyond_loopback(address: str) -> bool:
+    """Whether other machines can reach it. Raises InvalidArgument unless it is `host:port`."""
+    host, colon, port = address.rpartition(":")
+    if not host or not colon or not port.isdigit() or not 0 <= int(port) <= 65_535:
+        raise InvalidArgument("--listen", address, "must be HOST:PORT", f"For instance {DEFAULT_LISTEN}")
+    return not is_loopback(host)

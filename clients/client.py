@@ -34,6 +34,7 @@ from ..wire.trial import (
     trial_from_wire,
 )
 from .connection import Connection, resolve_address
+from .credentials import Credentials, Tls
 from .watch import StudyWatch, TrialWatch
 
 RETRY_FOR = 60.0
@@ -78,10 +79,18 @@ class Client:
         database: str | os.PathLike[str] | None = None,
         retry_for: float = RETRY_FOR,
         timeout: float = CALL_TIMEOUT,
+        token: str | None = None,
+        tls: Tls | bool | None = None,
     ) -> None:
         """`address`: `host:port` or `unix:/path`; without it the service of a `database` file, else WAZIR_ADDRESS, else
-        the service on this folder's database (`connection.resolve_address`). Nothing is connected yet."""
-        self._connection = Connection(resolve_address(address, database))
+        the service on this folder's database (`connection.resolve_address`). Nothing is connected yet.
+
+        `token` as `wazir token create` printed it; `tls`: `Tls(ca="ca.pem")` for a service with a certificate of your
+        own authority, True for one that a public authority vouches for, False for none. What is left out is taken from
+        the environment (`credentials`). Raises InvalidArgument where a token would travel readably through a network.
+        """
+        address = resolve_address(address, database)
+        self._connection = Connection(address, Credentials.find(address, token, tls))
         self._retry_for = retry_for
         self._timeout = timeout
 

@@ -19,9 +19,10 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from ..domain.errors import DeadlineExceeded, InvalidArgument, Unavailable, WazirError
+from ..domain.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, Unavailable, WazirError
 from ..proto.v1 import study_service_pb2_grpc
 from ..wire.errors import STATUS_KEY, from_rpc
+from .credentials import CA_VARIABLE, TLS_VARIABLE, Credentials
 from .local_address import DEFAULT_DATABASE, address_of
 from .pauses import pauses
 
@@ -80,11 +81,16 @@ def resolve_address(address: str | None = None, database: str | os.PathLike[str]
 class Connection:
     """One channel to one service. Every thread may use it, and so may forked children: each makes a channel of its own.
 
-    `address` as `check_address` has it. The channel is made with the first call.
+    `address` as `check_address` has it. The channel is made with the first call. Raises InvalidArgument where a
+    file of the credentials cannot be read.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, credentials: Credentials | None = None) -> None:
         self.address = check_address(address)
+        credentials = credentials or Credentials()
+        self._metadata = credentials.metadata
+        # Read here: a missing file is to be told at once, and not by the first call in some thread.
+        self._tls = None if credentials.tls is None else grpc.ssl_channel_credentials(*credentials.tls.read())
         self._lock = threading.Lock()
         self._channel: grpc.Channel | None = None
         self._stub: study_service_pb2_grpc.StudyServiceStub | None = None
@@ -110,7 +116,7 @@ class Connection:
         for pause in pauses():
             try:
                 with _gate:
-                    return getattr(self._connected(), method)(request, timeout=timeout)
+                    return getattr(self._connected(), method)(request, timeout=timeout, metadata=self._metadata)
             except grpc.RpcError as error:
                 told = self.explain(error, timeout)
                 rest = until - time.monotonic()
@@ -124,7 +130,7 @@ class Connection:
 
     def stream(self, method: str, request: Message) -> Any:
         """The call of a server stream: iterate over it, or `cancel()` it from any thread. Raises grpc.RpcError."""
-        return getattr(self._connected(), method)(request)
+        return getattr(self._connected(), method)(request, metadata=self._metadata)
 
     def explain(self, error: grpc.RpcError, timeout: float | None = None) -> WazirError:
         """The error behind a failed call, in words that name this service."""
@@ -132,6 +138,8 @@ class Connection:
         code: grpc.StatusCode = call.code()
         if any(key == STATUS_KEY for key, _ in call.trailing_metadata() or ()):
             return from_rpc(error)
+        if code is grpc.StatusCode.UNAVAILABLE and (refusal := self._not_secured(call.details() or "")) is not None:
+            return refusal
         # A server that is told to end cancels what it could not finish.
         if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
             return Unavailable(
@@ -142,6 +150,28 @@ class Connection:
         if code is grpc.StatusCode.DEADLINE_EXCEEDED and timeout is not None:
             return DeadlineExceeded(f"the service at {self.address} did not answer within {timeout:g} s")
         return from_rpc(error)
+
+    def _not_secured(self, words: str) -> WazirError | None:
+        """The error where the two sides do not agree on TLS, which trying again would not change. `words`: gRPC's."""
+        if "CERTIFICATE_VERIFY_FAILED" in words or "is not in peer certificate" in words:
+            why = words.rpartition("CERTIFICATE_VERIFY_FAILED: ")[2].removesuffix(": OK")
+            return FailedPrecondition(
+                f"the certificate of the service at {self.address} is not to be trusted: {why}. Name the authority "
+                f"that issued it (--ca, `tls=` or {CA_VARIABLE}), and the service by the name in its certificate"
+            )
+        if "WRONG_VERSION_NUMBER" in words:
+            return FailedPrecondition(
+                f"the service at {self.address} does not speak TLS: leave out --tls, --ca, `tls=`, {CA_VARIABLE} and "
+                f"{TLS_VARIABLE}, or name another address"
+            )
+        if "Socket closed" in words:
+            # As a service that ends hangs up too, it is tried again.
+            wanted = "TLS (--ca, `tls=`)" if self._tls is None else "a client certificate (--client-cert)"
+            return Unavailable(
+                f"what listens at {self.address} hangs up: perhaps it asks for {wanted}, or it is about to end",
+                details={"address": self.address},
+            )
+        return None
 
     def close(self) -> None:
         """Ends calls and streams in flight; later ones raise ValueError. Harmless to repeat."""
@@ -158,7 +188,10 @@ class Connection:
             if self._closed:
                 raise ValueError(f"the client of {self.address} is closed")
             if self._stub is None:
-                self._channel = grpc.insecure_channel(self.address, OPTIONS)
+                if self._tls is None:
+                    self._channel = grpc.insecure_channel(self.address, OPTIONS)
+                else:
+                    self._channel = grpc.secure_channel(self.address, self._tls, OPTIONS)
                 self._stub = study_service_pb2_grpc.StudyServiceStub(self._channel)
             return self._stub
 

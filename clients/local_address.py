@@ -6,6 +6,7 @@ Whoever knows the database finds its service: the commands, the training code of
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import os
 import stat
 from pathlib import Path
@@ -14,6 +15,14 @@ from ..domain.errors import FailedPrecondition
 
 DEFAULT_DATABASE = Path(".wazir") / "wazir.db"
 """Relative to the working folder."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether nobody beyond this machine listens or is heard at that host, `[::1]` in brackets or not."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def address_of(database: Path) -> str:

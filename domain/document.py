@@ -293,7 +293,7 @@ class _Section:
         )
 
     def seconds(self, key: str, default: float) -> float:
-        return _seconds(self.path(key), self.value(key)) if key in self else default
+        return parse_duration(self.path(key), self.value(key)) if key in self else default
 
     def unlimited(self, key: str) -> bool:
         """Whether the key stands with null, or does not stand."""
@@ -673,7 +673,7 @@ _MEMORY_UNITS: Final = {
 _MEMORY: Final = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,20})?) ?([A-Za-z]{0,2})")
 
 
-def _seconds(where: str, value: object) -> float:
+def parse_duration(where: str, value: object) -> float:
     """Seconds of 90, 1.5, "90s", "1h30m", "2d"."""
     if isinstance(value, str):
         match = _DURATION.fullmatch(value.strip())
@@ -688,7 +688,7 @@ def _seconds(where: str, value: object) -> float:
 
 
 def _duration(seconds: float) -> object:
-    """What `_seconds` reads as just that many seconds; a plain number where they are not whole."""
+    """What `parse_duration` reads as just that many seconds; a plain number where they are not whole."""
     if not 0 < seconds < 1e9 or seconds != int(seconds):
         return seconds
     text, rest = "", int(seconds)

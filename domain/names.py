@@ -88,6 +88,11 @@ def parse_trial(name: str, field: str = "name", default_owner: str = DEFAULT_OWN
     raise InvalidArgument(field, name, "must be a trial: {study}/{id}, or owners/{owner}/studies/{study}/trials/{id}")
 
 
+def parse_resource(name: str, field: str = "name") -> StudyName | TrialName:
+    """A study or a trial, told apart by `/trials/` in the name."""
+    return parse_trial(name, field) if "/trials/" in name else parse_study(name, field)
+
+
 def _trial_id(field: str, name: str, text: str) -> int:
     if not (text.isascii() and text.isdigit()) or text.startswith("0") or len(text) > 18:
         raise InvalidArgument(field, name, "a trial id is a whole number from 1 up")

@@ -14,6 +14,8 @@ from ..domain.errors import FailedPrecondition, Internal, WazirError
 from ..proto.v1 import study_service_pb2, study_service_pb2_grpc
 from ..storage.store import Store
 from ..wire.errors import STATUS_KEY, to_status
+from .security.gate import UNIX, Gate
+from .security.interceptor import SecurityInterceptor
 from .service import Service
 from .servicer import StudyServicer
 from .settings import ServiceSettings
@@ -36,9 +38,13 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
     ) -> Handler | None:
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
-        if handler is None or handler.request_streaming:
-            return handler
+        if handler is None:
+            return None
         codecs = (handler.request_deserializer, handler.response_serializer)
+        if handler.request_streaming and handler.response_streaming:
+            return grpc.stream_stream_rpc_method_handler(_guarded_stream(handler.stream_stream, method), *codecs)
+        if handler.request_streaming:
+            return grpc.stream_unary_rpc_method_handler(_guarded(handler.stream_unary, method), *codecs)
         if handler.response_streaming:
             return grpc.unary_stream_rpc_method_handler(_guarded_stream(handler.unary_stream, method), *codecs)
         return grpc.unary_unary_rpc_method_handler(_guarded(handler.unary_unary, method), *codecs)
@@ -82,16 +88,18 @@ class Server:
         """`addresses`: `host:port` (port 0: any free one) or `unix:/path`. The store stays the caller's to close."""
         self.settings = settings or ServiceSettings()
         self.service = Service(store, self.settings)
+        self._gate = Gate(store, self.settings)
         self.ports: list[int] = []
         self._addresses = list(addresses)
         self._health = health.aio.HealthServicer()
         self._server: grpc.aio.Server | None = None
 
     async def start(self) -> None:
-        """Raises FailedPrecondition where an address cannot be bound, before anything is served."""
+        """Raises FailedPrecondition where an address cannot be bound, and InvalidArgument where the files of TLS are no
+        good, before anything is served."""
         limit = self.settings.max_message
         self._server = grpc.aio.server(
-            interceptors=[ErrorInterceptor()],
+            interceptors=[ErrorInterceptor(), SecurityInterceptor(self._gate)],
             options=[
                 ("grpc.max_receive_message_length", limit),
                 ("grpc.max_send_message_length", limit),
@@ -105,8 +113,9 @@ class Server:
         study_service_pb2_grpc.add_StudyServiceServicer_to_server(StudyServicer(self.service), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection((SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
+        tls = None if self.settings.tls is None else self.settings.tls.credentials()
         for address in self._addresses:
-            self.ports.append(self._bind(address))
+            self.ports.append(self._bind(address, tls))
         await self.service.start()
         await self._server.start()
         for name in ("", SERVICE_NAME):
@@ -127,10 +136,13 @@ class Server:
         if self._server is not None:
             await self._server.wait_for_termination()
 
-    def _bind(self, address: str) -> int:
+    def _bind(self, address: str, tls: grpc.ServerCredentials | None) -> int:
         assert self._server is not None
         try:
-            port = self._server.add_insecure_port(address)
+            if tls is None or address.startswith(UNIX):
+                port = self._server.add_insecure_port(address)
+            else:
+                port = self._server.add_secure_port(address, tls)
         except RuntimeError:
             port = 0
         if not port:

@@ -11,7 +11,7 @@ import grpc
 from google.protobuf import empty_pb2
 
 from ..domain.errors import InvalidArgument
-from ..domain.names import StudyName, TrialName, check_id, parse_owner, parse_study, parse_trial
+from ..domain.names import StudyName, TrialName, check_id, parse_owner, parse_resource, parse_study, parse_trial
 from ..domain.trial import Measurement, TrialState
 from ..proto.v1 import study_pb2, study_service_pb2_grpc, trial_pb2
 from ..proto.v1 import study_service_pb2 as api
@@ -233,8 +233,7 @@ class StudyServicer(study_service_pb2_grpc.StudyServiceServicer):
         return trial_to_wire(await self._service.retry_trial(parse_trial(request.name)))
 
     async def UpdateMetadata(self, request: api.UpdateMetadataRequest, context: Context) -> api.UpdateMetadataResponse:
-        of_trial = "/trials/" in request.name
-        name: StudyName | TrialName = parse_trial(request.name) if of_trial else parse_study(request.name)
+        name = parse_resource(request.name)
         metadata = await self._service.update_metadata(name, dict(request.set), list(request.remove))
         return api.UpdateMetadataResponse(metadata=metadata)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .security.tls import TlsFiles
+
 
 @dataclass(frozen=True)
 class ServiceSettings:
@@ -35,3 +37,12 @@ class ServiceSettings:
 
     studies_in_memory: int = 256
     """Histories and curves of so many studies are kept in memory; others are read again when asked about."""
+
+    authenticate: bool = False
+    """Whether callers must show a token. Over a Unix socket none is asked for: its file lets in the right user only."""
+
+    tls: TlsFiles | None = None
+    """TLS of every address but Unix sockets; None: none."""
+
+    token_max_age: float = 2.0
+    """How old the knowledge about a token may be: so long a revoked one goes on working. Less means more reads."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import click
@@ -13,13 +13,27 @@ from click.shell_completion import CompletionItem
 from ...domain.errors import WazirError
 from ...domain.names import StudyName, parse_study, parse_trial
 from ..client import Client
+from ..credentials import Tls, token_of_file
 from .output import Format
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-Opener = Callable[[str | None, float | None], AbstractContextManager[Client]]
-"""Makes a client for an address (None: the service that the environment or this folder names). Given by `app/`, which
+
+@dataclass(frozen=True)
+class Access:
+    """Which service a command is to call and what to show it; what is None is left to the environment."""
+
+    address: str | None = None
+    token: str | None = field(default=None, repr=False)
+    tls: Tls | bool | None = None
+
+
+Opener = Callable[[Access, float | None], AbstractContextManager[Client]]
+"""Makes a client (without an address: of the service that the environment or this folder names). Given by `app/`, which
 can also serve a local database for the length of one command."""
+
+_META = f"{__name__}.access"
+"""Where options of the command line are kept until a client is made: click's `Context.meta`."""
 
 
 @dataclass(frozen=True)
@@ -31,17 +45,46 @@ class Session:
     @contextmanager
     def client(self, address: str | None, retry_for: float | None = None) -> Iterator[Client]:
         """A client, for the time of the block. `retry_for`: seconds of patience with a service that is away."""
-        with self.open(address, retry_for) as client:
+        context = click.get_current_context(silent=True)
+        given = context.meta.get(_META, {}) if context is not None else {}
+        token = given.get("token_file") and token_of_file("--token-file", given["token_file"])
+        tls: Tls | bool | None = given.get("tls")
+        if files := {name: given[name] for name in ("ca", "cert", "key") if given.get(name)}:
+            tls = Tls(**files)
+        with self.open(Access(address, token, tls), retry_for) as client:
             yield client
 
 
 def address_option(command: F) -> F:
-    return click.option(
-        "--address",
-        metavar="ADDRESS",
-        envvar="WAZIR_ADDRESS",
-        help="The service: host:port or unix:/path. Without it, the database of this folder (.wazir/wazir.db).",
-    )(command)
+    """`--address`, which the command takes, and the options of tokens and TLS, which `Session.client` takes."""
+    file = click.Path(exists=True, dir_okay=False)
+    for option in (
+        _kept("--client-key", type=file, kept_as="key", help="Its key (PEM)."),
+        _kept("--client-cert", type=file, kept_as="cert", help="This client's certificate (PEM), if it asks for one."),
+        _kept("--ca", type=file, kept_as="ca", help="Use TLS, and trust the authorities in this file (PEM)."),
+        _kept(
+            "--tls/--no-tls", default=None, kept_as="tls", help="Use TLS, trusting the public authorities; or do not."
+        ),
+        _kept("--token-file", type=file, kept_as="token_file", help="A file with the token; else WAZIR_TOKEN."),
+        click.option(
+            "--address",
+            metavar="ADDRESS",
+            envvar="WAZIR_ADDRESS",
+            help="The service: host:port or unix:/path. Without it, the database of this folder (.wazir/wazir.db).",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def _kept(*names: str, kept_as: str, **how: Any) -> Callable[[F], F]:
+    """An option whose value waits in the context for whoever makes the client, so that commands need not hand it on."""
+
+    def keep(context: click.Context, _: click.Parameter, value: object) -> None:
+        if value is not None:
+            context.meta.setdefault(_META, {})[kept_as] = value
+
+    return click.option(*names, callback=keep, expose_value=False, **how)
 
 
 def format_option(command: F) -> F:
