@@ -13,28 +13,24 @@ from __future__ import annotations
 
 import contextlib
 import os
-import queue
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 from sqlalchemy import Connection, NullPool, create_engine
 from sqlalchemy.exc import DBAPIError
 
 from ..domain.errors import FailedPrecondition, ResourceExhausted, Unavailable, WazirError
+from .group import GroupStore, Outcome, Unit
 from .migration import migrate
 from .session import Session
 from .sql import SqlTransaction, SqlView
-from .store import Store, Transaction, View
+from .store import Store, View
 
 T = TypeVar("T")
-MAX_GROUP = 256
-"""Units in one commit, so that the first of them need not wait long for the last."""
 SETTINGS = ("synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY")
 """Pragmas of every connection."""
 LOCK_SECONDS = 5.0
@@ -178,38 +174,17 @@ def _code(error: sqlite3.Error) -> int:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
-@dataclass(frozen=True, slots=True)
-class _Unit:
-    work: Callable[[Transaction], Any]
-    future: Future[Any]
-
-
-_Outcome = tuple[Any, BaseException | None]
-"""What a unit's work returned, or the error that it is to fail with."""
-
-
 class _TransactionLost(Exception):
     """SQLite has rolled back the whole transaction, and with it the units before the one that failed."""
 
 
-class _SqliteStore(Store):
+class _SqliteStore(GroupStore):
     def __init__(self, database: _Database, writer: _Link) -> None:
         self._database = database
         self._writer = writer
         self._readers: list[_Link] = []
         """Connections that nobody uses. To append to a list and to pop from it are atomic."""
-        self._queue: queue.SimpleQueue[_Unit | None] = queue.SimpleQueue()
-        self._gate = threading.Lock()
-        self._closed = False
-        self._thread = threading.Thread(target=self._write, name="wazir-sqlite-writer", daemon=True)
-        self._thread.start()
-
-    def submit(self, work: Callable[[Transaction], T]) -> Future[T]:
-        future: Future[T] = Future()
-        with self._gate:  # so that no unit comes after the end of the queue
-            self._check_open()
-            self._queue.put(_Unit(work, future))
-        return future
+        super().__init__("wazir-sqlite-writer")
 
     def read(self, work: Callable[[View], T]) -> T:
         self._check_open()
@@ -226,18 +201,10 @@ class _SqliteStore(Store):
                     self._close_readers()
 
     def close(self) -> None:
-        with self._gate:
-            if not self._closed:
-                self._closed = True
-                self._queue.put(None)
-        self._thread.join()
+        super().close()
         self._close_readers()
         # The last connection to be closed moves the log into the file.
         self._writer.connection.close()
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise Unavailable("the store is closed; open it again")
 
     def _reader(self) -> _Link:
         try:
@@ -254,24 +221,7 @@ class _SqliteStore(Store):
 
     # On the writer thread
 
-    def _write(self) -> None:
-        while True:
-            group = [self._queue.get()]
-            while len(group) < MAX_GROUP and not self._queue.empty():
-                group.append(self._queue.get())
-            self._settle([u for u in group if u is not None and u.future.set_running_or_notify_cancel()])
-            if None in group:
-                return
-
-    def _settle(self, units: Sequence[_Unit]) -> None:
-        """Commits the units, then tells all of them."""
-        for unit, (result, error) in zip(units, self._commit(units), strict=True):
-            if error is None:
-                unit.future.set_result(result)
-            else:
-                unit.future.set_exception(error)
-
-    def _commit(self, units: Sequence[_Unit]) -> list[_Outcome]:
+    def _commit(self, units: Sequence[Unit]) -> list[Outcome]:
         try:
             self._writer.raw.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
@@ -288,7 +238,7 @@ class _SqliteStore(Store):
             return [(None, self._database.meaning(error.__cause__ or error))]
         return outcomes
 
-    def _run(self, unit: _Unit) -> _Outcome:
+    def _run(self, unit: Unit) -> Outcome:
         raw = self._writer.raw
         raw.execute("SAVEPOINT unit")
         try:

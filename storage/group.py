@@ -1,0 +1,83 @@
+"""One writer thread, and one commit for all units that wait.
+
+    submit ──> queue ──> writer thread:  commit(all units that wait) ──> the futures of all of them
+
+A commit waits for the disk, which takes as long for fifty units as for one; those that arrive meanwhile share the next.
+"""
+
+from __future__ import annotations
+
+import abc
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from ..domain.errors import Unavailable
+from .store import Store, Transaction
+
+T = TypeVar("T")
+MAX_GROUP = 256
+"""Units in one commit, so that the first of them need not wait long for the last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    work: Callable[[Transaction], Any]
+    future: Future[Any]
+
+
+Outcome = tuple[Any, BaseException | None]
+"""What a unit's work returned, or the error that it is to fail with."""
+
+
+class GroupStore(Store):
+    """The queue and the thread; a database supplies `_commit`. Its own parts must be there before `__init__`."""
+
+    def __init__(self, thread: str) -> None:
+        self._queue: queue.SimpleQueue[Unit | None] = queue.SimpleQueue()
+        self._gate = threading.Lock()
+        self._closed = False
+        self._thread = threading.Thread(target=self._write, name=thread, daemon=True)
+        self._thread.start()
+
+    def submit(self, work: Callable[[Transaction], T]) -> Future[T]:
+        future: Future[T] = Future()
+        with self._gate:  # so that no unit comes after the end of the queue
+            self._check_open()
+            self._queue.put(Unit(work, future))
+        return future
+
+    def close(self) -> None:
+        with self._gate:
+            if not self._closed:
+                self._closed = True
+                self._queue.put(None)
+        self._thread.join()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Unavailable("the store is closed; open it again")
+
+    def _write(self) -> None:
+        while True:
+            group = [self._queue.get()]
+            while len(group) < MAX_GROUP and not self._queue.empty():
+                group.append(self._queue.get())
+            self._settle([u for u in group if u is not None and u.future.set_running_or_notify_cancel()])
+            if None in group:
+                return
+
+    def _settle(self, units: Sequence[Unit]) -> None:
+        """Commits the units, then tells all of them."""
+        for unit, (result, error) in zip(units, self._commit(units), strict=True):
+            if error is None:
+                unit.future.set_result(result)
+            else:
+                unit.future.set_exception(error)
+
+    @abc.abstractmethod
+    def _commit(self, units: Sequence[Unit]) -> list[Outcome]:
+        """Runs the units in order and makes them durable, on the writer thread. Never raises; there may be none."""
