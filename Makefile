@@ -69,8 +69,9 @@ proto-baseline: $(BUF_STAMP) typings  ## at a release: from now on the API may n
 demo: .venv/.stamp-run  ## tune a small network on the digits data, 4 trials at a time
 	$(BIN)/wazir run examples/digits/study.yaml
 
-bench: .venv/.stamp-dev  ## measure what a local trial costs
+bench: .venv/.stamp-dev  ## measure what a local trial and the service cost
 	$(BIN)/python benchmarks/local.py
+	$(BIN)/python benchmarks/service.py
 
 lock: $(UV)  ## pin every dependency anew in requirements.lock
 	.venv-lock/bin/uv pip compile --quiet --universal --upgrade --all-extras --no-header --output-file requirements.lock pyproject.toml

@@ -16,23 +16,34 @@ PACKAGES = ("wazir", "grpcio", "protobuf", "SQLAlchemy", "numpy", "scipy", "optu
 
 def arguments(description: str | None) -> argparse.Namespace:
     """`quick` and `json` of the command line."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--quick", action="store_true", help="a smaller run, under a minute")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
-    return parser.parse_args()
+    return parser(description).parse_args()
 
 
-def publish(figures: Mapping[str, float], to: Path | None) -> None:
-    """Prints the figures and writes them, with versions and machine, where asked to."""
-    width = max(map(len, figures))
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """With `--quick` and `--json`; a benchmark adds its own."""
+    found = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    found.add_argument("--quick", action="store_true", help="a smaller run, under a minute")
+    found.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    return found
+
+
+def publish(figures: Mapping[str, float], to: Path | None, others: Mapping[str, str] | None = None) -> None:
+    """Prints the figures and writes them, with versions and machine, where asked to. `others`: versions of what this
+    environment does not hold."""
+    others = others or {}
+    width = max(map(len, [*figures, *others]))
     for name, value in figures.items():
         print(f"{name:<{width}}  {value:.4g}")
+    for name, version in others.items():
+        print(f"{name:<{width}}  {version}")
     if to is not None:
-        to.write_text(json.dumps({"figures": dict(figures), **surroundings()}, indent=2) + "\n")
+        about = surroundings()
+        about["versions"] |= others
+        to.write_text(json.dumps({"figures": dict(figures), **about}, indent=2) + "\n")
 
 
-def surroundings() -> dict[str, object]:
-    versions = {}
+def surroundings() -> dict[str, dict[str, object]]:
+    versions: dict[str, object] = {}
     for package in PACKAGES:
         try:
             versions[package] = metadata.version(package)
