@@ -109,7 +109,7 @@ endef
 # Everything, so it stands for the demo's part too.
 .venv/.stamp-dev: pyproject.toml requirements.lock | .venv/.stamp-venv
 	@echo "Installing Wazir and its development tools into .venv ..."
-	@$(PIP) --constraint requirements.lock --editable '.[run,gpu,skopt,kubernetes,examples,dev]'
+	@$(PIP) --constraint requirements.lock --editable '.[run,postgres,gpu,skopt,kubernetes,examples,dev]'
 	@touch .venv/.stamp-run $@
 
 # The versions stand here and not in the lock: the generated code depends on them (tools/proto.py says why they are old).

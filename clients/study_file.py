@@ -81,6 +81,8 @@ def dump(study_id: str, spec: StudySpec) -> str:
         def represent_text(self, data: str) -> _Node:
             # PyYAML quotes what its own YAML 1.1 takes for something else; `1e-5` it would leave plain.
             style = "'" if _plain_tag(data) != _STR else None
+            if "\x85" in data:  # a line break to YAML 1.1, which PyYAML writes as it is and reads as a space
+                style = '"'
             return self.represent_scalar(_STR, data, style=style)
 
     Dumper.add_representer(str, Dumper.represent_text)

@@ -20,10 +20,11 @@ VERSION_TABLE = "wazir_schema"
 """Of our own, because other programs, Optuna among them, keep an `alembic_version`."""
 
 
-def migrate(connection: Connection, where: str) -> None:
+def migrate(connection: Connection, where: str, *, upgrade: bool = True) -> None:
     """Runs the steps that are missing, on a connection whose transaction the caller ends. `where` names the database.
 
-    Raises FailedPrecondition for a database of a newer version or of another program.
+    Raises FailedPrecondition for a database of a newer version or of another program; without `upgrade`, for one of an
+    older version as well, while an empty one is made ready all the same.
     """
     tables = set(inspect(connection).get_table_names())
     found = ""
@@ -53,6 +54,12 @@ def migrate(connection: Connection, where: str) -> None:
             f"{where} was written by a newer Wazir: its schema is at revision {found}, and this version knows those up "
             f"to {REVISION}. Install that version of Wazir (pip install --upgrade wazir), or name another database",
             details={"revision": found, "known": REVISION},
+        )
+    if found and not upgrade:
+        raise FailedPrecondition(
+            f"{where} has the schema {found}, and this version of Wazir needs {REVISION}. End all servers on it, back "
+            f"it up, and call `wazir db upgrade --db {where}`",
+            details={"revision": found, "needed": REVISION},
         )
     logger.info(
         "bringing %s from schema %s to %s",

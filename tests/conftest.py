@@ -2,8 +2,11 @@
 
 import shutil
 import subprocess
+from collections.abc import Iterator
 
 import pytest
+
+from .postgres import Postgres, running
 
 
 def _has_gpu() -> bool:
@@ -17,3 +20,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if marked and not _has_gpu():
         for item in marked:
             item.add_marker(pytest.mark.skip(reason="no NVIDIA GPU on this machine"))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server for the whole run; `postgres.fresh()` is an empty database."""
+    with running() as server:
+        yield server

@@ -7,16 +7,22 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 
 from wazir.clients.study_file import MAX_BYTES, StudyFile, dump, load
 from wazir.domain.document import to_document
 from wazir.domain.errors import InvalidArgument, SpecChanged, Unavailable
+from wazir.domain.metric import Goal, Objective
 from wazir.domain.parameters import Value, same
-from wazir.domain.space import Categorical, Discrete
+from wazir.domain.space import Categorical, Discrete, Double, Parameter, Space
 from wazir.domain.study import StudySpec
 
 from ..domain.strategies import specs
+
+ODD = StudySpec(
+    (Objective("loss", Goal.MINIMIZE),), Space((Parameter("x", Double(0.0, 1.0)),)), labels={"odd": "\x85 \u2028"}
+)
+"""Text with what YAML 1.1 takes for line breaks."""
 
 SOUND = """\
 study: digits
@@ -354,6 +360,7 @@ def test_one_objective_in_a_list_is_found_by_either_name(write: Write) -> None:
 
 
 @given(spec=specs())
+@example(spec=ODD)
 def test_what_is_written_reads_back_equal(spec: StudySpec, tmp_path_factory: pytest.TempPathFactory) -> None:
     if spec.space is None:
         return

@@ -1,0 +1,344 @@
+"""The store on PostgreSQL: several servers on one database, each with one writer and one commit for all who wait.
+
+    submit ──> queue ──> writer thread:  BEGIN
+                                         a SAVEPOINT for each unit
+                                         NOTIFY what changed
+                                         COMMIT  ──> the futures of all of them
+    read   ──> a connection of its own, on the caller's thread, REPEATABLE READ
+
+Units of one study meet at its row's lock, whichever server they come from. A group holds the locks of all its units,
+and two servers whose groups want each other's would wait for ever. So a group never waits: a unit that finds a lock
+taken ends the group, which is committed without it, and then waits holding nothing itself.
+
+A connection that is lost fails the units it carried with Unavailable, those too whose COMMIT was under way and may have
+succeeded: they are not run again here, because nothing tells whether they were. The caller repeats the call, and its
+`request_id`, or the call's nature, makes that harmless.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+from sqlalchemy import Connection, NullPool, create_engine
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+
+from ..domain.errors import FailedPrecondition, InvalidArgument, ResourceExhausted, Unavailable
+from ..domain.names import StudyName
+from ..domain.study import Study
+from .group import GroupStore, Outcome, Unit
+from .migration import migrate
+from .session import Session
+from .sql import SqlTransaction, SqlView
+from .store import Store, View
+
+T = TypeVar("T")
+LOCK_SECONDS = 10.0
+"""How long to wait for a study that another server writes to. It holds the lock for one commit, unless it hangs."""
+CONNECT_SECONDS = 10
+GROUP_LOCK_MILLISECONDS = 2
+"""How long a group waits for a lock before it is committed without those that want it."""
+MIGRATION_LOCK = 0x5741_5A49_5200
+"""The advisory lock under which schemas are made and brought up to date."""
+CHANNEL = "wazir"
+
+
+def open_postgres(url: str, *, lock_seconds: float = LOCK_SECONDS, upgrade: bool = False) -> Store:
+    """The store in that database, `postgresql://user@host:port/database`.
+
+    An empty database is made ready. An older schema is brought to the newest one with `upgrade`, and refused without:
+    other servers may be running on it. Raises InvalidArgument for a URL that is none, FailedPrecondition where the
+    database does not exist, the password is wrong, or it is another program's or of another version; Unavailable where
+    it is away.
+    """
+    database = _Database(_parse(url), lock_seconds)
+    with database.errors():
+        link = database.connect()
+        try:
+            link.execute("BEGIN")
+            link.execute(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
+            migrate(link.connection, database.name, upgrade=upgrade)
+            link.execute("COMMIT")
+        except BaseException:
+            link.close()
+            raise
+    return _PostgresStore(database, link)
+
+
+def shown(url: str) -> str:
+    """The URL without its password, for people."""
+    return _parse(url).render_as_string(hide_password=True).replace("postgresql+psycopg://", "postgresql://")
+
+
+def _parse(url: str) -> URL:
+    rule = "must be postgresql://USER@HOST:PORT/DATABASE"
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        # Not the URL itself: it may hold a password.
+        raise InvalidArgument("db", url.partition(":")[0] + ":...", rule) from None
+    if parsed.drivername not in ("postgresql", "postgres", "postgresql+psycopg"):
+        raise InvalidArgument("db", f"{parsed.drivername}:...", rule)
+    if not parsed.database:
+        raise InvalidArgument("db", parsed.render_as_string(hide_password=True), "names no database: " + rule)
+    return parsed.set(drivername="postgresql+psycopg")
+
+
+@dataclass(slots=True)
+class _Link:
+    """One connection as SQLAlchemy knows it and as views do. Transactions begin and end by statements."""
+
+    connection: Connection
+    session: Session
+    cursor: Any
+
+    def execute(self, statement: str, values: Sequence[object] = ()) -> None:
+        self.cursor.execute(statement, values or None)
+
+    @property
+    def lost(self) -> bool:
+        raw = cast(Any, self.connection.connection.dbapi_connection)
+        return bool(raw.closed or raw.broken)
+
+    @property
+    def in_transaction(self) -> bool:
+        raw = cast(Any, self.connection.connection.dbapi_connection)
+        return int(raw.info.transaction_status) != 0
+
+    def close(self) -> None:
+        with contextlib.suppress(Exception):  # it may be lost, and then there is nothing to close
+            self.connection.close()
+
+
+class _Database:
+    """How to connect, and what the database's errors mean."""
+
+    def __init__(self, url: URL, lock_seconds: float) -> None:
+        self.name = url.render_as_string(hide_password=True).replace("postgresql+psycopg://", "postgresql://")
+        self._lock_seconds = lock_seconds
+        try:
+            self._engine = create_engine(
+                url,
+                poolclass=NullPool,
+                isolation_level="AUTOCOMMIT",
+                connect_args={"connect_timeout": CONNECT_SECONDS, "application_name": "wazir"},
+                # The session's own: it would ask for what is known.
+                use_native_hstore=False,
+            )
+        except (ModuleNotFoundError, NoSuchModuleError) as error:
+            raise FailedPrecondition("PostgreSQL needs the extra `postgres`: pip install 'wazir[postgres]'") from error
+
+    def connect(self) -> _Link:
+        connection = self._engine.connect()
+        raw = cast(Any, connection.connection.dbapi_connection)
+        raw.prepare_threshold = 2
+        link = _Link(connection, Session(connection), raw.cursor())
+        link.execute("SET search_path TO public")
+        return link
+
+    def meaning(self, error: BaseException) -> BaseException:
+        """The error of Wazir that an error of the driver stands for, with the way out; itself where it is none."""
+        import psycopg
+
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        if not isinstance(cause, psycopg.Error):
+            return error
+        meaning = self._meaning(cause)
+        if meaning is None:
+            return error
+        meaning.__cause__ = error
+        return meaning
+
+    def _meaning(self, error: Any) -> Exception | None:
+        import psycopg
+
+        words = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        state = error.sqlstate or ""
+        if state == "55P03":
+            return Unavailable(
+                f"a row in {self.name} has been locked for {self._lock_seconds:g} s. Try again; if it stays so, a "
+                "server or a person holds a transaction open (look at pg_stat_activity)"
+            )
+        if state in ("40001", "40P01"):
+            return Unavailable(f"{self.name} could not run the transaction beside others ({words}). Try again")
+        if state.startswith("53"):
+            return ResourceExhausted(f"{self.name} has no room: {words}. Make room or raise its limits, then try again")
+        if state.startswith("28") or "authentication failed" in words or "no password supplied" in words:
+            return FailedPrecondition(
+                f"{self.name} does not let this user in: {words}. Give the right user and password"
+            )
+        if state == "3D000" or ("database" in words and "does not exist" in words):
+            return FailedPrecondition(f"{self.name} does not exist. Make it (createdb), or name another one")
+        if state in ("25006", "42501"):
+            return FailedPrecondition(f"{self.name} cannot be written: {words}. Use a user and a server that may write")
+        if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+            return Unavailable(f"{self.name} is away: {words}. Start it, or see to the network, then try again")
+        return None
+
+    @contextlib.contextmanager
+    def errors(self) -> Iterator[None]:
+        """Raises what an error of the database means."""
+        import psycopg
+
+        try:
+            yield
+        except (DBAPIError, psycopg.Error) as error:
+            meaning = self.meaning(error)
+            if meaning is error:
+                raise
+            raise meaning from error
+
+
+class PostgresTransaction(SqlTransaction):
+    """Notes what other servers are to hear of once it is committed."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self.news: set[StudyName] = set()
+
+    def insert_study(self, study: Study) -> None:
+        super().insert_study(study)
+        self.news.add(study.name)
+
+    def update_study(self, study: Study) -> None:
+        super().update_study(study)
+        self.news.add(study.name)
+
+    def delete_study(self, study: Study) -> None:
+        super().delete_study(study)
+        self.news.add(study.name)
+
+
+class _LockTaken(Exception):
+    """Another transaction holds a row that the unit wants."""
+
+
+class _PostgresStore(GroupStore):
+    def __init__(self, database: _Database, writer: _Link) -> None:
+        self._database = database
+        self._writer: _Link | None = writer
+        self._readers: list[_Link] = []
+        """Connections that nobody uses. To append to a list and to pop from it are atomic."""
+        super().__init__("wazir-postgres-writer")
+
+    def read(self, work: Callable[[View], T]) -> T:
+        self._check_open()
+        with self._database.errors():
+            link = self._reader()
+            try:
+                link.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                result = work(SqlView(link.session))
+                link.execute("COMMIT")
+            except BaseException:
+                self._give_back(link)
+                raise
+            self._give_back(link)
+            return result
+
+    def close(self) -> None:
+        super().close()
+        self._close_readers()
+        if self._writer is not None:
+            self._writer.close()
+
+    def _reader(self) -> _Link:
+        with contextlib.suppress(IndexError):
+            while True:
+                link = self._readers.pop()
+                if not link.lost:
+                    return link
+        return self._database.connect()
+
+    def _give_back(self, link: _Link) -> None:
+        if not link.lost and link.in_transaction:
+            with contextlib.suppress(Exception):  # lost meanwhile; then it is not given back
+                link.execute("ROLLBACK")
+        if link.lost:
+            link.close()
+            return
+        self._readers.append(link)
+        if self._closed:
+            self._close_readers()
+
+    def _close_readers(self) -> None:
+        with contextlib.suppress(IndexError):
+            while True:
+                self._readers.pop().close()
+
+    # On the writer thread
+
+    def _commit(self, units: Sequence[Unit]) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        while len(outcomes) < len(units):
+            done = len(outcomes)
+            group = self._commit_group(units[done:])
+            # The first unit of the rest found its lock taken: it waits alone, holding nothing.
+            outcomes.extend(group or self._commit_group(units[done : done + 1], waits=True))
+        return outcomes
+
+    def _commit_group(self, units: Sequence[Unit], *, waits: bool = False) -> list[Outcome]:
+        """Commits units in order, up to the first that finds a lock taken unless it `waits`; the outcomes of those."""
+        outcomes: list[Outcome] = []
+        news: set[StudyName] = set()
+        try:
+            link = self._connected()
+            link.execute("BEGIN")
+            limit = round(self._database._lock_seconds * 1000) if waits else GROUP_LOCK_MILLISECONDS
+            link.execute(f"SET LOCAL lock_timeout = {limit}")
+            for unit in units:
+                try:
+                    outcomes.append(self._run(link, unit, news, waits=waits))
+                except _LockTaken:
+                    break
+            if news:
+                self._notify(link, news)
+            link.execute("COMMIT")
+        except Exception as error:  # noqa: BLE001 - the callers get it from their futures
+            meaning = self._database.meaning(error)
+            if self._writer is not None and not self._writer.lost and self._writer.in_transaction:
+                with contextlib.suppress(Exception):  # lost meanwhile; the next group connects anew
+                    self._writer.execute("ROLLBACK")
+            reached = max(1, len(outcomes))
+            if self._writer is not None and not self._writer.lost and len(units) > 1:
+                # One of them is too much for the database, perhaps. Each on its own, it takes no other with it.
+                return [outcome for unit in units[:reached] for outcome in self._commit_group([unit], waits=True)]
+            return [(None, meaning) for _ in units[:reached]]
+        return outcomes
+
+    def _connected(self) -> _Link:
+        if self._writer is None or self._writer.lost:
+            if self._writer is not None:
+                self._writer.close()
+                self._writer = None
+            self._writer = self._database.connect()
+        return self._writer
+
+    def _run(self, link: _Link, unit: Unit, news: set[StudyName], *, waits: bool) -> Outcome:
+        link.execute("SAVEPOINT unit")
+        try:
+            transaction = PostgresTransaction(link.session)
+            result = unit.work(transaction)
+            transaction.flush()
+        except BaseException as error:  # the caller gets it from the future
+            if link.lost:
+                raise
+            link.execute("ROLLBACK TO SAVEPOINT unit")
+            link.execute("RELEASE SAVEPOINT unit")
+            if not waits and _lock_taken(error):
+                raise _LockTaken from error
+            return None, self._database.meaning(error)
+        link.execute("RELEASE SAVEPOINT unit")
+        news |= transaction.news
+        return result, None
+
+    def _notify(self, link: _Link, news: set[StudyName]) -> None:
+        for name in news:
+            link.execute("SELECT pg_notify(%s, %s)", (CHANNEL, f"study {name.owner}/{name.study}"))
+
+
+def _lock_taken(error: BaseException) -> bool:
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return getattr(cause, "sqlstate", None) == "55P03"
