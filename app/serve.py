@@ -12,6 +12,7 @@ import click
 from ..clients.cli.errors import reported
 from ..clients.local_address import is_loopback
 from ..domain.errors import MISSING, InvalidArgument
+from ..service.security.attempt_tokens import SHORTEST_KEY
 from ..service.security.tls import TlsFiles
 from ..service.settings import ServiceSettings
 from .local_service import LocalService
@@ -39,6 +40,11 @@ DEFAULT_LISTEN = "127.0.0.1:8470"
     show_default=True,
     help="What callers over the network must show; `wazir token create` makes tokens.",
 )
+@click.option(
+    "--key-file",
+    type=FILE,
+    help="What attempts' tokens are made from, the same for all servers; without it the database keeps a key.",
+)
 @click.option("--tls-cert", type=FILE, help="Serve with TLS: the certificate with its chain (PEM).")
 @click.option("--tls-key", type=FILE, help="Its key (PEM).")
 @click.option("--client-ca", type=FILE, help="Hear only clients with a certificate of this authority (PEM).")
@@ -59,6 +65,7 @@ def serve(
     db: Path,
     listen: tuple[str, ...],
     auth: str,
+    key_file: Path | None,
     tls_cert: Path | None,
     tls_key: Path | None,
     client_ca: Path | None,
@@ -91,13 +98,31 @@ def serve(
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
-    settings = ServiceSettings(drain=drain, authenticate=auth == "tokens", tls=tls)
+    settings = ServiceSettings(drain=drain, authenticate=auth == "tokens", server_key=key_of(key_file), tls=tls)
     with LocalService(db, listen=listen, settings=settings, stand_by=False) as service:
         for address, port in zip(listen, service.ports, strict=True):
             host = address.rpartition(":")[0]
             click.echo(f"Serving {service.database} at {host}:{port} and {service.address}", err=True)
         ended.wait()
         click.echo("Ending: calls in flight are answered first ...", err=True)
+
+
+def key_of(file: Path | None) -> bytes | None:
+    """What the file holds, blanks at its ends aside. Raises InvalidArgument."""
+    if file is None:
+        return None
+    try:
+        key = file.read_bytes().strip()
+    except OSError as error:
+        raise InvalidArgument("--key-file", str(file), f"cannot be read: {error.strerror}") from error
+    if len(key) < SHORTEST_KEY:
+        raise InvalidArgument(
+            "--key-file",
+            str(file),
+            f"holds {len(key)} bytes, and must hold {SHORTEST_KEY} or more",
+            "For instance what `openssl rand -hex 32` prints",
+        )
+    return key
 
 
 def tls_files(cert: Path | None, key: Path | None, client_ca: Path | None) -> TlsFiles | None:

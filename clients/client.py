@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
@@ -31,6 +31,7 @@ from ..wire.trial import (
     instruction_from_wire,
     measurement_from_wire,
     measurement_to_wire,
+    token_of,
     trial_from_wire,
 )
 from .connection import Connection, resolve_address
@@ -61,6 +62,8 @@ class Suggested:
     shortage: Shortage | None
     study_state: StudyState
     end_reason: EndReason | None = None
+    tokens: Mapping[int, str] = field(default_factory=dict, repr=False)
+    """What the code of each started trial may call with, by trial id; empty where the service asks for no tokens."""
 
 
 class Client:
@@ -243,6 +246,7 @@ class Client:
             SHORTAGES.from_wire(answer.shortage, "shortage"),
             STUDY_STATES.required(answer.study_state, "study_state"),
             END_REASONS.from_wire(answer.end_reason, "end_reason"),
+            {parse_trial(t.name).id: token for t in answer.trials if (token := token_of(t))},
         )
 
     def create_trial(
@@ -287,6 +291,11 @@ class Client:
     def get_trial(self, name: AnyTrial) -> Trial:
         """With all its attempts."""
         return trial_from_wire(self._call("GetTrial", api.GetTrialRequest(name=str(_trial(name)))))
+
+    def attempt_token(self, name: AnyTrial) -> str:
+        """What the code of the trial's live attempt may call with, for that trial alone. Empty where there is none, or
+        where the service asks for no tokens. Secret."""
+        return token_of(self._call("GetTrial", api.GetTrialRequest(name=str(_trial(name)), attempt_token=True)))
 
     def list_trials(
         self,

@@ -4,6 +4,8 @@
     WAZIR_TRIAL        owners/{owner}/studies/{study}/trials/{id}
     WAZIR_ATTEMPT      the attempt's number
     WAZIR_PARAMETERS   its parameters as JSON: {"lr": 0.1, "batch": 32, "nesterov": true}; types are kept
+    WAZIR_TOKEN        what it may call with, for this trial alone; empty where none is needed
+    WAZIR_TOKEN_FILE   empty: whatever token the controller itself has is none of the training code's
 
 A runtime adds its own (`local/environment.py`). These names win over the template's `env:`, because training code that
 reported under another trial's name would be refused.
@@ -19,8 +21,8 @@ from ..domain.trial import Trial
 from .execution import Key, Order
 
 
-def order(study: Study, trial: Trial, address: str, devices: tuple[str, ...] | None) -> Order:
-    """What is to be run for the trial's present attempt, with every `${...}` filled in."""
+def order(study: Study, trial: Trial, address: str, devices: tuple[str, ...] | None, token: str = "") -> Order:
+    """What is to be run for the trial's present attempt, with every `${...}` filled in. `token`: the attempt's."""
     template = study.spec.trial
     attempt = trial.attempt
     assert template is not None
@@ -40,6 +42,8 @@ def order(study: Study, trial: Trial, address: str, devices: tuple[str, ...] | N
         "WAZIR_TRIAL": str(trial.name),
         "WAZIR_ATTEMPT": str(attempt.number),
         "WAZIR_PARAMETERS": json.dumps(dict(parameters), ensure_ascii=False),
+        "WAZIR_TOKEN": token,
+        "WAZIR_TOKEN_FILE": "",
     }
     return Order(
         key=Key(study.uid, trial.id, attempt.number),

@@ -102,6 +102,8 @@ class _Attempt:
     stale: bool = False
     collected: float | None = None
     collector: Collector | None = None
+    token: str | None = None
+    """What its code calls with; empty where it needs none, None where that is not known."""
 
 
 class Controller:
@@ -140,6 +142,8 @@ class Controller:
         self._closing = threading.Event()
         self._failure: WazirError | None = None
         self._quiet_since: float | None = None
+        self._tokens = not settings.address.startswith("unix:")
+        """Whether the service gives attempts tokens, as far as is known. Over a Unix socket nobody needs one."""
         self.trouble = ""
         """Why the service did not take the latest call, in its words; empty when it did. May be read by any thread."""
 
@@ -311,7 +315,12 @@ class Controller:
                 self._calls.submit(partial(self._guarded, partial(self._ask, study, name, count)))
             case Launch(key, devices):
                 study, trial = self._find(key)
-                self._runtime.launch(order(study.view.study, trial, self._settings.address, devices))
+                token = self._attempts[key].token
+                if token is None and self._tokens:
+                    # Of an answer that was lost, or that another controller got before this one was started.
+                    self._call(key, partial(self._fetch_token, trial))
+                    return
+                self._runtime.launch(order(study.view.study, trial, self._settings.address, devices, token or ""))
                 _log("launched", trial, "launched")
             case Terminate(key, why):
                 log.info("ending %s: %s", key, why.value, extra={"action": "terminate", "attempt": str(key)})
@@ -401,6 +410,13 @@ class Controller:
         study.short = None if wait is None else Short(demand(study.view.study), self._clock() + wait)
         if answer is not None:
             study.view.learn(trials=answer.trials)
+            for trial in answer.trials:
+                if trial.attempt is not None:
+                    attempt = self._attempts.setdefault(
+                        Key(study.view.study.uid, trial.id, trial.attempt.number), _Attempt()
+                    )
+                    attempt.token = answer.tokens.get(trial.id, "")
+                    self._tokens = bool(attempt.token)
 
     def _refused(self, study: _Study, error: WazirError) -> None:
         """The service will not hand out trials, and asking again would not help: let end what runs, and say so."""
@@ -408,6 +424,9 @@ class Controller:
         self._failure = error
         if self._mode is Mode.RUN:
             self._mode = Mode.DRAIN
+
+    def _fetch_token(self, trial: Trial, attempt: _Attempt) -> None:
+        attempt.token = self._service.attempt_token(trial.name)
 
     def _announce(self, trial: Trial, key: Key, execution: Execution, attempt: _Attempt) -> None:
         try:

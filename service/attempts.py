@@ -54,6 +54,14 @@ class Sight:
 
 
 @dataclass(frozen=True, slots=True)
+class Started:
+    """A trial with the attempt that was started."""
+
+    study_uid: str
+    trial: Trial
+
+
+@dataclass(frozen=True, slots=True)
 class End:
     """How an attempt ended, as its holder says."""
 
@@ -101,12 +109,12 @@ def instruction(trial: Trial) -> Instruction:
 
 def start(
     tx: Transaction, name: TrialName, client_id: str, lease: Lease, request: Request, now: float
-) -> tuple[Trial, Change | None]:
+) -> tuple[Started, Change | None]:
     """Starts an attempt of a REQUESTED trial. Raises IllegalMove, and FailedPrecondition where the study forbids it."""
     check_client_id(client_id)
     unit = Unit.lock(tx, name.parent, now)
     if recall(tx, request) is not None:
-        return unit.trial(name.id), None
+        return Started(unit.study.uid, unit.trial(name.id)), None
     trial = unit.trial(name.id)
     reason = closed(unit.study)
     if reason is not None:
@@ -122,7 +130,7 @@ def start(
         )
     trial = unit.start(trial, client_id, lease)
     remember(tx, request, [trial.id], now)
-    return trial, unit.finish()
+    return Started(unit.study.uid, trial), unit.finish()
 
 
 def heartbeat(tx: Transaction, name: TrialName, number: int, sight: Sight, now: float) -> tuple[Trial, Change | None]:

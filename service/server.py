@@ -97,6 +97,7 @@ class Server:
     async def start(self) -> None:
         """Raises FailedPrecondition where an address cannot be bound, and InvalidArgument where the files of TLS are no
         good, before anything is served."""
+        await self._gate.start()
         limit = self.settings.max_message
         self._server = grpc.aio.server(
             interceptors=[ErrorInterceptor(), SecurityInterceptor(self._gate)],
@@ -110,7 +111,8 @@ class Server:
                 ("grpc.keepalive_permit_without_calls", 1),
             ],
         )
-        study_service_pb2_grpc.add_StudyServiceServicer_to_server(StudyServicer(self.service), self._server)
+        servicer = StudyServicer(self.service, self._gate.attempt_tokens)
+        study_service_pb2_grpc.add_StudyServiceServicer_to_server(servicer, self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection((SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
         tls = None if self.settings.tls is None else self.settings.tls.credentials()

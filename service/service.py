@@ -23,7 +23,7 @@ from ..domain.trial import Instruction, Measurement, Trial
 from ..storage.store import Changes, Store, StudyFilter, Transaction, TrialFilter, View
 from . import attempts, metadata, reporting, studies, trials
 from .asking import Ask, Asked, Asking
-from .attempts import End, Sight
+from .attempts import End, Sight, Started
 from .feed import Change, Feed
 from .leases import LeaseKeeper
 from .live import LiveStudies
@@ -151,7 +151,7 @@ class Service:
 
     # Attempts
 
-    async def start_attempt(self, name: TrialName, client_id: str, lease: Lease, request: Request) -> Trial:
+    async def start_attempt(self, name: TrialName, client_id: str, lease: Lease, request: Request) -> Started:
         return await self._write(lambda tx, now: attempts.start(tx, name, client_id, lease, request, now))
 
     async def heartbeat(self, name: TrialName, attempt: int, sight: Sight) -> Instruction:

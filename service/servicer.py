@@ -12,7 +12,7 @@ from google.protobuf import empty_pb2
 
 from ..domain.errors import InvalidArgument
 from ..domain.names import StudyName, TrialName, check_id, parse_owner, parse_resource, parse_study, parse_trial
-from ..domain.trial import Measurement, TrialState
+from ..domain.trial import Measurement, Trial, TrialState
 from ..proto.v1 import study_pb2, study_service_pb2_grpc, trial_pb2
 from ..proto.v1 import study_service_pb2 as api
 from ..storage.store import StudyFilter, TrialFilter
@@ -32,6 +32,7 @@ from ..wire.trial import (
 from .asking import Ask
 from .attempts import End, Sight
 from .requests import Request
+from .security.attempt_tokens import AttemptTokens
 from .service import Service, check_limit, lease_of
 from .trials import Enqueued
 
@@ -44,8 +45,10 @@ RESUME = api.ON_EXISTING_RESUME
 
 
 class StudyServicer(study_service_pb2_grpc.StudyServiceServicer):
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, attempt_tokens: AttemptTokens | None = None) -> None:
+        """With `attempt_tokens`, attempts that are handed out come with theirs."""
         self._service = service
+        self._attempt_tokens = attempt_tokens
 
     async def CreateStudy(self, request: api.CreateStudyRequest, context: Context) -> study_pb2.Study:
         owner = parse_owner(request.parent)
@@ -120,7 +123,7 @@ class StudyServicer(study_service_pb2_grpc.StudyServiceServicer):
         remaining = context.time_remaining()
         answer = await self._service.suggest(ask, settings.default_deadline if remaining is None else remaining)
         return api.SuggestTrialsResponse(
-            trials=map(trial_to_wire, answer.trials),
+            trials=[self._with_token(answer.study.uid, trial) for trial in answer.trials],
             shortage=SHORTAGES.to_wire(answer.shortage),
             study_state=STUDY_STATES.to_wire(answer.study.state),
             end_reason=END_REASONS.to_wire(answer.study.ending),
@@ -143,7 +146,11 @@ class StudyServicer(study_service_pb2_grpc.StudyServiceServicer):
         return trial_to_wire(await self._service.create_trial(name, given, _identity(name.owner, request)))
 
     async def GetTrial(self, request: api.GetTrialRequest, context: Context) -> trial_pb2.Trial:
-        return trial_to_wire(await self._service.trial(parse_trial(request.name)))
+        name = parse_trial(request.name)
+        trial = await self._service.trial(name)
+        if not request.attempt_token:
+            return trial_to_wire(trial)
+        return self._with_token((await self._service.study(name.parent)).uid, trial)
 
     async def ListTrials(self, request: api.ListTrialsRequest, context: Context) -> api.ListTrialsResponse:
         limit = check_limit("page_size", request.page_size, 100, MAX_PAGE)
@@ -188,8 +195,8 @@ class StudyServicer(study_service_pb2_grpc.StudyServiceServicer):
             seconds_of(request.lease) if request.HasField("lease") else None,
             request.unleased,
         )
-        trial = await self._service.start_attempt(name, request.client_id, lease, _identity(name.owner, request))
-        return api.StartAttemptResponse(trial=trial_to_wire(trial))
+        started = await self._service.start_attempt(name, request.client_id, lease, _identity(name.owner, request))
+        return api.StartAttemptResponse(trial=self._with_token(started.study_uid, started.trial))
 
     async def Heartbeat(self, request: api.HeartbeatRequest, context: Context) -> api.HeartbeatResponse:
         sight = Sight(
@@ -254,6 +261,12 @@ class StudyServicer(study_service_pb2_grpc.StudyServiceServicer):
                 deleted=changes.deleted,
                 revision=changes.revision,
             )
+
+    def _with_token(self, study_uid: str, trial: Trial) -> trial_pb2.Trial:
+        message = trial_to_wire(trial)
+        if self._attempt_tokens is not None and (token := self._attempt_tokens.token(study_uid, trial)):
+            message.attempts[-1].token = token
+        return message
 
 
 def _identity(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .security.tls import TlsFiles
 
@@ -40,6 +40,10 @@ class ServiceSettings:
 
     authenticate: bool = False
     """Whether callers must show a token. Over a Unix socket none is asked for: its file lets in the right user only."""
+
+    server_key: bytes | None = field(default=None, repr=False)
+    """What attempts' tokens are made from, the same for all servers of a database, 32 bytes or more. None: the
+    database keeps one, which whoever reads the database can read too."""
 
     tls: TlsFiles | None = None
     """TLS of every address but Unix sockets; None: none."""

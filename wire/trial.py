@@ -64,6 +64,11 @@ def trial_from_wire(message: trial_pb2.Trial) -> Trial:
     )
 
 
+def token_of(message: trial_pb2.Trial) -> str:
+    """The token of its latest attempt, where the answer has it. No part of a domain trial, so that nothing keeps it."""
+    return message.attempts[-1].token if message.attempts else ""
+
+
 def parameters_from_wire(message: trial_pb2.Trial) -> dict[str, bool | int | float | str]:
     """By name: maps have no order on the wire, the space has."""
     return {n: value_from_wire(message.parameters[n], f"parameters.{n}") for n in sorted(message.parameters)}

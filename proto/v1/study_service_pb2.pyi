@@ -536,14 +536,18 @@ class GetTrialRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     NAME_FIELD_NUMBER: builtins.int
+    ATTEMPT_TOKEN_FIELD_NUMBER: builtins.int
     name: builtins.str
     """owners/{owner}/studies/{study}/trials/{id}."""
+    attempt_token: builtins.bool
+    """With the token of its live attempt. For whoever may run trials."""
     def __init__(
         self,
         *,
         name: builtins.str = ...,
+        attempt_token: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["name", b"name"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["attempt_token", b"attempt_token", "name", b"name"]) -> None: ...
 
 global___GetTrialRequest = GetTrialRequest
 

@@ -245,6 +245,7 @@ class Attempt(google.protobuf.message.Message):
     DEVICES_FIELD_NUMBER: builtins.int
     GPUS_FIELD_NUMBER: builtins.int
     INFEASIBLE_FIELD_NUMBER: builtins.int
+    TOKEN_FIELD_NUMBER: builtins.int
     number: builtins.int
     """Counts from 1 within the trial; fences all that is said of the attempt."""
     state: global___AttemptState.ValueType
@@ -269,6 +270,11 @@ class Attempt(google.protobuf.message.Message):
     """GPUs it held; fractions count as such."""
     infeasible: builtins.str
     """Why the training code called these parameters infeasible; empty where it did not."""
+    token: builtins.str
+    """Output only, and secret: what this attempt's code may call with, good for its own trial until it ends. Set for live
+    attempts in the answers of SuggestTrials and StartAttempt, and of GetTrial where it is asked for; nowhere else.
+    Empty where the service asks for no tokens.
+    """
     @property
     def lease(self) -> google.protobuf.duration_pb2.Duration:
         """How long heartbeats may stay away."""
@@ -309,9 +315,10 @@ class Attempt(google.protobuf.message.Message):
         devices: collections.abc.Iterable[builtins.str] | None = ...,
         gpus: builtins.float = ...,
         infeasible: builtins.str = ...,
+        token: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_exit_code", b"_exit_code", "end_time", b"end_time", "exit_code", b"exit_code", "lease", b"lease", "run_time", b"run_time", "start_time", b"start_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_exit_code", b"_exit_code", "cause", b"cause", "devices", b"devices", "end_time", b"end_time", "exit_code", b"exit_code", "gpus", b"gpus", "holder", b"holder", "infeasible", b"infeasible", "lease", b"lease", "leased", b"leased", "log_path", b"log_path", "log_tail", b"log_tail", "message", b"message", "node", b"node", "number", b"number", "run_time", b"run_time", "start_time", b"start_time", "state", b"state"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_exit_code", b"_exit_code", "cause", b"cause", "devices", b"devices", "end_time", b"end_time", "exit_code", b"exit_code", "gpus", b"gpus", "holder", b"holder", "infeasible", b"infeasible", "lease", b"lease", "leased", b"leased", "log_path", b"log_path", "log_tail", b"log_tail", "message", b"message", "node", b"node", "number", b"number", "run_time", b"run_time", "start_time", b"start_time", "state", b"state", "token", b"token"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_exit_code", b"_exit_code"]) -> typing.Literal["exit_code"] | None: ...
 
 global___Attempt = Attempt

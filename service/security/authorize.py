@@ -16,7 +16,7 @@ has. A call that does not stand in RULES is refused, so a new one cannot be left
 
 Viewer, editor and admin have these rights for the studies of one owner, or of every owner. The last column is the token
 of one attempt, which its training code is given: it cannot end the attempt, because whoever runs the process says how
-it ended, nor can it see other trials.
+it ended, nor can it see other trials. GetTrial with `attempt_token` counts as run, because it gives that token.
 """
 
 from __future__ import annotations
@@ -65,6 +65,11 @@ class Rule:
 
     verb: Verb
     name: Callable[[Any], Name]
+    more: Callable[[Any], Verb | None] = lambda _: None
+    """The verb instead, where the request asks for more than the call usually gives."""
+
+    def verb_of(self, request: Any) -> Verb:
+        return self.more(request) or self.verb
 
 
 def _owner(request: Any) -> Name:
@@ -104,7 +109,7 @@ RULES: dict[str, Rule] = {
     "DeleteTrial": Rule(Verb.DELETE, _trial),
     "EndAttempt": Rule(Verb.RUN, _trial),
     "GetStudy": Rule(Verb.GET, _study),
-    "GetTrial": Rule(Verb.GET, _trial),
+    "GetTrial": Rule(Verb.GET, _trial, lambda request: Verb.RUN if request.attempt_token else None),
     "Heartbeat": Rule(Verb.REPORT, _trial),
     "ListMeasurements": Rule(Verb.GET, _parent_trial),
     "ListOptimalTrials": Rule(Verb.LIST, _parent_study),

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from ...domain.errors import PermissionDenied, Unauthenticated
-from ...storage.store import Store
+from ...domain.access import Role
+from ...domain.errors import NotFound, PermissionDenied, Unauthenticated
+from ...domain.names import StudyName
+from ...storage.store import Store, View
+from ..attempts import current
 from ..settings import ServiceSettings
+from .attempt_tokens import PREFIX, AttemptTokens, shared_key
 from .authorize import RULES, authorize
-from .callers import LOCAL, Caller, anonymous
+from .callers import LOCAL, Caller, OwnAttempt, anonymous
+from .recent import Recent
 from .tokens import Tokens
 
 if TYPE_CHECKING:
@@ -32,14 +38,28 @@ KNOWN_CALLERS = frozenset(
 """For everybody with a token, whatever it is for: what they tell is the published API."""
 
 UNIX = "unix:"
+_STUDIES = 10_000
+"""Studies whose uid is in memory."""
 
 
 class Gate:
     """For one event loop. `clock`: Unix seconds."""
 
     def __init__(self, store: Store, settings: ServiceSettings, clock: Callable[[], float] = time.time) -> None:
-        self._authenticates = settings.authenticate
+        self._store = store
+        self._settings = settings
         self._tokens = Tokens(store, settings.token_max_age, clock)
+        self._uids: Recent[StudyName, str | None] = Recent(self._read_uid, settings.token_max_age, _STUDIES)
+        self.attempt_tokens: AttemptTokens | None = None
+        """From `start` on, where callers are asked for tokens."""
+
+    async def start(self) -> None:
+        """Takes up the servers' key, which the first of them makes."""
+        if self._settings.authenticate:
+            key = self._settings.server_key
+            if key is None:
+                key = await asyncio.to_thread(shared_key, self._store)
+            self.attempt_tokens = AttemptTokens(key)
 
     async def admit(self, method: str, request: Any, context: Context) -> Caller:
         """Whoever may make that call. Raises Unauthenticated, PermissionDenied and ResourceExhausted; InvalidArgument
@@ -52,7 +72,9 @@ class Gate:
         rule = RULES.get(method.removeprefix(SERVICE))
         if rule is None:
             raise PermissionDenied(f"{method} is a call that nobody may make; this service is at fault")
-        authorize(caller, rule.verb, rule.name(request))
+        authorize(caller, rule.verb_of(request), rule.name(request))
+        if caller.attempt is not None:
+            await self._check_attempt(caller.attempt, request)
         return caller
 
     async def caller(self, context: Context) -> Caller:
@@ -60,9 +82,35 @@ class Gate:
         peer = context.peer()
         if peer.startswith(UNIX):
             return LOCAL
-        if not self._authenticates:
+        if self.attempt_tokens is None:
             return anonymous(host_of(peer))
-        return await self._tokens.caller(bearer(context.invocation_metadata() or ()))
+        token = bearer(context.invocation_metadata() or ())
+        if token.startswith(PREFIX):
+            own = self.attempt_tokens.attempt(token)
+            return Caller(f"attempt:{own.study_uid}/{own.trial.id}/{own.number}", own.trial.owner, Role.VIEWER, own)
+        return await self._tokens.caller(token)
+
+    async def _check_attempt(self, own: OwnAttempt, request: Any) -> None:
+        """Raises NotFound where its study is gone, PermissionDenied where it speaks for another attempt, StaleAttempt
+        where it has ended. Calls that carry an attempt are fenced by the service, and not looked up here."""
+        if await self._uids.get(own.trial.parent) != own.study_uid:
+            raise NotFound(own.trial.short, "The study that this token is of was deleted")
+        number = getattr(request, "attempt", None)
+        if number is None:
+            current(await asyncio.to_thread(self._store.read, lambda view: view.trial(own.trial)), own.number)
+        elif number != own.number:
+            raise PermissionDenied(
+                f"this token is for attempt {own.number} of {own.trial.short}, and not for attempt {number}"
+            )
+
+    async def _read_uid(self, name: StudyName) -> str | None:
+        def read(view: View) -> str | None:
+            try:
+                return view.study(name).uid
+            except NotFound:
+                return None
+
+        return await asyncio.to_thread(self._store.read, read)
 
 
 def bearer(metadata: Iterable[tuple[str, str | bytes]]) -> str:

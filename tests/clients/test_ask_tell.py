@@ -529,9 +529,11 @@ def test_a_trial_that_somebody_else_took_over_does_not_stop_the_others(address: 
 def test_an_interrupt_gives_running_trials_back(address: str, parallel: int) -> None:
     made = study()
     code = f"""
-import threading, wazir
+import sys, threading, wazir
 def objective(trial):
-    print("running", flush=True)
+    # In one write: `print` sends the end of the line by itself, after another thread's words perhaps.
+    sys.stdout.write("running\\n")
+    sys.stdout.flush()
     threading.Event().wait()
 wazir.load_study("s").optimize(objective, parallel={parallel})
 """
