@@ -13,15 +13,22 @@ Parameters = Mapping[str, Value]
 """The active parameters of one point, by name."""
 
 
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode
+
+
 def canonical(parameters: Parameters) -> str:
     """JSON with sorted names, the same text for the same point and no other. -0.0 counts as 0.0."""
-    values = {n: 0.0 if isinstance(v, float) and v == 0 else v for n, v in parameters.items()}
-    return json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+    return _encode({n: 0.0 if isinstance(v, float) and v == 0 else v for n, v in parameters.items()})
 
 
 def digest(parameters: Parameters) -> str:
     """32 hexadecimal digits that stand for the point: BLAKE2b-128 of its canonical form."""
-    return hashlib.blake2b(canonical(parameters).encode(), digest_size=16).hexdigest()
+    return digest_of(canonical(parameters))
+
+
+def digest_of(canonical_form: str) -> str:
+    """`digest`, where the canonical form is known."""
+    return hashlib.blake2b(canonical_form.encode(), digest_size=16).hexdigest()
 
 
 def same(a: Value, b: Value) -> bool:

@@ -15,14 +15,13 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from functools import partial
 
-import numpy as np
-
 from ..domain.errors import Aborted, DeadlineExceeded, InvalidArgument, RequestIdReused
 from ..domain.names import StudyName
 from ..domain.study import Shortage, Study, StudyState, wanted
 from ..domain.trial import LIVE, Provenance, Trial, TrialState
 from ..storage.store import DuplicatePoint, Store, Transaction, TrialFilter
 from ..suggestion.designer import New, Suggestions
+from ..suggestion.generator import generator
 from .feed import Change, Feed
 from .live import LiveStudies, LiveStudy
 from .requests import Request, recall, remember
@@ -165,7 +164,7 @@ class Asking:
         study, designer, problem, history = live.study, live.designer, live.problem, live.history
         if count <= 0 or designer is None or problem is None:
             return None
-        rng = np.random.Generator(np.random.Philox(key=np.array([study.seed, study.rounds], dtype=np.uint64)))
+        rng = generator(study.seed, study.rounds)
         if designer.cheap:
             suggestions = designer.suggest(problem, history, count, rng, study.memo)
         else:

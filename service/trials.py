@@ -6,8 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-
 from ..domain.attempt import Attempt, AttemptState, Cause
 from ..domain.errors import FailedPrecondition, InvalidArgument
 from ..domain.names import StudyName, TrialName
@@ -16,6 +14,7 @@ from ..domain.space import Parameter, Space
 from ..domain.study import EndReason, Study, StudyState
 from ..domain.trial import LIVE, Measurement, Origin, StopGoal, Trial, TrialState
 from ..storage.store import Transaction
+from ..suggestion.generator import generator
 from ..suggestion.space.sampling import sample
 from .attempts import check_measurements, counting, current
 from .feed import Change
@@ -220,7 +219,7 @@ def add_parameter(
         )
     if parameter.name in trial.parameters:
         return trial, unit.finish()
-    rng = np.random.Generator(np.random.Philox(key=np.array([unit.study.seed, trial.id], dtype=np.uint64)))
+    rng = generator(unit.study.seed, trial.id)
     drawn = sample(Space((parameter,)), rng.random(len(trial.parameters) + 1)[-1:])
     trial = unit.put(trial, replace(trial, parameters={**trial.parameters, **drawn}))
     return trial, unit.finish()

@@ -8,14 +8,24 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from operator import attrgetter
-from typing import Final
+from typing import Final, NamedTuple
 
 from ..domain.metric import Objective
-from ..domain.parameters import Parameters, canonical, digest
+from ..domain.parameters import Parameters, canonical, digest, digest_of
 from ..domain.trial import PENDING, UNCOUNTED, Trial, TrialState
 from .designer import Observation, Outcome
 
 _MODULUS: Final = 1 << 128
+
+
+class _Entry(NamedTuple):
+    """An observation with what was computed from it, which costs more than all else about it."""
+
+    observation: Observation
+    share: int
+    """Of the history's digest."""
+    point: str
+    """The digest of its parameters."""
 
 
 class TrialHistory:
@@ -28,7 +38,7 @@ class TrialHistory:
 
     def __init__(self, observations: Iterable[Observation] = (), *, repeats: int = 1) -> None:
         self.repeats = repeats
-        self._by_id: dict[int, Observation] = {}
+        self._by_id: dict[int, _Entry] = {}
         # In order of id, or None after an arrival out of order, until somebody asks.
         self._sorted: list[Observation] | None = []
         self._tried: Counter[str] = Counter()
@@ -42,7 +52,7 @@ class TrialHistory:
     def observations(self) -> Sequence[Observation]:
         """All trials by id. To be read at once: the next change may change the list."""
         if self._sorted is None:
-            self._sorted = sorted(self._by_id.values(), key=attrgetter("trial_id"))
+            self._sorted = sorted((e.observation for e in self._by_id.values()), key=attrgetter("trial_id"))
         return self._sorted
 
     def put(self, observation: Observation) -> None:
@@ -51,8 +61,7 @@ class TrialHistory:
         old = self._by_id.get(number)
         if old is not None:
             self._uncount(old)
-        self._count(observation)
-        self._by_id[number] = observation
+        self._by_id[number] = self._count(observation)
         if self._sorted is None:
             return
         if old is not None:
@@ -98,21 +107,22 @@ class TrialHistory:
     def __len__(self) -> int:
         return len(self._by_id)
 
-    def _count(self, observation: Observation) -> None:
-        self._sum = (self._sum + _hash(observation)) % _MODULUS
+    def _count(self, observation: Observation) -> _Entry:
+        text = canonical(observation.parameters)
+        entry = _Entry(observation, _share(observation, text), digest_of(text))
+        self._sum = (self._sum + entry.share) % _MODULUS
         if observation.counted:
-            key = digest(observation.parameters)
-            self._tried[key] += 1
-            self._at_least[self._tried[key]] += 1
+            self._tried[entry.point] += 1
+            self._at_least[self._tried[entry.point]] += 1
+        return entry
 
-    def _uncount(self, observation: Observation) -> None:
-        self._sum = (self._sum - _hash(observation)) % _MODULUS
-        if observation.counted:
-            key = digest(observation.parameters)
-            self._at_least[self._tried[key]] -= 1
-            self._tried[key] -= 1
-            if not self._tried[key]:
-                del self._tried[key]
+    def _uncount(self, entry: _Entry) -> None:
+        self._sum = (self._sum - entry.share) % _MODULUS
+        if entry.observation.counted:
+            self._at_least[self._tried[entry.point]] -= 1
+            self._tried[entry.point] -= 1
+            if not self._tried[entry.point]:
+                del self._tried[entry.point]
 
 
 def observe(trial: Trial, objectives: Sequence[Objective]) -> Observation:
@@ -136,6 +146,7 @@ def observe(trial: Trial, objectives: Sequence[Objective]) -> Observation:
     return Observation(trial.id, trial.parameters, outcome, values, trial.end_time, trial.state not in UNCOUNTED)
 
 
-def _hash(o: Observation) -> int:
-    text = f"{o.trial_id} {o.outcome.value} {o.counted} {o.values!r} {o.end_time!r} {canonical(o.parameters)}"
+def _share(o: Observation, point: str) -> int:
+    """`point`: the canonical form of its parameters."""
+    text = f"{o.trial_id} {o.outcome.value} {o.counted} {o.values!r} {o.end_time!r} {point}"
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest(), "big")

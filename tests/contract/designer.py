@@ -23,17 +23,13 @@ from wazir.domain.parameters import Parameters, Value, canonical
 from wazir.domain.space import Double, Parameter, Space
 from wazir.domain.study import Algorithm
 from wazir.suggestion.designer import New, Observation, Outcome, Problem, Suggestions
+from wazir.suggestion.generator import generator
 from wazir.suggestion.history import TrialHistory
 from wazir.suggestion.registry import make_designer
 
 from ..strategies import histories, problems, seeds
 
 examples = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-
-
-def generator(seed: int, number: int) -> np.random.Generator:
-    """What the service gives a designer in round `number` of a study."""
-    return np.random.Generator(np.random.Philox(key=np.array([seed, number], dtype=np.uint64)))
 
 
 def every_point(space: Space, levels: dict[str, list[Value]] | None = None) -> list[Parameters]:

@@ -17,11 +17,12 @@ from wazir.domain.parameters import canonical
 from wazir.domain.space import Categorical, Condition, Double, Integer, Parameter, Scale, Space
 from wazir.domain.study import Algorithm
 from wazir.suggestion.designer import New, Observation, Outcome, Problem
+from wazir.suggestion.generator import generator
 from wazir.suggestion.history import TrialHistory
 from wazir.suggestion.registry import DESIGNERS, make_designer
 from wazir.suggestion.space.encoding import encoder
 
-from ..contract.designer import DesignerContract, generator, play
+from ..contract.designer import DesignerContract, play
 
 LOSS = (Objective("loss", Goal.MINIMIZE),)
 CUBE = Space(tuple(Parameter(f"x{i}", Double(0.0, 1.0)) for i in range(4)))
