@@ -19,7 +19,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from ..domain.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, Unavailable, WazirError
+from ..domain.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, RateLimited, Unavailable, WazirError
 from ..proto.v1 import study_service_pb2_grpc
 from ..wire.errors import STATUS_KEY, from_rpc
 from .credentials import CA_VARIABLE, TLS_VARIABLE, Credentials
@@ -78,6 +78,19 @@ def resolve_address(address: str | None = None, database: str | os.PathLike[str]
     return found
 
 
+def wait_after(error: WazirError, pause: float, rest: float) -> float | None:
+    """Seconds to wait before a call that failed is made again; None where it is not to be made again. `pause`: those
+    that patience has next; `rest`: those that it has left.
+
+    A service that says how long to wait is obeyed, or not asked again.
+    """
+    if rest <= 0:
+        return None
+    if isinstance(error, RateLimited):
+        return max(pause, error.retry_after) if error.retry_after <= rest else None
+    return min(pause, rest) if isinstance(error, Unavailable) else None
+
+
 class Connection:
     """One channel to one service. Every thread may use it, and so may forked children: each makes a channel of its own.
 
@@ -107,7 +120,8 @@ class Connection:
         done_where: type[WazirError] | None = None,
     ) -> Any:
         """The response of a call. `timeout`: seconds for each try; `retry_for`: seconds to go on trying while the
-        service is away. Raises the error that the service raised, Unavailable, or DeadlineExceeded.
+        service is away, or asks to slow down. Raises the error that the service raised, Unavailable, or
+        DeadlineExceeded.
 
         `done_where`: an error which shows, after a try that broke off, that this try had been done: None is returned.
         """
@@ -122,10 +136,12 @@ class Connection:
                 rest = until - time.monotonic()
                 if broken_off and done_where is not None and isinstance(told, done_where):
                     return None
-                if not isinstance(told, Unavailable) or rest <= 0:
+                wait = wait_after(told, pause, rest)
+                if wait is None:
                     raise told from error
-                broken_off = True
-            time.sleep(min(pause, rest))
+                # What was refused for being too much was certainly not done.
+                broken_off |= isinstance(told, Unavailable)
+            time.sleep(wait)
         raise AssertionError("pauses never end")
 
     def stream(self, method: str, request: Message) -> Any:

@@ -11,14 +11,14 @@ from typing import Any, TypeVar
 
 import grpc
 
-from ..domain.errors import RevisionCompacted, Unavailable, WazirError
+from ..domain.errors import RevisionCompacted, WazirError
 from ..domain.names import StudyName, parse_study
 from ..domain.study import Study
 from ..domain.trial import Trial
 from ..proto.v1 import study_service_pb2 as api
 from ..wire.study import study_from_wire
 from ..wire.trial import trial_from_wire
-from .connection import Connection
+from .connection import Connection, wait_after
 from .pauses import pauses
 
 T = TypeVar("T")
@@ -83,12 +83,14 @@ class Watch(Iterator[T]):
                 told = self._connection.explain(error)
                 now = time.monotonic()
                 until = now + self._retry_for if until is None else until
-                lost = isinstance(told, Unavailable) and now < until
-                if not self._cancelled.is_set() and not lost and not self._restarts(told):
+                wait = wait_after(told, next(waits), until - now)
+                if not self._cancelled.is_set() and wait is None and not self._restarts(told):
                     raise told from error
+            else:
+                wait = None
             finally:
                 call.cancel()
-            self._cancelled.wait(next(waits))
+            self._cancelled.wait(next(waits) if wait is None else wait)
 
     @abc.abstractmethod
     def _open(self) -> Any:

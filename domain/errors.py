@@ -12,6 +12,7 @@
     │   └── StaleAttempt       the attempt is no longer the trial's current one
     ├── RevisionCompacted      changes since that revision are gone; list again
     ├── ResourceExhausted      over a limit
+    │   └── RateLimited        too much at once; the same later, after `retry_after` seconds
     ├── DeadlineExceeded       not done in time
     ├── Unavailable            away for the moment; try again
     ├── Unauthenticated        nobody we know
@@ -152,6 +153,25 @@ class RevisionCompacted(WazirError):
 
 class ResourceExhausted(WazirError):
     reason = "RESOURCE_EXHAUSTED"
+
+
+class RateLimited(ResourceExhausted):
+    """Nothing was done. `why`: "more than 100 calls a second"."""
+
+    reason = "RATE_LIMITED"
+
+    def __init__(self, why: str, retry_after: float) -> None:
+        wait = max(retry_after, 0.001)
+        super().__init__(f"{why}; try again in {wait:.3g} s", details={"retry_after": f"{wait:.3f}"})
+
+    @property
+    def retry_after(self) -> float:
+        """Seconds to wait before trying again; 0 where the service did not say."""
+        try:
+            wait = float(self.details.get("retry_after", ""))
+        except ValueError:
+            return 0.0
+        return min(max(0.0, wait), 3_600.0)  # in this order, NaN is 0
 
 
 class DeadlineExceeded(WazirError):

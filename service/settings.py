@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from .security.limits import LimitSettings
 from .security.tls import TlsFiles
 
 
@@ -47,6 +48,9 @@ class ServiceSettings:
 
     tls: TlsFiles | None = None
     """TLS of every address but Unix sockets; None: none."""
+
+    limits: LimitSettings = LimitSettings()
+    """How much one caller may ask for."""
 
     token_max_age: float = 2.0
     """How old the knowledge about a token may be: so long a revoked one goes on working. Less means more reads."""

@@ -1,7 +1,7 @@
 """The one table between Wazir's errors and gRPC status codes, used by the service and by the clients.
 
 An error travels as google.rpc.Status (Google AIP-193): ErrorInfo with domain `wazir`, the class's `reason` and its
-details, and BadRequest with the field to blame where there is one.
+details, BadRequest with the field to blame where there is one, and RetryInfo where waiting helps.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 import grpc
 from google.protobuf import any_pb2
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
 from ..domain import errors
@@ -32,6 +32,7 @@ CODES: dict[type[errors.WazirError], grpc.StatusCode] = {
     errors.StaleAttempt: grpc.StatusCode.ABORTED,
     errors.RevisionCompacted: grpc.StatusCode.OUT_OF_RANGE,
     errors.ResourceExhausted: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.RateLimited: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
     errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
     errors.Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
@@ -54,6 +55,10 @@ def to_status(error: errors.WazirError) -> tuple[grpc.StatusCode, status_pb2.Sta
     if error.field:
         violation = error_details_pb2.BadRequest.FieldViolation(field=error.field, description=message)
         _attach(status, error_details_pb2.BadRequest(field_violations=[violation]))
+    if isinstance(error, errors.RateLimited):
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.FromNanoseconds(round(error.retry_after * 1e9))
+        _attach(status, retry)
     return code, status
 
 
@@ -65,25 +70,30 @@ def from_rpc(error: grpc.RpcError) -> errors.WazirError:
     message: str = call.details() or ""
     packed = next((value for key, value in call.trailing_metadata() or () if key == STATUS_KEY), None)
     kind = _BY_CODE.get(code, errors.Internal)
-    info, field = error_details_pb2.ErrorInfo(), ""
+    info, field, wait = error_details_pb2.ErrorInfo(), "", None
     if packed is not None:
         try:
             status = status_pb2.Status.FromString(packed)
         except DecodeError:
             status = status_pb2.Status()
         message = status.message or message
-        bad = error_details_pb2.BadRequest()
+        bad, retry = error_details_pb2.BadRequest(), error_details_pb2.RetryInfo()
         for detail in status.details:
             if detail.Is(info.DESCRIPTOR):
                 detail.Unpack(info)
             elif detail.Is(bad.DESCRIPTOR) and detail.Unpack(bad) and bad.field_violations:
                 field = bad.field_violations[0].field
+            elif detail.Is(retry.DESCRIPTOR) and detail.Unpack(retry):
+                wait = retry.retry_delay.ToNanoseconds() / 1e9
     if info.domain == DOMAIN:
         kind = _BY_REASON.get(info.reason, kind)
+    elif wait is not None and kind is errors.ResourceExhausted:
+        # Of a proxy before the service.
+        return errors.RateLimited.restore(message or code.name, field, {"retry_after": f"{wait:.3f}"})
     return kind.restore(message or code.name, field, dict(info.metadata))
 
 
-def _attach(status: status_pb2.Status, detail: error_details_pb2.ErrorInfo | error_details_pb2.BadRequest) -> None:
+def _attach(status: status_pb2.Status, detail: Message) -> None:
     packed = any_pb2.Any()
     packed.Pack(detail)
     status.details.append(packed)

@@ -28,12 +28,14 @@ class Caller:
     """Where this is set the caller is a trial's own code, and owner and role say nothing."""
     limited: bool = True
     """Whether the limits apply."""
+    revocable: bool = True
+    """Whether it may be called off while a stream of its goes on."""
 
 
-LOCAL = Caller("local", EVERY_OWNER, Role.ADMIN, limited=False)
+LOCAL = Caller("local", EVERY_OWNER, Role.ADMIN, limited=False, revocable=False)
 """Over a Unix socket: the permissions of its file have let nobody in but the user that the service runs as."""
 
 
 def anonymous(host: str) -> Caller:
     """A caller of a service that asks for no token: known by the host it calls from only."""
-    return Caller(f"host:{host}", EVERY_OWNER, Role.ADMIN)
+    return Caller(f"host:{host}", EVERY_OWNER, Role.ADMIN, revocable=False)

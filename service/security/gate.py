@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...domain.access import Role
 from ...domain.errors import NotFound, PermissionDenied, Unauthenticated
@@ -16,6 +16,7 @@ from ..settings import ServiceSettings
 from .attempt_tokens import PREFIX, AttemptTokens, shared_key
 from .authorize import RULES, authorize
 from .callers import LOCAL, Caller, OwnAttempt, anonymous
+from .limits import Limits
 from .recent import Recent
 from .tokens import Tokens
 
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
+T = TypeVar("T")
 SERVICE = "/wazir.v1.StudyService/"
+SUGGEST = SERVICE + "SuggestTrials"
 
 OPEN = frozenset({"/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch", "/grpc.health.v1.Health/List"})
 """For everybody: probes of load balancers and of Kubernetes have no token, and hear only whether the service is up."""
@@ -38,6 +41,8 @@ KNOWN_CALLERS = frozenset(
 """For everybody with a token, whatever it is for: what they tell is the published API."""
 
 UNIX = "unix:"
+_SHORTEST_PAUSE = 0.05
+"""Seconds between two looks at whether the caller of a stream is still welcome."""
 _STUDIES = 10_000
 """Studies whose uid is in memory."""
 
@@ -48,6 +53,7 @@ class Gate:
     def __init__(self, store: Store, settings: ServiceSettings, clock: Callable[[], float] = time.time) -> None:
         self._store = store
         self._settings = settings
+        self.limits = Limits(settings.limits)
         self._tokens = Tokens(store, settings.token_max_age, clock)
         self._uids: Recent[StudyName, str | None] = Recent(self._read_uid, settings.token_max_age, _STUDIES)
         self.attempt_tokens: AttemptTokens | None = None
@@ -64,18 +70,24 @@ class Gate:
     async def admit(self, method: str, request: Any, context: Context) -> Caller:
         """Whoever may make that call. Raises Unauthenticated, PermissionDenied and ResourceExhausted; InvalidArgument
         where the request names nothing that could be looked at."""
-        if method in OPEN:
-            return anonymous(host_of(context.peer()))
-        caller = await self.caller(context)
+        caller = anonymous(host_of(context.peer())) if method in OPEN else await self.caller(context)
+        self.limits.call(caller)
+        if method not in OPEN:
+            await self.check(caller, method, request)
+            if method == SUGGEST:
+                self.limits.points(caller, request.count or 1)
+        return caller
+
+    async def check(self, caller: Caller, method: str, request: Any) -> None:
+        """Whether the caller may make that call. Raises PermissionDenied, StaleAttempt, NotFound, InvalidArgument."""
         if method in KNOWN_CALLERS:
-            return caller
+            return
         rule = RULES.get(method.removeprefix(SERVICE))
         if rule is None:
             raise PermissionDenied(f"{method} is a call that nobody may make; this service is at fault")
         authorize(caller, rule.verb_of(request), rule.name(request))
         if caller.attempt is not None:
             await self._check_attempt(caller.attempt, request)
-        return caller
 
     async def caller(self, context: Context) -> Caller:
         """Who calls. Raises Unauthenticated."""
@@ -88,7 +100,35 @@ class Gate:
         if token.startswith(PREFIX):
             own = self.attempt_tokens.attempt(token)
             return Caller(f"attempt:{own.study_uid}/{own.trial.id}/{own.number}", own.trial.owner, Role.VIEWER, own)
-        return await self._tokens.caller(token)
+        return await self._tokens.caller(token, lambda: self.limits.stranger(host_of(peer)))
+
+    async def watched(
+        self, method: str, request: Any, context: Context, responses: AsyncIterator[T]
+    ) -> AsyncIterator[T]:
+        """The responses of a stream, which goes on while its caller may make that call. Raises as `admit` does when
+        that has come to an end: a token that is revoked ends what it began."""
+        pause = max(self._settings.token_max_age, _SHORTEST_PAUSE)
+        loop = asyncio.get_running_loop()
+        due = loop.time() + pause
+        following: asyncio.Future[T] | None = None
+        try:
+            while True:
+                following = following or asyncio.ensure_future(anext(responses))
+                await asyncio.wait((following,), timeout=max(0.0, due - loop.time()))
+                if loop.time() >= due:
+                    await self.check(await self.caller(context), method, request)
+                    due = loop.time() + pause
+                if following.done():
+                    try:
+                        response = following.result()
+                    except StopAsyncIteration:
+                        return
+                    following = None
+                    yield response
+        finally:
+            if following is not None:
+                following.cancel()
+                await asyncio.gather(following, return_exceptions=True)
 
     async def _check_attempt(self, own: OwnAttempt, request: Any) -> None:
         """Raises NotFound where its study is gone, PermissionDenied where it speaks for another attempt, StaleAttempt

@@ -60,8 +60,12 @@ def _unary(gate: Gate, method: str, call: Any) -> Any:
 
 def _stream(gate: Gate, method: str, call: Any) -> Any:
     async def guarded(request: Any, context: Context) -> AsyncIterator[Any]:
-        await gate.admit(method, request, context)
-        async for response in call(request, context):
-            yield response
+        caller = await gate.admit(method, request, context)
+        with gate.limits.stream(caller):
+            responses = call(request, context)
+            if caller.revocable:
+                responses = gate.watched(method, request, context, responses)
+            async for response in responses:
+                yield response
 
     return guarded

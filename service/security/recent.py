@@ -24,6 +24,11 @@ class Recent(Generic[K, V]):
         self._kept: dict[K, tuple[float, V]] = {}
         self._reading: dict[K, asyncio.Task[V]] = {}
 
+    def last(self, key: K) -> V | None:
+        """What was read last, however old; None where that is not known."""
+        kept = self._kept.get(key)
+        return None if kept is None else kept[1]
+
     async def get(self, key: K) -> V:
         """Raises what reading raises; that is not kept."""
         kept = self._kept.get(key)

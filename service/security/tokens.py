@@ -81,12 +81,17 @@ class Tokens:
         self._clock = clock
         self._known: Recent[str, _Known | None] = Recent(self._read, max_age, _KEPT)
 
-    async def caller(self, text: str) -> Caller:
-        """Raises Unauthenticated, in words that repeat nothing of the token. Only who has the whole token hears that it
+    async def caller(self, text: str, stranger: Callable[[], None] = lambda: None) -> Caller:
+        """`stranger` is called before a token is looked up that is not known to be good, and may refuse that.
+
+        Raises Unauthenticated, in words that repeat nothing of the token. Only who has the whole token hears that it
         has expired or was revoked."""
         known = None
         if len(text) == _LENGTH and text.startswith(PREFIX) and text.isascii():
-            known = await self._known.get(text[len(PREFIX) : len(PREFIX) + _ID_LENGTH])
+            token_id = text[len(PREFIX) : len(PREFIX) + _ID_LENGTH]
+            if self._known.last(token_id) is None:
+                stranger()
+            known = await self._known.get(token_id)
         if known is None or not hmac.compare_digest(known.token.digest, digest(text)):
             raise Unauthenticated(
                 "the token is not one of this service. `wazir token create` beside its database makes one"

@@ -7,6 +7,7 @@ from typing import Any
 
 import grpc
 import pytest
+from google.rpc import error_details_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -189,6 +190,7 @@ class _Failed(grpc.RpcError):
         errors.StaleAttempt("resnet/17", 1, 2, ended=False),
         errors.RevisionCompacted("resnet", 3, 9),
         errors.ResourceExhausted("full"),
+        errors.RateLimited("more than 5 calls a second", 0.25),
         errors.DeadlineExceeded("late"),
         errors.Unavailable("away"),
         errors.Unauthenticated("who"),
@@ -203,6 +205,25 @@ def test_an_error_arrives_as_the_class_it_was(error: errors.WazirError) -> None:
     back = from_rpc(_Failed(code, error.message, ((STATUS_KEY, status.SerializeToString()),)))
     assert type(back) is type(error)
     assert (back.message, back.field, back.details) == (error.message, error.field, error.details)
+
+
+def test_how_long_to_wait_is_told_in_the_standard_way_and_taken_from_anybody() -> None:
+    code, status = to_status(errors.RateLimited("more than 5 calls a second", 0.25))
+    retry = error_details_pb2.RetryInfo()
+    (told,) = (detail for detail in status.details if detail.Is(retry.DESCRIPTOR))
+    told.Unpack(retry)
+    assert retry.retry_delay.ToNanoseconds() == 250_000_000
+    # A proxy's: without our own reason.
+    del status.details[:]
+    status.details.append(told)
+    back = from_rpc(_Failed(code, "slow down", ((STATUS_KEY, status.SerializeToString()),)))
+    assert isinstance(back, errors.RateLimited)
+    assert (back.message, back.retry_after) == (status.message, 0.25)
+
+
+@pytest.mark.parametrize(("told", "understood"), [("", 0.0), ("soon", 0.0), ("nan", 0.0), ("-1", 0.0), ("1e9", 3600.0)])
+def test_a_wait_that_makes_no_sense_is_not_kept_to(told: str, understood: float) -> None:
+    assert errors.RateLimited.restore("slow down", "", {"retry_after": told}).retry_after == understood
 
 
 def test_a_status_of_somebody_else_becomes_the_nearest_class() -> None:
