@@ -14,7 +14,7 @@ class _Key(np.random.bit_generator.ISeedSequence):
         self._words = np.array(words, dtype=np.uint64)
 
     def generate_state(self, n_words: int, dtype: DTypeLike = np.uint32) -> NDArray[np.uint64]:
-        assert (n_words, np.dtype(dtype)) == (2, np.uint64), "a Philox key is two words of 64 bits"
+        assert n_words * np.dtype(dtype).itemsize == self._words.nbytes, "Philox takes a key of two words of 64 bits"
         return self._words
 
 
