@@ -19,13 +19,14 @@ from ..domain.errors import Aborted, DeadlineExceeded, InvalidArgument, RequestI
 from ..domain.names import StudyName
 from ..domain.study import Shortage, Study, StudyState, wanted
 from ..domain.trial import LIVE, Provenance, Trial, TrialState
-from ..storage.store import DuplicatePoint, Store, Transaction, TrialFilter
+from ..storage.store import DuplicatePoint, Transaction, TrialFilter
 from ..suggestion.designer import New, Suggestions
 from ..suggestion.generator import generator
 from .feed import Change, Feed
 from .live import LiveStudies, LiveStudy
 from .requests import Request, recall, remember
 from .unit import Lease, Unit
+from .writer import Writer
 
 MAX_COUNT = 1_000
 MAX_ROUNDS = 50
@@ -92,9 +93,9 @@ class Asking:
     """SuggestTrials. Used on the event loop only."""
 
     def __init__(
-        self, store: Store, feed: Feed, live: LiveStudies, executor: Executor, clock: Callable[[], float] = time.time
+        self, writer: Writer, feed: Feed, live: LiveStudies, executor: Executor, clock: Callable[[], float] = time.time
     ) -> None:
-        self._store = store
+        self._writer = writer
         self._feed = feed
         self._live = live
         self._executor = executor
@@ -140,9 +141,7 @@ class Asking:
         for _ in range(MAX_ROUNDS):
             now = self._clock()
             try:
-                result = await asyncio.wrap_future(
-                    self._store.submit(partial(_commit, name=name, asks=asks, computed=computed, now=now))
-                )
+                result = await self._writer.submit(partial(_commit, name=name, asks=asks, computed=computed, now=now))
             except DuplicatePoint:
                 # An enqueued trial took a point after the history was read.
                 computed = await self._compute(self._live.refresh(name), computed.asked if computed else 0)

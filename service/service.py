@@ -32,6 +32,7 @@ from .settings import ServiceSettings
 from .trials import Enqueued
 from .unit import PAGE, Lease, Unit
 from .watching import watch_studies, watch_trials
+from .writer import Writer
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -49,7 +50,8 @@ class Service:
         self._feed = Feed()
         self._executor: Executor = ThreadPoolExecutor(2, "wazir-suggest")
         self._live = LiveStudies(store, self._feed, self.settings.studies_in_memory)
-        self._asking = Asking(store, self._feed, self._live, self._executor, clock)
+        self._writer = Writer(store)
+        self._asking = Asking(self._writer, self._feed, self._live, self._executor, clock)
         self._leases = LeaseKeeper(self._feed)
         self._open: dict[StudyName, Study] = {}
         self._duties: asyncio.Task[None] | None = None
@@ -197,7 +199,7 @@ class Service:
         return await asyncio.to_thread(self._store.read, work)
 
     async def _submit(self, work: Callable[[Transaction], T]) -> T:
-        return await asyncio.wrap_future(self._store.submit(work))
+        return await self._writer.submit(work)
 
     async def _write(self, work: Callable[[Transaction, float], tuple[T, Change | None]]) -> T:
         """One unit; tells the feed what it changed once that is durable."""
