@@ -42,6 +42,11 @@ class LeaseKeeper:
         if key in self._held:
             self._held[key] = (self._clock(), self._held[key][1])
 
+    def restart(self) -> None:
+        """Waits a whole lease again for everybody: signs of life may have been missed."""
+        now = self._clock()
+        self._held = {key: (now, lease) for key, (_, lease) in self._held.items()}
+
     def overdue(self) -> list[tuple[str, TrialName, int, float]]:
         """Attempts silent for a whole lease: uid, trial, number and the lease in seconds."""
         now = self._clock()

@@ -134,6 +134,15 @@ class LiveStudies:
                 known.curves_ready = True
         return known
 
+    def doubt_curves(self, name: StudyName) -> None:
+        """Reports were stored that this process has not seen; they are read when the curves are next asked for."""
+        if name in self._studies:
+            self._studies[name].curves_ready = False
+
+    def forget(self) -> None:
+        """Anything may have changed unheard: all is read again when it is asked for."""
+        self._studies.clear()
+
     def _hear(self, change: Change) -> None:
         name = change.study.name
         known = self._studies.get(name)

@@ -20,6 +20,7 @@ from ..domain.names import StudyName, TrialName
 from ..domain.space import Parameter
 from ..domain.study import Study, StudySpec, StudyState
 from ..domain.trial import Instruction, Measurement, Trial
+from ..storage.exchange import Claim
 from ..storage.store import Changes, Store, StudyFilter, Transaction, TrialFilter, View
 from . import attempts, metadata, reporting, studies, trials
 from .asking import Ask, Asked, Asking
@@ -27,6 +28,7 @@ from .attempts import End, Sight, Started
 from .feed import Change, Feed
 from .leases import LeaseKeeper
 from .live import LiveStudies
+from .neighbours import Neighbours
 from .requests import Request
 from .settings import ServiceSettings
 from .trials import Enqueued
@@ -53,22 +55,27 @@ class Service:
         self._writer = Writer(store)
         self._asking = Asking(self._writer, self._feed, self._live, self._executor, clock)
         self._leases = LeaseKeeper(self._feed)
+        self._neighbours = Neighbours(store, self._feed, self._live, self._leases, self._note_missed)
+        self._missed = False
+        self._duty: Claim | None = None
         self._open: dict[StudyName, Study] = {}
         self._duties: asyncio.Task[None] | None = None
         self._feed.listen(self._note_open)
 
     async def start(self) -> None:
-        """Takes up the duties: leases of live attempts, and budgets that time uses up."""
-        for trial, uid in await asyncio.to_thread(self._store.read, _leased):
-            self._leases.watch(uid, trial)
-        for study in await asyncio.to_thread(self._store.read, _open_studies):
-            self._open[study.name] = study
+        """Begins to listen to the other servers, and takes its turn at the duties: leases of live attempts, and
+        budgets that time uses up."""
+        self._neighbours.start()
+        await self._survey()
         self._duties = asyncio.create_task(self._keep_duties())
 
     async def close(self) -> None:
         if self._duties is not None:
             self._duties.cancel()
             await asyncio.gather(self._duties, return_exceptions=True)
+        await self._neighbours.close()
+        if self._duty is not None:
+            await asyncio.to_thread(self._duty.release)
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     # Studies
@@ -213,6 +220,11 @@ class Service:
         known = self._open.get(name.parent)
         if known is not None:
             self._leases.beat(known.uid, name, attempt)
+            if self._neighbours.there and self._duty is None:
+                self._neighbours.beat(known.uid, name, attempt)
+
+    def _note_missed(self) -> None:
+        self._missed = True
 
     def _note_open(self, change: Change) -> None:
         study = change.study
@@ -221,11 +233,34 @@ class Service:
         else:
             self._open[study.name] = study
 
+    async def _survey(self) -> None:
+        """Reads which attempts have leases and which studies are open."""
+        for trial, uid in await asyncio.to_thread(self._store.read, _leased):
+            self._leases.watch(uid, trial)
+        for study in await asyncio.to_thread(self._store.read, _open_studies):
+            self._open[study.name] = study
+
+    async def _on_duty(self) -> bool:
+        """Whether the duties are this server's. One that gets them waits for a whole lease before it ends anything."""
+        if self._duty is not None and await asyncio.to_thread(lambda: self._duty is not None and self._duty.held):
+            return True
+        self._duty = await asyncio.to_thread(self._store.exchange.claim, "duties")
+        if self._duty is None:
+            return False
+        self._leases.restart()
+        await self._survey()
+        return True
+
     async def _keep_duties(self) -> None:
         forgot = self._clock()
         while True:
             await asyncio.sleep(self.settings.duty_interval)
             try:
+                if self._missed:
+                    self._missed = False
+                    await self._survey()
+                if not await self._on_duty():
+                    continue
                 await self._expire()
                 await self._settle_by_time()
                 if self._clock() - forgot > 600:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from ..domain.errors import Unavailable
+from .exchange import Exchange
 from .store import Store, Transaction
 
 T = TypeVar("T")
@@ -36,7 +37,8 @@ Outcome = tuple[Any, BaseException | None]
 class GroupStore(Store):
     """The queue and the thread; a database supplies `_commit`. Its own parts must be there before `__init__`."""
 
-    def __init__(self, thread: str) -> None:
+    def __init__(self, thread: str, exchange: Exchange) -> None:
+        self.exchange = exchange
         self._queue: queue.SimpleQueue[Unit | None] = queue.SimpleQueue()
         self._gate = threading.Lock()
         self._closed = False
@@ -56,6 +58,7 @@ class GroupStore(Store):
                 self._closed = True
                 self._queue.put(None)
         self._thread.join()
+        self.exchange.close()
 
     def _check_open(self) -> None:
         if self._closed:

@@ -22,6 +22,7 @@ from ..domain.parameters import digest
 from ..domain.study import Study
 from ..domain.trial import UNCOUNTED, Measurement, Trial
 from .derived import curve, labelled, loss, no_study
+from .exchange import LocalExchange
 from .store import Answer, Changes, DuplicatePoint, Point, Store, StudyFilter, Transaction, TrialFilter, View
 
 T = TypeVar("T")
@@ -282,6 +283,7 @@ class MemoryStore(Store):
     """See the module. Everything is gone when the process ends."""
 
     def __init__(self) -> None:
+        self.exchange = LocalExchange()
         self._tables = _Tables()
         self._lock = threading.RLock()
         self._closed = False
@@ -307,6 +309,7 @@ class MemoryStore(Store):
     def close(self) -> None:
         with self._lock:
             self._closed = True
+        self.exchange.close()
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[None]:

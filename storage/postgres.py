@@ -18,7 +18,7 @@ succeeded: they are not run again here, because nothing tells whether they were.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -29,8 +29,11 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from ..domain.errors import FailedPrecondition, InvalidArgument, ResourceExhausted, Unavailable
 from ..domain.names import StudyName
 from ..domain.study import Study
+from ..domain.trial import Measurement, Trial
+from .exchange import Topic
 from .group import GroupStore, Outcome, Unit
 from .migration import migrate
+from .postgres_exchange import CHANNEL, PostgresExchange, payload
 from .session import Session
 from .sql import SqlTransaction, SqlView
 from .store import Store, View
@@ -43,7 +46,6 @@ GROUP_LOCK_MILLISECONDS = 2
 """How long a group waits for a lock before it is committed without those that want it."""
 MIGRATION_LOCK = 0x5741_5A49_5200
 """The advisory lock under which schemas are made and brought up to date."""
-CHANNEL = "wazir"
 
 
 def open_postgres(url: str, *, lock_seconds: float = LOCK_SECONDS, upgrade: bool = False) -> Store:
@@ -118,6 +120,7 @@ class _Database:
 
     def __init__(self, url: URL, lock_seconds: float) -> None:
         self.name = url.render_as_string(hide_password=True).replace("postgresql+psycopg://", "postgresql://")
+        self._url = url
         self._lock_seconds = lock_seconds
         try:
             self._engine = create_engine(
@@ -138,6 +141,14 @@ class _Database:
         link = _Link(connection, Session(connection), raw.cursor())
         link.execute("SET search_path TO public")
         return link
+
+    def connect_raw(self) -> Any:
+        """A connection of psycopg itself, in autocommit mode. Raises Unavailable where the database is away."""
+        import psycopg
+
+        url = self._url.set(drivername="postgresql").render_as_string(hide_password=False)
+        with self.errors():
+            return psycopg.connect(url, autocommit=True, connect_timeout=CONNECT_SECONDS, application_name="wazir")
 
     def meaning(self, error: BaseException) -> BaseException:
         """The error of Wazir that an error of the driver stands for, with the way out; itself where it is none."""
@@ -197,19 +208,23 @@ class PostgresTransaction(SqlTransaction):
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
-        self.news: set[StudyName] = set()
+        self.news: set[tuple[Topic, StudyName]] = set()
 
     def insert_study(self, study: Study) -> None:
         super().insert_study(study)
-        self.news.add(study.name)
+        self.news.add((Topic.STUDY, study.name))
 
     def update_study(self, study: Study) -> None:
         super().update_study(study)
-        self.news.add(study.name)
+        self.news.add((Topic.STUDY, study.name))
 
     def delete_study(self, study: Study) -> None:
         super().delete_study(study)
-        self.news.add(study.name)
+        self.news.add((Topic.STUDY, study.name))
+
+    def add_measurements(self, trial: Trial, attempt: int, measurements: Iterable[Measurement]) -> None:
+        super().add_measurements(trial, attempt, measurements)
+        self.news.add((Topic.POINTS, trial.study))
 
 
 class _LockTaken(Exception):
@@ -222,7 +237,8 @@ class _PostgresStore(GroupStore):
         self._writer: _Link | None = writer
         self._readers: list[_Link] = []
         """Connections that nobody uses. To append to a list and to pop from it are atomic."""
-        super().__init__("wazir-postgres-writer")
+        self._news = PostgresExchange(database.connect_raw)
+        super().__init__("wazir-postgres-writer", self._news)
 
     def read(self, work: Callable[[View], T]) -> T:
         self._check_open()
@@ -282,7 +298,7 @@ class _PostgresStore(GroupStore):
     def _commit_group(self, units: Sequence[Unit], *, waits: bool = False) -> list[Outcome]:
         """Commits units in order, up to the first that finds a lock taken unless it `waits`; the outcomes of those."""
         outcomes: list[Outcome] = []
-        news: set[StudyName] = set()
+        news: set[tuple[Topic, StudyName]] = set()
         try:
             link = self._connected()
             link.execute("BEGIN")
@@ -316,7 +332,7 @@ class _PostgresStore(GroupStore):
             self._writer = self._database.connect()
         return self._writer
 
-    def _run(self, link: _Link, unit: Unit, news: set[StudyName], *, waits: bool) -> Outcome:
+    def _run(self, link: _Link, unit: Unit, news: set[tuple[Topic, StudyName]], *, waits: bool) -> Outcome:
         link.execute("SAVEPOINT unit")
         try:
             transaction = PostgresTransaction(link.session)
@@ -334,9 +350,10 @@ class _PostgresStore(GroupStore):
         news |= transaction.news
         return result, None
 
-    def _notify(self, link: _Link, news: set[StudyName]) -> None:
-        for name in news:
-            link.execute("SELECT pg_notify(%s, %s)", (CHANNEL, f"study {name.owner}/{name.study}"))
+    def _notify(self, link: _Link, news: set[tuple[Topic, StudyName]]) -> None:
+        for topic, name in news:
+            text = payload(self._news.sender, topic, f"{name.owner}/{name.study}")
+            link.execute("SELECT pg_notify(%s, %s)", (CHANNEL, text))
 
 
 def _lock_taken(error: BaseException) -> bool:

@@ -24,6 +24,7 @@ from sqlalchemy import Connection, NullPool, create_engine
 from sqlalchemy.exc import DBAPIError
 
 from ..domain.errors import FailedPrecondition, ResourceExhausted, Unavailable, WazirError
+from .exchange import LocalExchange
 from .group import GroupStore, Outcome, Unit
 from .migration import migrate
 from .session import Session
@@ -184,7 +185,7 @@ class _SqliteStore(GroupStore):
         self._writer = writer
         self._readers: list[_Link] = []
         """Connections that nobody uses. To append to a list and to pop from it are atomic."""
-        super().__init__("wazir-sqlite-writer")
+        super().__init__("wazir-sqlite-writer", LocalExchange())
 
     def read(self, work: Callable[[View], T]) -> T:
         self._check_open()

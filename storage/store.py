@@ -29,6 +29,7 @@ from ..domain.access import Token
 from ..domain.names import StudyName, TrialName
 from ..domain.study import Study, StudyState
 from ..domain.trial import Measurement, Trial, TrialState
+from .exchange import Exchange
 
 T = TypeVar("T")
 
@@ -215,6 +216,9 @@ class Transaction(View):
 
 
 class Store(abc.ABC):
+    exchange: Exchange
+    """With the other processes on this database. Closed with the store."""
+
     @abc.abstractmethod
     def submit(self, work: Callable[[Transaction], T]) -> Future[T]:
         """Runs `work` as one unit, soon and in order of submission, on a thread of the store's choice.

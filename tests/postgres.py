@@ -43,6 +43,7 @@ class Postgres:
         self._folder = folder
         self._durable = durable
         self._numbers = itertools.count(1)
+        self._template: str | None = None
         self._user = None if os.geteuid() else "postgres"
         if self._user is not None:
             account = pwd.getpwnam(self._user)
@@ -73,6 +74,17 @@ class Postgres:
         """The URL of a new, empty database."""
         name = f"test{next(self._numbers)}"
         self.execute(f"CREATE DATABASE {name}")
+        return self.url(name)
+
+    def ready(self) -> str:
+        """The URL of a new database with Wazir's tables, copied from one that was made once."""
+        from wazir.storage.postgres import open_postgres
+
+        if self._template is None:
+            self._template = self.fresh()
+            open_postgres(self._template).close()
+        name = f"test{next(self._numbers)}"
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {self._template.rpartition('/')[2]}")
         return self.url(name)
 
     def drop(self, url: str) -> None:

@@ -21,6 +21,7 @@ from wazir.service.service import Service
 from wazir.service.settings import ServiceSettings
 from wazir.service.unit import Lease
 from wazir.storage.memory import MemoryStore
+from wazir.storage.postgres import open_postgres
 from wazir.storage.sqlite import open_sqlite
 from wazir.storage.store import Store
 
@@ -85,12 +86,20 @@ class World:
         return await self.service.study(name)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 def play(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Scenario], None]:
     """Runs a scenario against a service of its own."""
 
+    def open_it() -> Store:
+        match request.param:
+            case "memory":
+                return MemoryStore()
+            case "sqlite":
+                return open_sqlite(tmp_path / "wazir.db")
+        return open_postgres(request.getfixturevalue("postgres").ready())
+
     def run(scenario: Scenario, settings: ServiceSettings | None = None) -> None:
-        store: Store = MemoryStore() if request.param == "memory" else open_sqlite(tmp_path / "wazir.db")
+        store = open_it()
         clock = Clock()
 
         async def main() -> None:

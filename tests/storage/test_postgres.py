@@ -35,6 +35,13 @@ def held(tx: Transaction, gate: threading.Event) -> None:
 
 @pytest.fixture
 def url(postgres: Postgres) -> Iterator[str]:
+    url = postgres.ready()
+    yield url
+    postgres.drop(url)
+
+
+@pytest.fixture
+def empty(postgres: Postgres) -> Iterator[str]:
     url = postgres.fresh()
     yield url
     postgres.drop(url)
@@ -199,11 +206,11 @@ def test_a_database_that_is_not_there(postgres: Postgres) -> None:
         open_postgres(postgres.url("nowhere"))
 
 
-def test_the_tables_of_another_program_are_left_alone(url: str) -> None:
-    with psycopg.connect(url) as person:
+def test_the_tables_of_another_program_are_left_alone(empty: str) -> None:
+    with psycopg.connect(empty) as person:
         person.execute("CREATE TABLE theirs (x int)")
     with pytest.raises(FailedPrecondition, match="holds the tables of another program"):
-        open_postgres(url)
+        open_postgres(empty)
 
 
 @pytest.mark.parametrize(
@@ -217,9 +224,9 @@ def test_another_schema_is_refused(url: str, version: str, words: str) -> None:
         open_postgres(url)
 
 
-def test_two_servers_that_start_at_once_make_one_schema(url: str) -> None:
+def test_two_servers_that_start_at_once_make_one_schema(empty: str) -> None:
     with ThreadPoolExecutor(4) as pool:
-        stores = list(pool.map(lambda _: open_postgres(url), range(4)))
+        stores = list(pool.map(lambda _: open_postgres(empty), range(4)))
     insert(stores[0], new_study())
     assert stores[-1].read(lambda view: view.study(NAME)).revision == 1
     for store in stores:
