@@ -67,11 +67,12 @@ class World:
         reattach: bool = False,
         request_id: str = "",
         payload: str = "",
+        lease: Lease | None = None,
         leased: bool = True,
         deadline: float = 30.0,
     ) -> Asked:
         request = Request(name.owner, "SuggestTrials", request_id, payload)
-        ask = Ask(name, count, client, start, reattach, Lease(60.0, leased), request)
+        ask = Ask(name, count, client, start, reattach, lease or Lease(60.0, leased), request)
         return await self.service.suggest(ask, deadline)
 
     async def one(self, **how: object) -> Trial:
