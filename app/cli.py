@@ -34,6 +34,7 @@ class LazyGroup(click.Group):
     lazy: ClassVar = {
         "run": ("run", "Run a study on this machine, from its file to its best trial."),
         "serve": ("serve", "Serve studies to clients, workers and controllers."),
+        "db": ("db", "Upgrade, check, back up and restore a database."),
         "token": ("token", "Make, list and revoke the tokens of a service's callers."),
         "check": ("check", "Check a study file, and perhaps run one trial of it."),
     }

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import signal
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -14,17 +16,19 @@ from ..clients.local_address import is_loopback
 from ..domain.errors import MISSING, InvalidArgument
 from ..service.security.attempt_tokens import SHORTEST_KEY
 from ..service.security.tls import TlsFiles
+from ..service.server import Server
 from ..service.settings import ServiceSettings
+from ..storage.open import open_store, shown
 from .local_service import LocalService
 from .logs import log_to_stderr
-from .options import database_option
+from .options import any_database_option
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 DEFAULT_LISTEN = "127.0.0.1:8470"
 
 
 @click.command()
-@database_option
+@any_database_option
 @click.option(
     "--listen",
     metavar="HOST:PORT",
@@ -62,7 +66,7 @@ DEFAULT_LISTEN = "127.0.0.1:8470"
 @click.option("-v", "--verbose", is_flag=True, help="Log more.")
 @reported
 def serve(
-    db: Path,
+    db: Path | str,
     listen: tuple[str, ...],
     auth: str,
     key_file: Path | None,
@@ -99,12 +103,30 @@ def serve(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
     settings = ServiceSettings(drain=drain, authenticate=auth == "tokens", server_key=key_of(key_file), tls=tls)
+    if isinstance(db, str):
+        asyncio.run(serve_url(db, listen, settings, ended))
+        return
     with LocalService(db, listen=listen, settings=settings, stand_by=False) as service:
         for address, port in zip(listen, service.ports, strict=True):
             host = address.rpartition(":")[0]
             click.echo(f"Serving {service.database} at {host}:{port} and {service.address}", err=True)
         ended.wait()
         click.echo("Ending: calls in flight are answered first ...", err=True)
+
+
+async def serve_url(url: str, listen: Sequence[str], settings: ServiceSettings, ended: threading.Event) -> None:
+    """Serves a database that other servers may serve as well."""
+    store = open_store(url)
+    try:
+        server = Server(store, listen, settings)
+        await server.start()
+        for address, port in zip(listen, server.ports, strict=True):
+            click.echo(f"Serving {shown(url)} at {address.rpartition(':')[0]}:{port}", err=True)
+        await asyncio.to_thread(ended.wait)
+        click.echo("Ending: calls in flight are answered first ...", err=True)
+        await server.stop()
+    finally:
+        store.close()
 
 
 def key_of(file: Path | None) -> bytes | None:

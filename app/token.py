@@ -18,10 +18,10 @@ from ..domain.access import Role, Token
 from ..domain.document import parse_duration
 from ..domain.names import DEFAULT_OWNER
 from ..service.security.tokens import make, revoke, when
-from ..storage.sqlite import open_sqlite
+from ..storage.open import open_store
 from ..storage.store import Store
 from .local_service import make_folder
-from .options import database_option
+from .options import any_database_option
 
 
 @click.group()
@@ -33,7 +33,7 @@ def token() -> None:
 
 
 @token.command()
-@database_option
+@any_database_option
 @click.option("--owner", default=DEFAULT_OWNER, show_default=True, help="Whose studies; '*': everybody's.")
 @click.option(
     "--role",
@@ -44,7 +44,7 @@ def token() -> None:
 @click.option("--expires", metavar="DURATION", help="For instance 12h or 30d. Without it, it does not expire.")
 @click.option("--label", default="", help="For people: whose it is, where it is used.")
 @reported
-def create(db: Path, owner: str, role: str, expires: str | None, label: str) -> None:
+def create(db: Path | str, owner: str, role: str, expires: str | None, label: str) -> None:
     """Make a token and print it: on stdout, this once, and it is kept nowhere."""
     made, text = make(
         owner, Role(role), label, time.time(), None if expires is None else parse_duration("--expires", expires)
@@ -57,10 +57,10 @@ def create(db: Path, owner: str, role: str, expires: str | None, label: str) -> 
 
 
 @token.command(name="list")
-@database_option
+@any_database_option
 @format_option
 @reported
-def list_(db: Path, form: Format) -> None:
+def list_(db: Path | str, form: Format) -> None:
     """Show the tokens there are, without their secrets."""
     with opened(db) as store:
         tokens = store.read(lambda view: view.tokens())
@@ -74,9 +74,9 @@ def list_(db: Path, form: Format) -> None:
 
 @token.command(name="revoke")
 @click.argument("token_id", metavar="ID")
-@database_option
+@any_database_option
 @reported
-def revoke_(db: Path, token_id: str) -> None:
+def revoke_(db: Path | str, token_id: str) -> None:
     """Make a token good for nothing, within seconds and for good.
 
     ID is the part after `wzr_`, as `wazir token list` shows it.
@@ -88,9 +88,10 @@ def revoke_(db: Path, token_id: str) -> None:
 
 
 @contextmanager
-def opened(db: Path) -> Iterator[Store]:
-    make_folder(db.absolute())
-    store = open_sqlite(db)
+def opened(db: Path | str) -> Iterator[Store]:
+    if isinstance(db, Path):
+        make_folder(db.absolute())
+    store = open_store(db)
     try:
         yield store
     finally:

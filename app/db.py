@@ -1,0 +1,159 @@
+"""`wazir db`: the database as such. All of it works on the database itself, not through a server."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+import click
+
+from ..clients.cli.errors import Exit, reported
+from ..domain.errors import FailedPrecondition, InvalidArgument, Unavailable
+from ..storage.audit import problems
+from ..storage.open import open_store, shown
+from ..storage.schema import REVISION
+from ..storage.store import Store, StudyFilter
+from .options import any_database_option
+
+FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.group()
+def db() -> None:
+    """Upgrade, check, back up and restore a database."""
+
+
+@db.command()
+@any_database_option
+@reported
+def upgrade(db: Path | str) -> None:
+    """Bring a database to the schema of this version. End all servers on it first."""
+    with opened(db, upgrade=True):
+        click.echo(f"{shown(db)} has the schema {REVISION}.")
+
+
+@db.command()
+@any_database_option
+@reported
+def check(db: Path | str) -> None:
+    """Check that a database is sound and that its rows agree. May be served meanwhile."""
+    if isinstance(db, Path):
+        there(db)
+    found = list(_file_problems(db)) if isinstance(db, Path) else []
+    if not found:
+        with opened(db) as store:
+            found = store.read(lambda view: list(problems(view)))
+    for problem in found:
+        click.echo(problem)
+    if found:
+        click.echo(f"{shown(db)}: {len(found)} things are wrong. Restore it from a backup, or ask for help", err=True)
+        raise click.exceptions.Exit(Exit.FAILED)
+    click.echo(f"{shown(db)} is sound, with the schema {REVISION}.")
+
+
+@db.command()
+@any_database_option
+@click.argument("file", type=FILE)
+@click.option("--force", is_flag=True, help="Overwrite FILE where it is there.")
+@reported
+def backup(db: Path | str, file: Path, force: bool) -> None:
+    """Copy a database to FILE as it is at one moment, while it is served or not."""
+    if file.exists() and not force:
+        raise FailedPrecondition(f"{file} is there already. Name another file, or overwrite it with --force")
+    fresh = file.with_name(file.name + ".part")
+    try:
+        if isinstance(db, Path):
+            there(db)
+            _copy(db, fresh)
+        else:
+            _program("pg_dump", db, "--format=custom", "--no-owner", f"--file={fresh}")
+        fresh.replace(file)
+    finally:
+        fresh.unlink(missing_ok=True)
+    click.echo(f"{shown(db)} is copied to {file}.")
+
+
+@db.command()
+@any_database_option
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@reported
+def restore(db: Path | str, file: Path) -> None:
+    """Fill an empty or new database from the backup in FILE."""
+    if isinstance(db, Path):
+        if db.exists():
+            raise FailedPrecondition(f"{db} is there already. Restore to a new file, and serve that with --db")
+        db.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _copy(file, db)
+    else:
+        with opened(db) as store:
+            if store.read(lambda view: view.studies("", StudyFilter(), "", 1)):
+                raise FailedPrecondition(f"{shown(db)} holds studies. Restore to an empty database (createdb)")
+        _program("pg_restore", db, "--clean", "--if-exists", "--no-owner", "--single-transaction", str(file))
+    with opened(db) as store:
+        studies = store.read(lambda view: len(view.studies("", StudyFilter(), "", 1_000_000)))
+    click.echo(f"{shown(db)} is restored from {file}: {studies} {'study' if studies == 1 else 'studies'}.")
+
+
+@contextmanager
+def opened(database: Path | str, *, upgrade: bool = False) -> Iterator[Store]:
+    store = open_store(database, upgrade=upgrade)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def there(file: Path) -> None:
+    if not file.exists():
+        raise InvalidArgument("--db", str(file), "does not exist", "Name a database with --db or WAZIR_DB")
+
+
+def _file_problems(file: Path) -> Iterator[str]:
+    """What SQLite itself finds wrong."""
+    try:
+        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            for (words,) in connection.execute("PRAGMA integrity_check"):
+                if words != "ok":
+                    yield f"SQLite: {words}"
+            for table, row, parent, _ in connection.execute("PRAGMA foreign_key_check"):
+                yield f"row {row} of {table} belongs to a row of {parent} that is not there"
+    except sqlite3.DatabaseError as error:
+        yield f"SQLite: {error}"
+
+
+def _copy(source: Path, target: Path) -> None:
+    """All pages of one moment, while others write."""
+    try:
+        with (
+            closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as read,
+            closing(sqlite3.connect(target)) as write,
+        ):
+            read.backup(write)
+    except sqlite3.Error as error:
+        target.unlink(missing_ok=True)
+        raise FailedPrecondition(f"{source} cannot be copied to {target}: {error}") from error
+
+
+def _program(name: str, url: str, *arguments: str) -> None:
+    """Runs a program of PostgreSQL on the database. The password is not in its arguments, which everybody can read."""
+    path = shutil.which(name)
+    if path is None:
+        raise FailedPrecondition(f"{name} is not installed here (Debian, Ubuntu: apt install postgresql-client)")
+    parts = urlsplit(url.replace("postgresql+psycopg://", "postgresql://"))
+    environment = dict(os.environ)
+    if parts.password is not None:
+        environment["PGPASSWORD"] = unquote(parts.password)
+        user = f"{parts.username}@" if parts.username else ""
+        parts = parts._replace(netloc=user + parts.netloc.rpartition("@")[2])
+    done = subprocess.run(
+        [path, f"--dbname={urlunsplit(parts)}", *arguments], env=environment, capture_output=True, text=True
+    )
+    if done.returncode:
+        words = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise Unavailable(f"{name} failed: {' | '.join(words[:3])}")
