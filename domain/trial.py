@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .errors import IllegalMove
 from .names import StudyName, TrialName
@@ -165,15 +165,18 @@ def check_move(name: TrialName, state: TrialState, target: TrialState) -> None:
         raise IllegalMove(name.short, state.name, target.name, allowed)
 
 
-def move(trial: Trial, target: TrialState, *, now: float, reason: str = "", goal: StopGoal | None = None) -> Trial:
-    """The trial in its next state, with its times, reason and goal in accord. Raises IllegalMove."""
+def move(
+    trial: Trial, target: TrialState, *, now: float, reason: str = "", goal: StopGoal | None = None, **changes: Any
+) -> Trial:
+    """The trial in its next state, with its times, reason and goal in accord, and `changes`: other fields that change
+    with it. Raises IllegalMove."""
     check_move(trial.name, trial.state, target)
-    return replace(
-        trial,
-        state=target,
-        reason=reason,
-        goal=goal if target is TrialState.STOPPING else None,
-        client_id="" if target is TrialState.REQUESTED else trial.client_id,
-        start_time=now if target is TrialState.ACTIVE and trial.start_time is None else trial.start_time,
-        end_time=now if target in ENDED else None,
-    )
+    accord: dict[str, Any] = {
+        "state": target,
+        "reason": reason,
+        "goal": goal if target is TrialState.STOPPING else None,
+        "client_id": "" if target is TrialState.REQUESTED else trial.client_id,
+        "start_time": now if target is TrialState.ACTIVE and trial.start_time is None else trial.start_time,
+        "end_time": now if target in ENDED else None,
+    }
+    return replace(trial, **(accord | changes))

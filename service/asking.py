@@ -316,5 +316,8 @@ def _new_trials(study: Study, proposals: Sequence[New], computed: Round | None, 
             details=proposal.details,
         )
         name = study.name.trial(study.next_trial_id + i)
-        trials.append(Trial(name, TrialState.REQUESTED, proposal.parameters, now, provenance=provenance))
+        trial = Trial(
+            name, TrialState.REQUESTED, proposal.parameters, now, provenance=provenance, revision=study.revision
+        )
+        trials.append(trial)
     return trials

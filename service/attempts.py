@@ -190,9 +190,16 @@ def end(tx: Transaction, name: TrialName, number: int, how: End, now: float) -> 
         message=message[:MAX_MESSAGE],
         log_tail=how.log_tail[-MAX_LOG_TAIL:],
     )
-    closing = replace(trial, attempts=(*trial.attempts[:-1], ended), final=final or None, final_step=step)
-    unit.study = replace(unit.study, gpu_seconds=unit.study.gpu_seconds + ended.gpus * ended.seconds(now))
-    trial = unit.move(closing, then.state, then.reason[:MAX_MESSAGE])
+    if ended.gpus:
+        unit.study = replace(unit.study, gpu_seconds=unit.study.gpu_seconds + ended.gpus * ended.seconds(now))
+    trial = unit.move(
+        trial,
+        then.state,
+        then.reason[:MAX_MESSAGE],
+        attempts=(*trial.attempts[:-1], ended),
+        final=final or None,
+        final_step=step,
+    )
     if then.state in (TrialState.SUCCEEDED, TrialState.STOPPED) and value is not None:
         _note_target(unit, trial, value)
     unit.settle()

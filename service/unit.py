@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ..domain.attempt import Attempt, AttemptState
 from ..domain.names import StudyName
@@ -49,7 +50,7 @@ class Unit:
 
     def add(self, trials: list[Trial], repeats: int | None) -> list[Trial]:
         """Stores new trials, whose ids the caller took from `study.next_trial_id` on."""
-        trials = [replace(t, revision=self.study.revision) for t in trials]
+        trials = [self._revised(t) for t in trials]
         self.tx.insert_trials(self.study, trials, repeats)
         counts = self.study.counts
         for trial in trials:
@@ -60,21 +61,25 @@ class Unit:
 
     def put(self, before: Trial, after: Trial) -> Trial:
         """Stores a changed trial and keeps the counts right."""
-        after = replace(after, revision=self.study.revision)
+        after = self._revised(after)
         if before.state is not after.state:
             self.study = replace(self.study, counts=self.study.counts.moved(before.state, after.state))
         self.tx.update_trial(self.study, after)
         self.changed[after.id] = after
         return after
 
-    def move(self, trial: Trial, target: TrialState, reason: str = "", goal: StopGoal | None = None) -> Trial:
-        return self.put(trial, move(trial, target, now=self.now, reason=reason, goal=goal))
+    def move(
+        self, trial: Trial, target: TrialState, reason: str = "", goal: StopGoal | None = None, **changes: Any
+    ) -> Trial:
+        """Stores the trial in its next state. `changes`: other fields that change with it. Raises IllegalMove."""
+        revision = self.study.revision
+        moved = move(trial, target, now=self.now, reason=reason, goal=goal, revision=revision, **changes)
+        return self.put(trial, moved)
 
     def start(self, trial: Trial, holder: str, lease: Lease) -> Trial:
         """Begins the trial's next attempt: the trial is ACTIVE, the attempt STARTING."""
         attempt = Attempt(len(trial.attempts) + 1, AttemptState.STARTING, self.now, holder, lease.leased, lease.seconds)
-        active = move(trial, TrialState.ACTIVE, now=self.now)
-        return self.put(trial, replace(active, client_id=holder, attempts=(*trial.attempts, attempt)))
+        return self.move(trial, TrialState.ACTIVE, client_id=holder, attempts=(*trial.attempts, attempt))
 
     def delete(self, trial: Trial) -> None:
         self.tx.delete_trial(self.study, trial)
@@ -126,14 +131,18 @@ class Unit:
 
     def finish(self) -> Change | None:
         """Writes the study, and tells what changed; None where nothing did, and then no revision is taken."""
-        same = replace(self.study, revision=self.before.revision) == self.before
-        if same and not (self.changed or self.added or self.deleted):
+        changed = self.changed or self.added or self.deleted
+        if not changed and replace(self.study, revision=self.before.revision) == self.before:
             self.study = self.before
             return None
         self.tx.update_study(self.study)
         # A trial may be added and changed in one unit: tell of it once, as it is now.
         trials = {t.id: t for t in self.added} | self.changed
         return Change(self.study, list(trials.values()), self.deleted)
+
+    def _revised(self, trial: Trial) -> Trial:
+        revision = self.study.revision
+        return trial if trial.revision == revision else replace(trial, revision=revision)
 
     def _live(self) -> Iterable[Trial]:
         return self.with_states({TrialState.ACTIVE, TrialState.STOPPING})

@@ -32,6 +32,7 @@ from ..domain.study import Study
 from ..domain.trial import Measurement, Trial
 from .exchange import Topic
 from .group import GroupStore, Outcome, Unit
+from .known import Known
 from .migration import migrate
 from .postgres_exchange import CHANNEL, PostgresExchange, payload
 from .session import Session
@@ -206,8 +207,8 @@ class _Database:
 class PostgresTransaction(SqlTransaction):
     """Notes what other servers are to hear of once it is committed."""
 
-    def __init__(self, session: Session) -> None:
-        super().__init__(session)
+    def __init__(self, session: Session, known: Known) -> None:
+        super().__init__(session, known)
         self.news: set[tuple[Topic, StudyName]] = set()
 
     def insert_study(self, study: Study) -> None:
@@ -235,6 +236,7 @@ class _PostgresStore(GroupStore):
     def __init__(self, database: _Database, writer: _Link) -> None:
         self._database = database
         self._writer: _Link | None = writer
+        self._known = Known()
         self._readers: list[_Link] = []
         """Connections that nobody uses. To append to a list and to pop from it are atomic."""
         self._news = PostgresExchange(database.connect_raw)
@@ -313,6 +315,7 @@ class _PostgresStore(GroupStore):
                 self._notify(link, news)
             link.execute("COMMIT")
         except Exception as error:  # noqa: BLE001 - the callers get it from their futures
+            self._known.forget_all()
             meaning = self._database.meaning(error)
             if self._writer is not None and not self._writer.lost and self._writer.in_transaction:
                 with contextlib.suppress(Exception):  # lost meanwhile; the next group connects anew
@@ -335,9 +338,9 @@ class _PostgresStore(GroupStore):
     def _run(self, link: _Link, unit: Unit, news: set[tuple[Topic, StudyName]], *, waits: bool) -> Outcome:
         link.execute("SAVEPOINT unit")
         try:
-            transaction = PostgresTransaction(link.session)
+            transaction = PostgresTransaction(link.session, self._known)
             result = unit.work(transaction)
-            transaction.flush()
+            transaction.finish()
         except BaseException as error:  # the caller gets it from the future
             if link.lost:
                 raise

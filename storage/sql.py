@@ -4,7 +4,7 @@ Statements are built once and carry their values as parameters, so that SQLAlche
 transaction gathers what is written to a trial and sends it when the unit ends or reads on: inserting a trial, starting
 it and moving it again are one statement. What a database spells its own way is in `Upserts`.
 
-A store on top of this opens the connection, begins, calls `SqlTransaction.flush` after the work, and commits; an error
+A store on top of this opens the connection, begins, calls `SqlTransaction.finish` after the work, and commits; an error
 of the database passes through here as its driver raises it.
 """
 
@@ -41,6 +41,7 @@ from ..domain.study import Study
 from ..domain.trial import UNCOUNTED, Measurement, Trial, TrialState
 from . import rows
 from .derived import curve, labelled, no_study
+from .known import Known
 from .schema import answers, attempts, measurements, secrets, sequences, studies, tokens, tombstones, trials
 from .session import Session
 from .store import Answer, Changes, DuplicatePoint, Point, StudyFilter, Transaction, TrialFilter, View
@@ -56,7 +57,11 @@ _UNCOUNTED = frozenset(state.value for state in UNCOUNTED)
 _of_study = trials.c.study == bindparam("study")
 
 STUDY = select(studies).where(studies.c.owner == bindparam("owner"), studies.c.id == bindparam("id"))
-LOCKED_STUDY = STUDY.with_for_update()
+LOCKED_REVISION = (
+    select(studies.c.key, studies.c.uid, studies.c.revision)
+    .where(studies.c.owner == bindparam("owner"), studies.c.id == bindparam("id"))
+    .with_for_update()
+)
 STUDY_OF_UID = select(studies).where(studies.c.uid == bindparam("uid"))
 KEY_OF_UID = select(studies.c.key).where(studies.c.uid == bindparam("uid"))
 IDS_OF_OWNER = (
@@ -414,10 +419,12 @@ class _Pending:
 
 
 class SqlTransaction(SqlView, Transaction):
-    """Writes over a connection that is in a transaction; the store calls `flush` before it commits."""
+    """Writes over a connection that is in a transaction; the store calls `finish` before it commits."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, known: Known) -> None:
+        """`known`: what units before this one left for it, and what it leaves for those behind it."""
         super().__init__(session)
+        self._known = known
         self._upserts = UPSERTS[session.database]
         self._pending: dict[tuple[int, int], _Pending] = {}
         """By study key and trial id, in the order of their first write."""
@@ -425,12 +432,21 @@ class SqlTransaction(SqlView, Transaction):
         """Trials as this transaction read or wrote them last."""
         self._locked: dict[str, Study] = {}
         """By uid, as this transaction read or wrote them last."""
+        self._as_locked: dict[StudyName, Study] = {}
+        """As they were when this transaction locked them."""
 
     # Reads see what is written.
 
     def trial(self, name: TrialName) -> Trial:
-        pending = self._pending.get((self._keys.get(name.parent, 0), name.id))
-        return super().trial(name) if pending is None else pending.trial
+        key = self._keys.get(name.parent, 0)
+        pending = self._pending.get((key, name.id))
+        if pending is not None:
+            return pending.trial
+        study = self._as_locked.get(name.parent)
+        trial = None if study is None else self._known.trial(study, name.id)
+        if trial is None:
+            return super().trial(name)
+        return self._stored.setdefault((key, name.id), trial)
 
     def trials(
         self, study: Study, where: TrialFilter, after: int, limit: int, *, descending: bool = False
@@ -453,9 +469,14 @@ class SqlTransaction(SqlView, Transaction):
     # Studies
 
     def lock(self, name: StudyName) -> Study:
-        study = self._study(LOCKED_STUDY, name)
-        self._locked[study.uid] = study
-        return study
+        row = self._one(LOCKED_REVISION, owner=name.owner, id=name.study)
+        known = None if row is None else self._known.study(name, row.uid, row.revision)
+        if known is None:
+            known = self.study(name)
+        else:
+            self._keys[known.uid] = self._keys[name] = row.key
+        self._locked[known.uid] = self._as_locked[name] = known
+        return known
 
     def insert_study(self, study: Study) -> None:
         row = self._session.one(self._upserts.new_study, rows.study_values(study))
@@ -487,6 +508,9 @@ class SqlTransaction(SqlView, Transaction):
         self._keys.pop(study.uid, None)
         self._keys.pop(study.name, None)
         self._stored.clear()
+        self._locked.pop(study.uid, None)
+        self._as_locked.pop(study.name, None)
+        self._known.forget(study.name)
 
     # Trials
 
@@ -534,9 +558,20 @@ class SqlTransaction(SqlView, Transaction):
     def delete_trial(self, study: Study, trial: Trial) -> None:
         self.flush()
         key = self._key(study)
+        if key is None:
+            raise NotFound(study.name.short)
         self._session.run(DELETE_TRIAL, {"this_study": key, "this_trial": trial.id})
         tombstone = {"study": key, "revision": study.revision, "trial": trial.id}
         self._session.run(INSERT_TOMBSTONE, tombstone)
+        self._stored.pop((key, trial.id), None)
+        self._known.forget(study.name)
+
+    def finish(self) -> None:
+        """Sends what was not sent yet, and lets the units behind this one know."""
+        self.flush()
+        for study in self._locked.values():
+            key = self._keys[study.uid]
+            self._known.remember(study, [trial for (of, _), trial in self._stored.items() if of == key])
 
     def flush(self) -> None:
         """Sends the trials that were written and not sent yet."""

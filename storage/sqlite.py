@@ -1,7 +1,7 @@
 """The store on one SQLite file: WAL, one writer thread, one commit for all units that wait.
 
     submit ──> queue ──> writer thread:  BEGIN IMMEDIATE
-                                         a SAVEPOINT for each unit
+                                         one unit after the other
                                          COMMIT  ──> the futures of all of them
     read   ──> a connection of its own, on the caller's thread, with one snapshot for the whole of `work`
 
@@ -26,6 +26,7 @@ from sqlalchemy.exc import DBAPIError
 from ..domain.errors import FailedPrecondition, ResourceExhausted, Unavailable, WazirError
 from .exchange import LocalExchange
 from .group import GroupStore, Outcome, Unit
+from .known import Known
 from .migration import migrate
 from .session import Session
 from .sql import SqlTransaction, SqlView
@@ -176,13 +177,14 @@ def _code(error: sqlite3.Error) -> int:
 
 
 class _TransactionLost(Exception):
-    """SQLite has rolled back the whole transaction, and with it the units before the one that failed."""
+    """The transaction must be rolled back, or SQLite has done so, and with it the units before the one that failed."""
 
 
 class _SqliteStore(GroupStore):
     def __init__(self, database: _Database, writer: _Link) -> None:
         self._database = database
         self._writer = writer
+        self._known = Known()
         self._readers: list[_Link] = []
         """Connections that nobody uses. To append to a list and to pop from it are atomic."""
         super().__init__("wazir-sqlite-writer", LocalExchange())
@@ -223,34 +225,38 @@ class _SqliteStore(GroupStore):
     # On the writer thread
 
     def _commit(self, units: Sequence[Unit]) -> list[Outcome]:
+        outcomes: list[Outcome] = []
         try:
             self._writer.raw.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
             return [(None, self._database.meaning(error)) for _ in units]
         try:
-            outcomes = [self._run(unit) for unit in units]
+            outcomes.extend(map(self._run, units))
             self._writer.raw.execute("COMMIT")
         except (sqlite3.Error, _TransactionLost) as error:
+            self._known.forget_all()
             if self._writer.raw.in_transaction:
                 self._writer.raw.execute("ROLLBACK")
-            if len(units) > 1:
-                # One of them is too much for the disk, perhaps. Each on its own, it takes none of the others with it.
-                return [outcome for unit in units for outcome in self._commit([unit])]
-            return [(None, self._database.meaning(error.__cause__ or error))]
+            if len(units) == 1:
+                return [(None, self._database.meaning(error.__cause__ or error))]
+            # Those before the one that failed, that one, and those behind it: it takes none of the others with it.
+            # Where the COMMIT failed, the last one is taken for it: each is tried alone before the end.
+            at = min(len(outcomes), len(units) - 1)
+            parts = (units[:at], units[at : at + 1], units[at + 1 :])
+            return [outcome for part in parts if part for outcome in self._commit(part)]
         return outcomes
 
     def _run(self, unit: Unit) -> Outcome:
+        """Raises _TransactionLost where the unit failed and left something in the transaction, or ended it."""
         raw = self._writer.raw
-        raw.execute("SAVEPOINT unit")
+        before = raw.total_changes
         try:
-            transaction = SqlTransaction(self._writer.session)
+            transaction = SqlTransaction(self._writer.session, self._known)
             result = unit.work(transaction)
-            transaction.flush()
+            transaction.finish()
         except BaseException as error:  # the caller gets it from the future
-            if not raw.in_transaction:
+            # No SAVEPOINT for each unit: almost all that are refused are refused before they write.
+            if not raw.in_transaction or raw.total_changes != before:
                 raise _TransactionLost from error
-            raw.execute("ROLLBACK TO unit")
-            raw.execute("RELEASE unit")
             return None, self._database.meaning(error)
-        raw.execute("RELEASE unit")
         return result, None

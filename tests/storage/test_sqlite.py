@@ -181,7 +181,7 @@ def test_a_trial_is_sent_to_the_database_once_a_unit(path: Path, store: Store) -
     store.write(work)
     writer.set_trace_callback(None)
     verbs = [statement.split()[0] for statement in statements]
-    assert verbs == ["BEGIN", "SAVEPOINT", "SELECT", "SELECT", "UPDATE", "INSERT", "RELEASE", "COMMIT"]
+    assert verbs == ["BEGIN", "SELECT", "SELECT", "UPDATE", "INSERT", "COMMIT"]
 
 
 STATEMENTS = {
