@@ -7,9 +7,10 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import grpc
+from google.protobuf.message import Message
 
 from ..domain.errors import RevisionCompacted, WazirError
 from ..domain.names import StudyName, parse_study
@@ -18,8 +19,8 @@ from ..domain.trial import Trial
 from ..proto.v1 import study_service_pb2 as api
 from ..wire.study import study_from_wire
 from ..wire.trial import trial_from_wire
-from .connection import Connection, wait_after
-from .pauses import pauses
+from .connection import Connection
+from .endpoint import Patience
 
 T = TypeVar("T")
 
@@ -43,6 +44,79 @@ class StudyChanges:
     deleted: tuple[StudyName, ...]
 
 
+class Cursor(abc.ABC, Generic[T]):
+    """Where a watch has got to: what to ask for next, and what an answer means. No I/O."""
+
+    method: str
+
+    @abc.abstractmethod
+    def request(self) -> Message:
+        """Asks for a stream that goes on after the last answer."""
+
+    @abc.abstractmethod
+    def read(self, response: Any) -> T: ...
+
+    def restarts(self, error: WazirError) -> bool:
+        """Whether the next stream will not meet this error again."""
+        return False
+
+
+class TrialCursor(Cursor[TrialChanges]):
+    """A study and its trials.
+
+    Where the service no longer keeps what changed since the last answer, all trials come once more; ids that are not
+    among them are then gone without having stood in `deleted`.
+    """
+
+    method = "WatchTrials"
+
+    def __init__(self, study: StudyName, since: int) -> None:
+        self._study = study
+        self._since = since
+
+    def request(self) -> Message:
+        return api.WatchTrialsRequest(parent=str(self._study), since=self._since)
+
+    def read(self, response: api.WatchTrialsResponse) -> TrialChanges:
+        self._since = response.revision
+        return TrialChanges(
+            study_from_wire(response.study),
+            tuple(map(trial_from_wire, response.trials)),
+            tuple(response.deleted),
+            response.revision,
+        )
+
+    def restarts(self, error: WazirError) -> bool:
+        known, self._since = self._since, 0
+        return isinstance(error, RevisionCompacted) and known > 0
+
+
+class StudyCursor(Cursor[StudyChanges]):
+    """The studies of an owner. After a break all present ones come again."""
+
+    method = "WatchStudies"
+
+    def __init__(self, owner: str) -> None:
+        self._owner = owner
+        self._known: set[StudyName] = set()
+        self._fresh = True
+
+    def request(self) -> Message:
+        self._fresh = True
+        return api.WatchStudiesRequest(parent=f"owners/{self._owner}")
+
+    def read(self, response: api.WatchStudiesResponse) -> StudyChanges:
+        studies = tuple(map(study_from_wire, response.studies))
+        names = {study.name for study in studies}
+        deleted = {parse_study(name) for name in response.deleted}
+        if self._fresh:
+            # The first answer of a stream holds every study, so whatever it lacks went during the break.
+            deleted |= self._known - names
+            self._fresh = False
+        self._known = (self._known | names) - deleted
+        return StudyChanges(studies, tuple(sorted(deleted)))
+
+
 class Watch(Iterator[T]):
     """An iterator that blocks until something changes, and goes on through a service's restarts.
 
@@ -50,9 +124,10 @@ class Watch(Iterator[T]):
     client is patient, and whatever else the service refuses with: NotFound where the study is deleted meanwhile.
     """
 
-    def __init__(self, connection: Connection, retry_for: float) -> None:
+    def __init__(self, connection: Connection, retry_for: float, cursor: Cursor[T]) -> None:
         self._connection = connection
         self._retry_for = retry_for
+        self._cursor = cursor
         self._cancelled = threading.Event()
         self._call: grpc.Call | None = None
         self._items = self._watch()
@@ -68,93 +143,26 @@ class Watch(Iterator[T]):
 
     def _watch(self) -> Iterator[T]:
         # Counted from the break: a stream may have been quiet for longer than that before.
-        until: float | None = None
-        waits = pauses()
+        patience = Patience(self._retry_for)
         while not self._cancelled.is_set():
-            call = self._call = self._open()
+            call = self._call = self._connection.stream(self._cursor.method, self._cursor.request())
+            wait = None
             try:
                 # `cancel` may have come before there was a call to cancel.
                 if self._cancelled.is_set():
                     return
                 for response in call:
-                    until, waits = None, pauses()
-                    yield self._read(response)
+                    patience.answered()
+                    yield self._cursor.read(response)
             except grpc.RpcError as error:
-                told = self._connection.explain(error)
-                now = time.monotonic()
-                until = now + self._retry_for if until is None else until
-                wait = wait_after(told, next(waits), until - now)
-                if not self._cancelled.is_set() and wait is None and not self._restarts(told):
+                told = self._connection.endpoint.explain(error)
+                wait = patience.wait_after(told, time.monotonic())
+                if not self._cancelled.is_set() and wait is None and not self._cursor.restarts(told):
                     raise told from error
-            else:
-                wait = None
             finally:
                 call.cancel()
-            self._cancelled.wait(next(waits) if wait is None else wait)
-
-    @abc.abstractmethod
-    def _open(self) -> Any:
-        """A stream that goes on after the last answer."""
-
-    @abc.abstractmethod
-    def _read(self, response: Any) -> T: ...
-
-    def _restarts(self, error: WazirError) -> bool:
-        """Whether the next stream will not meet this error again."""
-        return False
+            self._cancelled.wait(patience.pause() if wait is None else wait)
 
 
-class TrialWatch(Watch[TrialChanges]):
-    """A study and its trials.
-
-    Where the service no longer keeps what changed since the last answer, all trials come once more; ids that are not
-    among them are then gone without having stood in `deleted`.
-    """
-
-    def __init__(self, connection: Connection, retry_for: float, study: StudyName, since: int) -> None:
-        super().__init__(connection, retry_for)
-        self._study = study
-        self._since = since
-
-    def _open(self) -> Any:
-        return self._connection.stream(
-            "WatchTrials", api.WatchTrialsRequest(parent=str(self._study), since=self._since)
-        )
-
-    def _read(self, response: api.WatchTrialsResponse) -> TrialChanges:
-        self._since = response.revision
-        return TrialChanges(
-            study_from_wire(response.study),
-            tuple(map(trial_from_wire, response.trials)),
-            tuple(response.deleted),
-            response.revision,
-        )
-
-    def _restarts(self, error: WazirError) -> bool:
-        known, self._since = self._since, 0
-        return isinstance(error, RevisionCompacted) and known > 0
-
-
-class StudyWatch(Watch[StudyChanges]):
-    """The studies of an owner. After a break all present ones come again."""
-
-    def __init__(self, connection: Connection, retry_for: float, owner: str) -> None:
-        super().__init__(connection, retry_for)
-        self._owner = owner
-        self._known: set[StudyName] = set()
-        self._fresh = True
-
-    def _open(self) -> Any:
-        self._fresh = True
-        return self._connection.stream("WatchStudies", api.WatchStudiesRequest(parent=f"owners/{self._owner}"))
-
-    def _read(self, response: api.WatchStudiesResponse) -> StudyChanges:
-        studies = tuple(map(study_from_wire, response.studies))
-        names = {study.name for study in studies}
-        deleted = {parse_study(name) for name in response.deleted}
-        if self._fresh:
-            # The first answer of a stream holds every study, so whatever it lacks went during the break.
-            deleted |= self._known - names
-            self._fresh = False
-        self._known = (self._known | names) - deleted
-        return StudyChanges(studies, tuple(sorted(deleted)))
+TrialWatch = Watch[TrialChanges]
+StudyWatch = Watch[StudyChanges]

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from wazir.clients.client import Client
-from wazir.clients.connection import resolve_address
+from wazir.clients.endpoint import resolve_address
 from wazir.clients.local_address import address_of
 from wazir.domain.errors import (
     DeadlineExceeded,

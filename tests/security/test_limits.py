@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wazir.clients.client import Client
-from wazir.clients.connection import wait_after
+from wazir.clients.endpoint import wait_after
 from wazir.domain.access import EVERY_OWNER, Role
 from wazir.domain.errors import NotFound, RateLimited, Unauthenticated, Unavailable, WazirError
 from wazir.service.security.callers import LOCAL, Caller, anonymous

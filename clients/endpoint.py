@@ -1,0 +1,165 @@
+"""The way to a service, before anything is sent: its address, what is shown to it, and its errors in our own words.
+
+The blocking and the asynchronous connection have this in common; they differ in how they wait.
+"""
+
+from __future__ import annotations
+
+# Before all else that imports grpc.
+from .grpc_import import grpc  # isort: split
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ..domain.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, RateLimited, Unavailable, WazirError
+from ..wire.errors import STATUS_KEY, from_rpc
+from .credentials import CA_VARIABLE, TLS_VARIABLE, Credentials
+from .local_address import DEFAULT_DATABASE, address_of
+from .pauses import pauses
+
+ADDRESS_VARIABLE = "WAZIR_ADDRESS"
+DATABASE_VARIABLE = "WAZIR_DB"
+
+OPTIONS: list[tuple[str, int]] = [
+    # A list of a thousand trials passes gRPC's own 4 MiB.
+    ("grpc.max_receive_message_length", 64 * 1024 * 1024),
+    ("grpc.max_send_message_length", 64 * 1024 * 1024),
+    # A peer that vanished without a word is noticed, in calls and in streams that are quiet.
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    # Our own pauses are the longer ones; a service that is back is found at once.
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.min_reconnect_backoff_ms", 1_000),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
+    # A forked child's channel would otherwise share the parent's sockets.
+    ("grpc.use_local_subchannel_pool", 1),
+]
+
+_HOST_AND_PORT = re.compile(r"(\[[0-9a-fA-F:.%]+\]|[^\s:/\[\]]+):(\d{1,5})")
+
+
+def check_address(address: str, field: str = "address") -> str:
+    """`address` itself where it is `host:port` or `unix:/path`. Raises InvalidArgument."""
+    match = _HOST_AND_PORT.fullmatch(address)
+    if (match and 0 < int(match[2]) <= 65_535) or re.fullmatch(r"unix:/[^\0]+", address):
+        return address
+    hint = 'For instance "localhost:8470"'
+    if "://" in address:
+        hint = f'Without the scheme: "{address.partition("://")[2].rstrip("/")}"'
+    raise InvalidArgument(field, address, "must be host:port or unix:/path", hint)
+
+
+def resolve_address(address: str | None = None, database: str | os.PathLike[str] | None = None) -> str:
+    """The service to talk to: `address`, else that of `database`, else WAZIR_ADDRESS, else that of this folder.
+
+    A folder's database is WAZIR_DB or `.wazir/wazir.db`. Raises InvalidArgument on a malformed address, and Unavailable
+    where nothing is named and this folder has no service.
+    """
+    if address is not None:
+        return check_address(address)
+    if database is None and (named := os.environ.get(ADDRESS_VARIABLE)):
+        return check_address(named, ADDRESS_VARIABLE)
+    file = Path(database or os.environ.get(DATABASE_VARIABLE) or DEFAULT_DATABASE).absolute()
+    found = address_of(file)
+    if database is None and not Path(found.removeprefix("unix:")).exists():
+        raise Unavailable(
+            f"no service is named, and none serves {file}; start one with `wazir serve` in this folder, or name one by "
+            f"`address=` or {ADDRESS_VARIABLE}"
+        )
+    return found
+
+
+def wait_after(error: WazirError, pause: float, rest: float) -> float | None:
+    """Seconds to wait before a call that failed is made again; None where it is not to be made again. `pause`: those
+    that patience has next; `rest`: those that it has left.
+
+    A service that says how long to wait is obeyed, or not asked again.
+    """
+    if rest <= 0:
+        return None
+    if isinstance(error, RateLimited):
+        return max(pause, error.retry_after) if error.retry_after <= rest else None
+    return min(pause, rest) if isinstance(error, Unavailable) else None
+
+
+class Patience:
+    """Decides whether and when what failed is tried again. Times are of one clock, in seconds.
+
+    `retry_for`: how long a service may be away, counted from `since`; None: from the first failure, or from the first
+    one after an answer.
+    """
+
+    def __init__(self, retry_for: float, since: float | None = None) -> None:
+        self._retry_for = retry_for
+        self._until = None if since is None else since + retry_for
+        self._pauses: Iterator[float] = pauses()
+
+    def answered(self) -> None:
+        """The service is there."""
+        self._until, self._pauses = None, pauses()
+
+    def wait_after(self, error: WazirError, now: float) -> float | None:
+        """Seconds to wait before the next try; None: there is to be none."""
+        if self._until is None:
+            self._until = now + self._retry_for
+        return wait_after(error, next(self._pauses), self._until - now)
+
+    def pause(self) -> float:
+        """Seconds to wait before the next try where that does not depend on an error."""
+        return next(self._pauses)
+
+
+class Endpoint:
+    """One service. `address` as `check_address` has it. Raises InvalidArgument where a file of the credentials cannot
+    be read."""
+
+    def __init__(self, address: str, credentials: Credentials | None = None) -> None:
+        self.address = check_address(address)
+        credentials = credentials or Credentials()
+        self.metadata = credentials.metadata
+        # Read here: a missing file is to be told at once, and not by the first call in some thread.
+        self.tls = None if credentials.tls is None else grpc.ssl_channel_credentials(*credentials.tls.read())
+
+    def explain(self, error: grpc.RpcError, timeout: float | None = None) -> WazirError:
+        """The error behind a failed call, in words that name this service."""
+        call: Any = error  # what a call raises is a grpc.Call too
+        code: grpc.StatusCode = call.code()
+        if any(key == STATUS_KEY for key, _ in call.trailing_metadata() or ()):
+            return from_rpc(error)
+        if code is grpc.StatusCode.UNAVAILABLE and (refusal := self._not_secured(call.details() or "")) is not None:
+            return refusal
+        # A server that is told to end cancels what it could not finish.
+        if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
+            return Unavailable(
+                f"no Wazir service answers at {self.address}; start one with `wazir serve`, or name another by "
+                f"--address, `address=` or {ADDRESS_VARIABLE}",
+                details={"address": self.address},
+            )
+        if code is grpc.StatusCode.DEADLINE_EXCEEDED and timeout is not None:
+            return DeadlineExceeded(f"the service at {self.address} did not answer within {timeout:g} s")
+        return from_rpc(error)
+
+    def _not_secured(self, words: str) -> WazirError | None:
+        """The error where the two sides do not agree on TLS, which trying again would not change. `words`: gRPC's."""
+        if "CERTIFICATE_VERIFY_FAILED" in words or "is not in peer certificate" in words:
+            why = words.rpartition("CERTIFICATE_VERIFY_FAILED: ")[2].removesuffix(": OK")
+            return FailedPrecondition(
+                f"the certificate of the service at {self.address} is not to be trusted: {why}. Name the authority "
+                f"that issued it (--ca, `tls=` or {CA_VARIABLE}), and the service by the name in its certificate"
+            )
+        if "WRONG_VERSION_NUMBER" in words:
+            return FailedPrecondition(
+                f"the service at {self.address} does not speak TLS: leave out --tls, --ca, `tls=`, {CA_VARIABLE} and "
+                f"{TLS_VARIABLE}, or name another address"
+            )
+        if "Socket closed" in words:
+            # As a service that ends hangs up too, it is tried again.
+            wanted = "TLS (--ca, `tls=`)" if self.tls is None else "a client certificate (--client-cert)"
+            return Unavailable(
+                f"what listens at {self.address} hangs up: perhaps it asks for {wanted}, or it is about to end",
+                details={"address": self.address},
+            )
+        return None
