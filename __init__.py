@@ -22,6 +22,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .clients.aio import AsyncClient as AsyncClient
     from .clients.client import Client as Client
     from .clients.credentials import Tls as Tls
     from .clients.study import Study as Study
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _FORWARDED = {
+    "AsyncClient": ".clients.aio",
     "Client": ".clients.client",
     "Study": ".clients.study",
     "StudyEnded": ".clients.study",
@@ -47,7 +49,18 @@ _FORWARDED = {
 }
 """Public name -> module that defines it."""
 
-__all__ = ["Client", "Study", "StudyEnded", "Tls", "Trial", "WazirError", "create_study", "current_trial", "load_study"]
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "Study",
+    "StudyEnded",
+    "Tls",
+    "Trial",
+    "WazirError",
+    "create_study",
+    "current_trial",
+    "load_study",
+]
 
 if not TYPE_CHECKING:  # a type checker would take it for a promise that every name exists
 

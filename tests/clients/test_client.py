@@ -1,4 +1,4 @@
-"""The client against a real service: what goes in comes out as the domain has it."""
+"""Both clients against a real service: what goes in comes out as the domain has it."""
 
 from __future__ import annotations
 
@@ -29,15 +29,21 @@ from wazir.domain.space import Double, Parameter, Space
 from wazir.domain.study import Budget, EndReason, Shortage, StudyState
 from wazir.domain.trial import Instruction, Measurement, Origin, StopGoal, Trial, TrialState
 
+from .awaited import awaited
 from .served import SPACE, ServerProcess, serving, spec
 
 POINT: Parameters = {"x": 0.5, "n": 3, "kind": True}
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "asyncio"])
 def client(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Client]:
-    with serving(request.param, tmp_path) as address, Client(address, retry_for=5.0) as client:
-        yield client
+    """The blocking client on two stores, and the asynchronous one, whose calls are waited for here."""
+    if request.param == "asyncio":
+        with serving("memory", tmp_path) as address, awaited(address) as client:
+            yield client
+    else:
+        with serving(request.param, tmp_path) as address, Client(address, retry_for=5.0) as client:
+            yield client
 
 
 @pytest.fixture
