@@ -36,6 +36,7 @@ class LazyGroup(click.Group):
         "serve": ("serve", "Serve studies to clients, workers and controllers."),
         "db": ("db", "Upgrade, check, back up and restore a database."),
         "token": ("token", "Make, list and revoke the tokens of a service's callers."),
+        "doctor": ("doctor", "Check this machine, a database and a service."),
         "check": ("check", "Check a study file, and perhaps run one trial of it."),
     }
 

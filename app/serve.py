@@ -62,6 +62,10 @@ DEFAULT_LISTEN = "127.0.0.1:8470"
     is_flag=True,
     help="Listen beyond this machine although tokens and studies travel readably; for networks that encrypt.",
 )
+@click.option("--metrics", metavar="HOST:PORT", help="Show figures for Prometheus there, to everybody on this machine.")
+@click.option(
+    "--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True, help="One line a record."
+)
 @click.option("--drain", default=10.0, show_default=True, help="Seconds that calls in flight get at the end.")
 @click.option("-v", "--verbose", is_flag=True, help="Log more.")
 @reported
@@ -75,11 +79,20 @@ def serve(
     client_ca: Path | None,
     insecure_without_authentication: bool,
     insecure_without_tls: bool,
+    metrics: str | None,
+    log_format: str,
     drain: float,
     verbose: bool,
 ) -> None:
     """Serve studies to clients, workers and controllers, until Ctrl-C or SIGTERM."""
-    log_to_stderr(logging.DEBUG if verbose else logging.INFO)
+    log_to_stderr(logging.DEBUG if verbose else logging.INFO, as_json=log_format == "json")
+    if metrics is not None and beyond_loopback(metrics, "--metrics"):
+        raise InvalidArgument(
+            "--metrics",
+            metrics,
+            "is beyond this machine, and figures are shown without authentication",
+            "Listen on 127.0.0.1, and let an agent or a proxy on this machine pass them on",
+        )
     tls = tls_files(tls_cert, tls_key, client_ca)
     for address in listen:
         if not beyond_loopback(address):
@@ -102,7 +115,9 @@ def serve(
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
-    settings = ServiceSettings(drain=drain, authenticate=auth == "tokens", server_key=key_of(key_file), tls=tls)
+    settings = ServiceSettings(
+        metrics=metrics or "", drain=drain, authenticate=auth == "tokens", server_key=key_of(key_file), tls=tls
+    )
     if isinstance(db, str):
         asyncio.run(serve_url(db, listen, settings, ended))
         return
@@ -161,9 +176,9 @@ def tls_files(cert: Path | None, key: Path | None, client_ca: Path | None) -> Tl
     return files
 
 
-def beyond_loopback(address: str) -> bool:
+def beyond_loopback(address: str, option: str = "--listen") -> bool:
     """Whether other machines can reach it. Raises InvalidArgument unless it is `host:port`."""
     host, colon, port = address.rpartition(":")
     if not host or not colon or not port.isdigit() or not 0 <= int(port) <= 65_535:
-        raise InvalidArgument("--listen", address, "must be HOST:PORT", f"For instance {DEFAULT_LISTEN}")
+        raise InvalidArgument(option, address, "must be HOST:PORT", f"For instance {DEFAULT_LISTEN}")
     return not is_loopback(host)

@@ -24,6 +24,7 @@ from ..suggestion.designer import New, Suggestions
 from ..suggestion.generator import generator
 from .feed import Change, Feed
 from .live import LiveStudies, LiveStudy
+from .observe.observer import Observer
 from .requests import Request, recall, remember
 from .unit import Lease, Unit
 from .writer import Writer
@@ -100,8 +101,14 @@ class Asking:
         self._live = live
         self._executor = executor
         self._clock = clock
+        self.observer: Observer | None = None
         self._queues: dict[StudyName, list[tuple[Ask, asyncio.Future[Asked]]]] = {}
         self._workers: dict[StudyName, asyncio.Task[None]] = {}
+
+    @property
+    def waiting(self) -> int:
+        """Callers whose turn has not come."""
+        return sum(map(len, list(self._queues.values())))
 
     async def suggest(self, ask: Ask, deadline: float) -> Asked:
         """Raises NotFound, DeadlineExceeded after `deadline` seconds, InvalidArgument, RequestIdReused."""
@@ -163,6 +170,7 @@ class Asking:
         study, designer, problem, history = live.study, live.designer, live.problem, live.history
         if count <= 0 or designer is None or problem is None:
             return None
+        began = time.perf_counter()
         rng = generator(study.seed, study.rounds)
         if designer.cheap:
             suggestions = designer.suggest(problem, history, count, rng, study.memo)
@@ -170,6 +178,8 @@ class Asking:
             suggestions = await asyncio.get_running_loop().run_in_executor(
                 self._executor, designer.suggest, problem, history.snapshot(), count, rng, study.memo
             )
+        if self.observer is not None:
+            self.observer.suggested(designer.name, time.perf_counter() - began)
         return Round(
             study.rounds, study.spec_version, count, suggestions, designer.name, designer.version, history.digest()
         )

@@ -21,6 +21,8 @@ from .servicer import StudyServicer
 from .settings import ServiceSettings
 
 if TYPE_CHECKING:
+    from .observe.exposition import Exposition
+
     Handler = grpc.RpcMethodHandler[Any, Any]
     Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -93,14 +95,27 @@ class Server:
         self._addresses = list(addresses)
         self._health = health.aio.HealthServicer()
         self._server: grpc.aio.Server | None = None
+        self._exposition: Exposition | None = None
+
+    @property
+    def metrics_port(self) -> int | None:
+        """Where figures are shown; None where they are not."""
+        return None if self._exposition is None else self._exposition.port
 
     async def start(self) -> None:
         """Raises FailedPrecondition where an address cannot be bound, and InvalidArgument where the files of TLS are no
         good, before anything is served."""
         await self._gate.start()
+        interceptors: list[grpc.aio.ServerInterceptor] = [ErrorInterceptor(), SecurityInterceptor(self._gate)]
+        if self.settings.metrics:
+            # Loaded here: a service that nobody measures does not need the library.
+            from .observe.exposition import Exposition
+
+            self._exposition = Exposition(self.settings.metrics, self.service)
+            interceptors.insert(0, self._exposition.interceptor)
         limit = self.settings.max_message
         self._server = grpc.aio.server(
-            interceptors=[ErrorInterceptor(), SecurityInterceptor(self._gate)],
+            interceptors=interceptors,
             options=[
                 ("grpc.max_receive_message_length", limit),
                 ("grpc.max_send_message_length", limit),
@@ -132,6 +147,8 @@ class Server:
         if self._server is not None:
             await self._server.stop(self.settings.drain if grace is None else grace)
         await self.service.close()
+        if self._exposition is not None:
+            self._exposition.close()
 
     async def wait(self) -> None:
         """Until `stop`."""

@@ -29,6 +29,7 @@ from .feed import Change, Feed
 from .leases import LeaseKeeper
 from .live import LiveStudies
 from .neighbours import Neighbours
+from .observe.observer import Observer
 from .requests import Request
 from .settings import ServiceSettings
 from .trials import Enqueued
@@ -57,6 +58,7 @@ class Service:
         self._leases = LeaseKeeper(self._feed)
         self._neighbours = Neighbours(store, self._feed, self._live, self._leases, self._note_missed)
         self._missed = False
+        self._observer: Observer | None = None
         self._duty: Claim | None = None
         self._open: dict[StudyName, Study] = {}
         self._duties: asyncio.Task[None] | None = None
@@ -68,6 +70,29 @@ class Service:
         self._neighbours.start()
         await self._survey()
         self._duties = asyncio.create_task(self._keep_duties())
+
+    def observe(self, observer: Observer) -> None:
+        """Tells `observer` what happens from now on."""
+        self._observer = self._asking.observer = observer
+
+    @property
+    def store(self) -> Store:
+        return self._store
+
+    @property
+    def open_studies(self) -> Mapping[StudyName, Study]:
+        """Studies that have not ended, as last heard of."""
+        return self._open
+
+    @property
+    def leases(self) -> int:
+        """Attempts that live by heartbeats."""
+        return len(self._leases)
+
+    @property
+    def waiting(self) -> int:
+        """Callers that wait for suggestions."""
+        return self._asking.waiting
 
     async def close(self) -> None:
         if self._duties is not None:
@@ -278,6 +303,8 @@ class Service:
                 await self.end_attempt(name, number, End(Cause.LEASE_LOST, message=message))
             except (NotFound, StaleAttempt):
                 continue
+            if self._observer is not None:
+                self._observer.lease_lost()
             logger.warning(
                 "attempt %d of %s lost its lease: %s",
                 number,

@@ -52,5 +52,8 @@ class ServiceSettings:
     limits: LimitSettings = LimitSettings()
     """How much one caller may ask for."""
 
+    metrics: str = ""
+    """HOST:PORT where Prometheus reads figures over HTTP, without authentication; empty: nowhere."""
+
     token_max_age: float = 2.0
     """How old the knowledge about a token may be: so long a revoked one goes on working. Less means more reads."""

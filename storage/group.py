@@ -10,6 +10,7 @@ from __future__ import annotations
 import abc
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -39,6 +40,9 @@ class GroupStore(Store):
 
     def __init__(self, thread: str, exchange: Exchange) -> None:
         self.exchange = exchange
+        self.commits = self.units = 0
+        self.commit_seconds = 0.0
+        """How many commits there were, of how many units, and how long they took in all, since the start."""
         self._queue: queue.SimpleQueue[Unit | None] = queue.SimpleQueue()
         self._gate = threading.Lock()
         self._closed = False
@@ -75,7 +79,12 @@ class GroupStore(Store):
 
     def _settle(self, units: Sequence[Unit]) -> None:
         """Commits the units, then tells all of them."""
-        for unit, (result, error) in zip(units, self._commit(units), strict=True):
+        began = time.perf_counter()
+        outcomes = self._commit(units)
+        self.commit_seconds += time.perf_counter() - began
+        self.commits += 1
+        self.units += len(units)
+        for unit, (result, error) in zip(units, outcomes, strict=True):
             if error is None:
                 unit.future.set_result(result)
             else:

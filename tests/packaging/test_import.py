@@ -7,8 +7,8 @@ import pytest
 from .checkout import ROOT, folders_of_packages, python
 
 EXTRAS = [
-  "alembic", "click", "grpc_health", "grpc_reflection", "kubernetes", "numpy", "pandas", "psutil", "pynvml", "rich",
-  "scipy", "sklearn", "skopt", "sqlalchemy", "yaml",
+  "alembic", "click", "grpc_health", "grpc_reflection", "kubernetes", "numpy", "pandas", "prometheus_client", "psutil",
+  "pynvml", "rich", "scipy", "sklearn", "skopt", "sqlalchemy", "yaml",
 ]  # fmt: skip
 
 BLOCK = f"""
@@ -59,6 +59,11 @@ def test_a_name_that_is_not_public_is_an_attribute_error() -> None:
 def test_every_extra_library_is_blocked_here() -> None:
     """The list above would otherwise grow old unseen: each library of `cli` and `server` stands in it."""
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    imported_as = {"grpcio-health-checking": "grpc_health", "grpcio-reflection": "grpc_reflection", "PyYAML": "yaml"}
+    imported_as = {
+        "grpcio-health-checking": "grpc_health",
+        "grpcio-reflection": "grpc_reflection",
+        "PyYAML": "yaml",
+        "prometheus-client": "prometheus_client",
+    }
     libraries = {dependency.split(">")[0] for extra in ("cli", "server") for dependency in extras[extra]}
     assert {imported_as.get(name, name.lower()) for name in libraries} <= set(EXTRAS)

@@ -1,0 +1,15 @@
+"""Who wants to know what happens in a service, told as it happens."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Observer(Protocol):
+    """Must be quick, and must not raise."""
+
+    def suggested(self, algorithm: str, seconds: float) -> None:
+        """A round of new points was computed."""
+
+    def lease_lost(self) -> None:
+        """An attempt was ended for its holder's silence."""

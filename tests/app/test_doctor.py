@@ -1,0 +1,69 @@
+"""`wazir doctor` says what is wrong, how to mend it, and by its exit code whether anything is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from wazir.app.cli import cli
+from wazir.storage.open import open_store
+
+from ..clients.served import serving
+
+
+def findings(*arguments: object) -> tuple[int, dict[str, tuple[str, str]]]:
+    """The exit code, and of each subject its state and words."""
+    result = CliRunner().invoke(cli, ["doctor", "-o", "json", *map(str, arguments)])
+    return result.exit_code, {f["subject"]: (f["state"], f["words"]) for f in json.loads(result.output)}
+
+
+@pytest.fixture(autouse=True)
+def no_service_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WAZIR_ADDRESS", raising=False)
+
+
+def test_a_machine_in_order(tmp_path: Path) -> None:
+    database = tmp_path / "wazir.db"
+    open_store(database).close()
+    with serving("memory", tmp_path) as address:
+        code, found = findings("--db", database, "--address", address)
+    assert code == 0
+    assert found["database"] == ("ok", f"{database} opens, and holds 0 studies")
+    assert found["service"][0] == "ok"
+    assert address in found["service"][1]
+    assert found["wazir[server]"][0] == "ok"
+    assert "SQLAlchemy" in found["wazir[server]"][1]
+    assert found["python"][0] == "ok"
+
+
+def test_what_is_away_is_wrong_and_shows_no_password() -> None:
+    code, found = findings("--db", "postgresql://me:secret@127.0.0.1:1/x", "--address", "127.0.0.1:1")
+    assert code == 1
+    assert (found["database"][0], found["service"][0]) == ("wrong", "wrong")
+    assert "Start it" in found["database"][1]
+    assert "secret" not in str(found)
+
+
+def test_looking_makes_nothing(tmp_path: Path) -> None:
+    code, found = findings("--db", tmp_path / "new" / "wazir.db")
+    assert code == 0
+    assert found["database"][0] == "note"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_no_database_is_wrong(tmp_path: Path) -> None:
+    file = tmp_path / "wazir.db"
+    file.write_text("hello, this is no database, and it is long enough to be looked at" * 20)
+    code, found = findings("--db", file)
+    assert code == 1
+    assert "no sound database" in found["database"][1]
+
+
+def test_people_get_a_table() -> None:
+    result = CliRunner().invoke(cli, ["doctor", "--db", "postgresql://127.0.0.1:1/x"])
+    assert result.exit_code == 1
+    assert "wrong" in result.output
+    assert "wazir[server]" in result.output
