@@ -30,6 +30,9 @@ from .unit import Lease, Unit
 
 MAX_LOG_TAIL = 16 * 1024
 MAX_MESSAGE = 4_000
+MAX_DEVICES = 1_024
+"""Of one attempt, and GPUs likewise."""
+MAX_PATH = 4_096
 MAX_METRICS = 10_000
 """Metric values in one report."""
 
@@ -47,6 +50,21 @@ class Sight:
     devices: tuple[str, ...] = ()
     gpus: float = 0.0
     log_path: str = ""
+
+    def __post_init__(self) -> None:
+        if self.state not in (None, AttemptState.QUEUED, AttemptState.RUNNING):
+            raise InvalidArgument(
+                "state", self.state.name, "an attempt is seen QUEUED or RUNNING", "EndAttempt ends one, with a cause"
+            )
+        # Training code says it too, and what it says is counted against the study's budget.
+        if not 0.0 <= self.gpus <= MAX_DEVICES:
+            raise InvalidArgument("gpus", self.gpus, f"must lie in [0, {MAX_DEVICES}]")
+        if len(self.devices) > MAX_DEVICES:
+            raise InvalidArgument("devices", len(self.devices), f"at most {MAX_DEVICES} are possible")
+        for where, texts in (("devices", self.devices), ("node", (self.node,)), ("log_path", (self.log_path,))):
+            for text in texts:
+                if len(text) > MAX_PATH or not text.isprintable():
+                    raise InvalidArgument(where, text[:40], f"must be at most {MAX_PATH} printable characters")
 
     @property
     def news(self) -> bool:

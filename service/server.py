@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import grpc
+from google.protobuf.message import DecodeError
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from ..domain.errors import FailedPrecondition, Internal, WazirError
+from ..domain.errors import MISSING, FailedPrecondition, Internal, InvalidArgument, WazirError
 from ..proto.v1 import study_service_pb2, study_service_pb2_grpc
 from ..storage.store import Store
 from ..wire.errors import STATUS_KEY, to_status
@@ -47,14 +48,37 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
             return grpc.stream_stream_rpc_method_handler(_guarded_stream(handler.stream_stream, method), *codecs)
         if handler.request_streaming:
             return grpc.stream_unary_rpc_method_handler(_guarded(handler.stream_unary, method), *codecs)
+        codecs = (_decoding(handler.request_deserializer), handler.response_serializer)
         if handler.response_streaming:
             return grpc.unary_stream_rpc_method_handler(_guarded_stream(handler.unary_stream, method), *codecs)
         return grpc.unary_unary_rpc_method_handler(_guarded(handler.unary_unary, method), *codecs)
 
 
+class _Undecodable:
+    """In place of a request that is no message of its kind."""
+
+
+def _decoding(decode: Any) -> Any:
+    """gRPC would answer what cannot be decoded with UNKNOWN, and log a trace as if that were a defect."""
+
+    def decoded(data: bytes) -> Any:
+        try:
+            return decode(data)
+        except DecodeError:
+            return _Undecodable()
+
+    return decoded
+
+
+def _check_decoded(request: Any) -> None:
+    if isinstance(request, _Undecodable):
+        raise InvalidArgument("", MISSING, "the request is no message of the kind that this call takes")
+
+
 def _guarded(call: Any, method: str) -> Any:
     async def guarded(request: Any, context: Context) -> Any:
         try:
+            _check_decoded(request)
             return await call(request, context)
         except Exception as error:  # noqa: BLE001 - the one place that turns errors into statuses
             await _abort(context, method, error)
@@ -65,6 +89,7 @@ def _guarded(call: Any, method: str) -> Any:
 def _guarded_stream(call: Any, method: str) -> Any:
     async def guarded(request: Any, context: Context) -> AsyncIterator[Any]:
         try:
+            _check_decoded(request)
             async for response in call(request, context):
                 yield response
         except Exception as error:  # noqa: BLE001 - as above

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -182,6 +183,26 @@ def test_a_trial_stopped_before_it_measured_anything_is_cancelled(play: Play) ->
         assert (await w.end(trial, cause=Cause.STOPPED)).state is TrialState.CANCELLED
 
     play(scenario)
+
+
+@pytest.mark.parametrize(
+    ("field", "seen"),
+    [
+        pytest.param("state", {"state": AttemptState.ENDED}, id="ended: without a cause, its trial would hang"),
+        pytest.param("state", {"state": AttemptState.STARTING}, id="starting: it has been numbered already"),
+        pytest.param("gpus", {"gpus": -1.0}, id="GPU hours would go down"),
+        pytest.param("gpus", {"gpus": math.nan}, id="or be no number any more"),
+        pytest.param("gpus", {"gpus": 1e18}, id="or be used up at once"),
+        pytest.param("devices", {"devices": ("0",) * 2_000}, id="devices without end"),
+        pytest.param("devices", {"devices": ("0\n1",)}, id="a device of two lines"),
+        pytest.param("node", {"node": "n" * 5_000}, id="a node's name without end"),
+        pytest.param("log_path", {"log_path": "/log\0"}, id="a path that no file has"),
+    ],
+)
+def test_what_nobody_can_have_seen_is_refused(field: str, seen: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgument) as refusal:
+        Sight(**seen)
+    assert refusal.value.field == field
 
 
 def test_a_heartbeat_notes_what_was_seen(play: Play) -> None:
