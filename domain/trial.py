@@ -85,7 +85,8 @@ class Provenance:
     """What a suggestion was made from; with the history of that digest it can be made again.
 
     `round` is the study's count of committed suggestion rounds before this one, `index` the point's place in the
-    round's answer of `count` points. `memo_digest` and `history_digest` are hexadecimal.
+    round's answer, `count` the points it was asked for. `memo_digest` and `history_digest` are hexadecimal. With
+    `fallback` a quasi-random point stands in for the study's algorithm, and `why` says for what reason.
     """
 
     algorithm: str

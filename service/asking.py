@@ -1,333 +1,472 @@
-"""Handing out trials: waiting ones first, then new points of the study's algorithm.
+"""SuggestTrials: each study has a desk where its callers wait, and what they wait for is computed once for all.
 
-Callers of one study that wait at the same time share one computation and one transaction. A round goes: note the
-study's count of committed rounds, compute outside any transaction, then commit if that count still stands. Otherwise
-somebody else was faster, and the round starts again from what is new.
+A round goes: note the study's count of committed rounds, compute outside any transaction, then commit if that count
+still stands. Otherwise somebody else was faster, and the round starts again from what is new.
+
+A cheap algorithm answers right here, for all who wait. Another one answers from a worker process:
+
+    a caller comes ──> is what it wants there already? ──yes──> answered
+                              │ no
+                              ├──> a computation, if none is running, for all who wait when it gets a worker
+                              │         done ──> answered, in order of arrival, as many as it has points for
+                              │         failed ──> answered with stand-ins, which say why
+                              └──> its patience ends first ──> answered with a stand-in; the computation goes on
+
+What a computation finds after everybody has left serves those who come next, as long as no other round is committed. It
+is given up when it cannot be committed any more (the study ended, is gone, has another specification or another
+round), and when it takes too long.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
+import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
-from ..domain.errors import Aborted, DeadlineExceeded, InvalidArgument, RequestIdReused
+from ..domain.errors import Aborted, DeadlineExceeded, Unavailable
 from ..domain.names import StudyName
-from ..domain.study import Shortage, Study, StudyState, wanted
-from ..domain.trial import LIVE, Provenance, Trial, TrialState
-from ..storage.store import DuplicatePoint, Transaction, TrialFilter
-from ..suggestion.designer import New, Suggestions
-from ..suggestion.generator import generator
+from ..domain.study import Shortage, Study
+from ..storage.store import DuplicatePoint
+from .compute import stand_in
+from .compute.answering import Misfit, Question, answer, describe
+from .compute.pool import Pool, Ticket
+from .compute.process import ComputationFailed
 from .feed import Change, Feed
+from .handing_out import Ask, Asked, NeedsRound, Round, closed, estimate, hand_out
 from .live import LiveStudies, LiveStudy
 from .observe.observer import Observer
-from .requests import Request, recall, remember
-from .unit import Lease, Unit
+from .settings import ServiceSettings
 from .writer import Writer
 
-MAX_COUNT = 1_000
 MAX_ROUNDS = 50
 """Tries to commit before giving up; each lost one means that somebody else's round was committed."""
 
+LONGEST_REST = 60.0
+"""Seconds that an algorithm which failed again and again is left alone; its study gets stand-ins meanwhile."""
 
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """One caller's wish. With `start`, trials come with a live attempt, held on the terms of `lease`."""
-
-    study: StudyName
-    count: int
-    client_id: str
-    start: bool
-    reattach: bool
-    lease: Lease
-    request: Request
-    fallback: bool = True
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.count <= MAX_COUNT:
-            raise InvalidArgument("count", self.count, f"must lie in [1, {MAX_COUNT}]")
-        check_client_id(self.client_id)
-        if self.reattach and not self.client_id:
-            raise InvalidArgument("client_id", "", "is needed with reattach: it says whose trials to give back")
+logger = logging.getLogger(__name__)
+Make = Callable[[LiveStudy, int], Round | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What a caller gets: the trials, why there are fewer than asked for, and the study after the call."""
+@dataclass(eq=False, slots=True)
+class _Caller:
+    """Times are in seconds, by the loop's clock."""
 
-    trials: Sequence[Trial]
-    shortage: Shortage | None
-    study: Study
-
-
-@dataclass(frozen=True, slots=True)
-class Round:
-    """A computed but not committed round. It fits a study whose `rounds` and space are as they were."""
-
-    rounds: int
-    spec_version: int
-    asked: int
-    suggestions: Suggestions
-    algorithm: str
-    version: int
-    history_digest: str
+    ask: Ask
+    future: asyncio.Future[Asked]
+    patience: float
+    """When a stand-in is made: so long before the deadline that the answer arrives in time."""
+    deadline: float
+    tried: bool = False
+    """Whether what it wants was looked for, and was not there, as the study is now."""
+    failed: bool = False
+    """Whether the computation that it waited for came to nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class _NeedsRound:
-    """The transaction found that so many new points are needed, and wrote nothing."""
+@dataclass(eq=False, slots=True)
+class _Computation:
+    ticket: Ticket
+    task: asyncio.Task[Round | None] = field(init=False)
+    study: Study | None = None
+    """What it is made for, once it has a worker."""
+    since: float = 0.0
+    """When it got the worker."""
 
-    study: Study
-    count: int
+    def serves(self, study: Study) -> bool:
+        """Whether its outcome may still be committed."""
+        mine = self.study
+        if closed(study) is Shortage.ENDED:
+            return False
+        return mine is None or (mine.uid, mine.rounds, mine.spec_version) == (
+            study.uid,
+            study.rounds,
+            study.spec_version,
+        )
 
 
-def check_client_id(client_id: str) -> None:
-    if len(client_id) > 256 or not all(c.isprintable() for c in client_id):
-        raise InvalidArgument("client_id", client_id[:40], "may have at most 256 printable characters")
+@dataclass(eq=False, slots=True)
+class _Desk:
+    """Who waits for trials of one study, and what is being done about it."""
+
+    name: StudyName
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    callers: list[_Caller] = field(default_factory=list)
+    computation: _Computation | None = None
+    round: Round | None = None
+    """What was computed and is not committed."""
+    failures: int = 0
+    """Computations in a row that came to nothing."""
+    trouble: str = ""
+    """Why the last of them did."""
+    rest_until: float = 0.0
+    """Until then no computation is begun."""
+    keep_until: float = 0.0
+    """Until then `round` or `failures` are kept though nobody waits."""
+    task: asyncio.Task[None] | None = None
+
+    def present(self) -> list[_Caller]:
+        """Those who wait, in order of arrival. Of a request that is made twice at a time, the first one: the other is
+        answered from what the first one got."""
+        self.callers = [c for c in self.callers if not c.future.done()]
+        seen: set[tuple[str, str]] = set()
+        found = []
+        for caller in self.callers:
+            request = caller.ask.request
+            key = (request.owner, request.id)
+            if not request.id or key not in seen:
+                found.append(caller)
+                seen.add(key)
+        return found
+
+    def busy(self, now: float) -> bool:
+        """Whether there is something to keep for those who come next."""
+        return self.computation is not None or ((self.round is not None or self.failures > 0) and now < self.keep_until)
+
+    def deadline(self) -> float:
+        return min((c.deadline for c in self.callers if not c.future.done()), default=float("inf"))
+
+    def look_again(self) -> None:
+        """What the callers want may be there now."""
+        for caller in self.callers:
+            caller.tried = False
+        self.wake.set()
 
 
 class Asking:
-    """SuggestTrials. Used on the event loop only."""
+    """Used on the event loop only."""
 
     def __init__(
-        self, writer: Writer, feed: Feed, live: LiveStudies, executor: Executor, clock: Callable[[], float] = time.time
+        self,
+        writer: Writer,
+        feed: Feed,
+        live: LiveStudies,
+        pool: Pool,
+        settings: ServiceSettings,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._writer = writer
         self._feed = feed
         self._live = live
-        self._executor = executor
+        self._pool = pool
+        self._settings = settings
         self._clock = clock
         self.observer: Observer | None = None
-        self._queues: dict[StudyName, list[tuple[Ask, asyncio.Future[Asked]]]] = {}
-        self._workers: dict[StudyName, asyncio.Task[None]] = {}
+        self._desks: dict[StudyName, _Desk] = {}
+        feed.listen(self._hear)
 
     @property
     def waiting(self) -> int:
-        """Callers whose turn has not come."""
-        return sum(map(len, list(self._queues.values())))
+        """Callers who have no answer yet."""
+        return sum(not c.future.done() for desk in list(self._desks.values()) for c in desk.callers)
 
     async def suggest(self, ask: Ask, deadline: float) -> Asked:
         """Raises NotFound, DeadlineExceeded after `deadline` seconds, InvalidArgument, RequestIdReused."""
-        future: asyncio.Future[Asked] = asyncio.get_running_loop().create_future()
-        self._queues.setdefault(ask.study, []).append((ask, future))
-        if ask.study not in self._workers:
-            self._workers[ask.study] = asyncio.create_task(self._serve(ask.study))
+        if deadline <= 0:
+            raise DeadlineExceeded(f"the call for trials of {ask.study.short} arrived after its deadline")
+        loop = asyncio.get_running_loop()
+        now = _now()
+        patience = now + max(deadline - self._settings.answer_margin, 0.8 * deadline)
+        caller = _Caller(ask, loop.create_future(), patience, now + deadline)
+        desk = self._desks.get(ask.study)
+        if desk is None:
+            desk = self._desks[ask.study] = _Desk(ask.study)
+        desk.callers.append(caller)
+        desk.wake.set()
+        if desk.task is None:
+            desk.task = asyncio.create_task(self._attend(desk))
         try:
-            return await asyncio.wait_for(future, deadline)
+            return await asyncio.wait_for(caller.future, deadline)
         except TimeoutError:
             raise DeadlineExceeded(
                 f"no suggestion for {ask.study.short} within {deadline:g} s; ask again with a longer deadline"
             ) from None
-
-    async def _serve(self, name: StudyName) -> None:
-        """Answers the study's callers, all that wait in one batch, until nobody waits."""
-        try:
-            while batch := [(a, f) for a, f in self._queues.pop(name, []) if not f.done()]:
-                try:
-                    answers = await self._answer(name, [ask for ask, _ in batch])
-                except Exception as error:  # noqa: BLE001 - each caller gets it; none is left waiting
-                    answers = [error] * len(batch)
-                for (_, future), answer in zip(batch, answers, strict=True):
-                    if future.done():
-                        continue
-                    if isinstance(answer, Exception):
-                        future.set_exception(answer)
-                    else:
-                        future.set_result(answer)
         finally:
-            del self._workers[name]
+            # Where it has left unanswered, nobody may be left.
+            desk.wake.set()
 
-    async def _answer(self, name: StudyName, asks: list[Ask]) -> Sequence[Asked | Exception]:
-        """Answers to all asks, computed and committed together."""
-        live = self._live.heard(name)
-        computed = None if live is None else await self._compute(live, _estimate(live.study, asks))
+    async def close(self) -> None:
+        """Gives everything up; callers that still wait get Unavailable."""
+        desks = list(self._desks.values())
+        tasks = [d.task for d in desks if d.task] + [d.computation.task for d in desks if d.computation]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for desk in desks:
+            for caller in desk.callers:
+                if not caller.future.done():
+                    caller.future.set_exception(Unavailable("the service is ending; ask again"))
+
+    # The desk of one study
+
+    async def _attend(self, desk: _Desk) -> None:
+        """Answers the study's callers until nobody waits and nothing is left to keep for those who come next."""
+        try:
+            while True:
+                desk.wake.clear()
+                callers = desk.present()
+                try:
+                    await self._step(desk, callers)
+                except Exception as error:
+                    if not callers:
+                        logger.exception("computing for %s failed", desk.name.short, extra=_about(desk, "compute"))
+                    # Each caller gets it; none is left waiting.
+                    for caller in callers:
+                        if not caller.future.done():
+                            caller.future.set_exception(error)
+                if any(c.future.done() for c in callers) and desk.present():
+                    continue
+                if not desk.callers and not desk.busy(_now()):
+                    return
+                await self._pause(desk)
+        finally:
+            del self._desks[desk.name]
+
+    async def _step(self, desk: _Desk, callers: list[_Caller]) -> None:
+        """Does whatever can be done now."""
+        self._collect(desk)
+        if not callers:
+            self._limit(desk)
+            return
+        live = self._live.heard(desk.name) or self._live.refresh(desk.name)
+        if live.designer is None or live.designer.cheap:
+            points = self._inline(live, estimate(live.study, [c.ask for c in callers]))
+            if not await self._transact(desk, callers, points, self._inline):
+                # The study has another algorithm since.
+                desk.look_again()
+            return
+        if desk.round is not None:
+            found, desk.round = desk.round, None
+            if await self._transact(desk, _as_many(live.study, callers, found.asked), found, _nothing):
+                return
+        for caller in callers:
+            if not caller.tried and not caller.future.done():
+                caller.tried = True
+                await self._transact(desk, [caller], None, _nothing)
+        await self._stand_in_where_due(desk)
+        self._limit(desk)
+        if desk.present() and desk.computation is None:
+            self._begin(desk, live.study)
+
+    async def _pause(self, desk: _Desk) -> None:
+        """Until there is something to do."""
+        try:
+            await asyncio.wait_for(desk.wake.wait(), self._quiet(desk))
+        except TimeoutError:
+            return
+
+    def _quiet(self, desk: _Desk) -> float | None:
+        """Seconds until the desk has to look at something by itself; None: never."""
+        moments = [c.patience for c in desk.callers if c.ask.fallback and not c.future.done()]
+        if desk.computation is not None and desk.computation.study is not None:
+            moments.append(desk.computation.since + self._longest(desk))
+        if not moments and desk.computation is None:
+            moments.append(desk.keep_until)
+        return max(0.0, min(moments) - _now()) if moments else None
+
+    def _collect(self, desk: _Desk) -> None:
+        """Takes what a computation that is done has found. Raises what broke it, other than the algorithm."""
+        computation = desk.computation
+        if computation is None or not computation.task.done():
+            return
+        desk.computation = None
+        if computation.task.cancelled():
+            desk.look_again()
+            return
+        try:
+            desk.round = computation.task.result()
+        except ComputationFailed as error:
+            self._note_failure(desk, error.reason, error.trace)
+            return
+        desk.look_again()
+        if desk.round is not None:
+            desk.failures = 0
+            desk.keep_until = _now() + self._settings.compute_patience
+
+    def _note_failure(self, desk: _Desk, reason: str, trace: str = "") -> None:
+        desk.failures += 1
+        desk.trouble = reason
+        desk.rest_until = _now() + (min(LONGEST_REST, 2.0 ** (desk.failures - 2)) if desk.failures > 1 else 0.0)
+        desk.keep_until = _now() + 2 * LONGEST_REST
+        for caller in desk.callers:
+            caller.failed = True
+        logger.warning(
+            "no suggestion for %s: %s (failures in a row: %d)%s",
+            desk.name.short,
+            reason,
+            desk.failures,
+            f"\n{trace}" if trace else "",
+            extra=_about(desk, "suggestion_failed"),
+        )
+
+    async def _stand_in_where_due(self, desk: _Desk) -> None:
+        """Answers those with quasi-random points whose computation failed, and those who cannot wait any longer."""
+        now, callers = _now(), desk.present()
+        resting = now < desk.rest_until
+        failed = [c for c in callers if c.failed or resting]
+        if failed:
+            await self._transact(desk, failed, None, partial(_stand_in, reason=desk.trouble))
+        late = [c for c in callers if c not in failed and c.ask.fallback and c.patience <= now]
+        if late:
+            computation = desk.computation
+            started = computation is not None and computation.study is not None
+            took = f"it was not done after {now - computation.since:.1f} s" if computation and started else ""
+            reason = took or "no worker was free in time"
+            await self._transact(desk, late, None, partial(_stand_in, reason=reason))
+            logger.info("%d stand-ins for %s: %s", len(late), desk.name.short, reason, extra=_about(desk, "stood_in"))
+
+    # Computing
+
+    def _inline(self, live: LiveStudy, count: int) -> Round | None:
+        """The study's next round of `count` points where its algorithm is cheap; a stand-in where that fails."""
+        study, designer, problem = live.study, live.designer, live.problem
+        if count <= 0 or designer is None or problem is None or not designer.cheap:
+            return None
+        began = time.perf_counter()
+        try:
+            found = answer(designer, problem, live.history, Question.of(study, count))
+        except Misfit as error:
+            reason = str(error)
+        except Exception as error:
+            reason = f"it raised {describe(error)}"
+            logger.exception("%s of %s failed", designer.name, study.name.short, extra=_of(study, "suggestion_failed"))
+        else:
+            self._note_time(designer.name, time.perf_counter() - began)
+            return Round.of(study, count, found, (designer.name, designer.version), live.history.digest())
+        return _stand_in(live, count, reason)
+
+    def _begin(self, desk: _Desk, study: Study) -> None:
+        ticket = Ticket(study.uid, desk.deadline())
+        desk.computation = computation = _Computation(ticket)
+        computation.task = asyncio.create_task(self._compute(desk, computation))
+        computation.task.add_done_callback(lambda _: desk.wake.set())
+
+    async def _compute(self, desk: _Desk, computation: _Computation) -> Round | None:
+        """The study's next round, of as many points as are wanted when there is a worker for it; None where none are.
+
+        Raises ComputationFailed.
+        """
+        await asyncio.to_thread(stand_in.load)
+        async with self._pool.seat(computation.ticket) as worker:
+            live = self._live.heard(desk.name) or self._live.refresh(desk.name)
+            study, designer = live.study, live.designer
+            count = estimate(study, [c.ask for c in desk.present()])
+            if count <= 0 or designer is None or designer.cheap:
+                return None
+            computation.study, computation.since = study, _now()
+            desk.wake.set()
+            found, digest = await worker.suggest(study, live.history, Question.of(study, count))
+        self._note_time(designer.name, _now() - computation.since)
+        return Round.of(study, count, found, (designer.name, designer.version), digest, in_part=True)
+
+    def _note_time(self, algorithm: str, seconds: float) -> None:
+        if self.observer is not None:
+            self.observer.suggested(algorithm, seconds)
+
+    def _longest(self, desk: _Desk) -> float:
+        """Seconds that a computation may take."""
+        return self._settings.compute_limit if desk.present() else self._settings.compute_patience
+
+    def _limit(self, desk: _Desk) -> None:
+        """Gives up a computation that takes too long, or that nobody waits for and that has not begun."""
+        computation = desk.computation
+        if computation is None:
+            return
+        computation.ticket.deadline = desk.deadline()
+        if computation.study is None:
+            if not desk.present():
+                self._give_up(desk)
+        elif _now() >= computation.since + self._longest(desk):
+            self._give_up(desk)
+            self._note_failure(desk, f"it was given up after {_now() - computation.since:.1f} s")
+            desk.wake.set()
+
+    def _give_up(self, desk: _Desk) -> None:
+        """Cancels the computation; its worker is killed, and another takes its place."""
+        if desk.computation is not None:
+            desk.computation.task.cancel()
+            desk.computation = None
+
+    def _hear(self, change: Change) -> None:
+        desk = self._desks.get(change.study.name)
+        if desk is None:
+            return
+        study = change.study
+        if desk.computation is not None and (change.deleted or not desk.computation.serves(study)):
+            self._give_up(desk)
+            desk.look_again()
+        asks = [c.ask for c in desk.present()]
+        if asks and (change.deleted or estimate(study, asks) < sum(a.count for a in asks)):
+            desk.look_again()
+
+    # Committing
+
+    async def _transact(self, desk: _Desk, callers: Sequence[_Caller], points: Round | None, make: Make) -> bool:
+        """Answers the callers in one transaction. False where that needs new points other than `points` and `make`
+        gives none: then nothing was written, and they go on waiting."""
+        if not callers:
+            return False
+        asks = [c.ask for c in callers]
         for _ in range(MAX_ROUNDS):
-            now = self._clock()
+            work = partial(hand_out, name=desk.name, asks=asks, computed=points, now=self._clock())
             try:
-                result = await self._writer.submit(partial(_commit, name=name, asks=asks, computed=computed, now=now))
+                result = await self._writer.submit(work)
             except DuplicatePoint:
                 # An enqueued trial took a point after the history was read.
-                computed = await self._compute(self._live.refresh(name), computed.asked if computed else 0)
+                live = self._live.refresh(desk.name)
+                points = make(live, points.asked if points else 0)
                 continue
-            if isinstance(result, _NeedsRound):
-                live = self._live.heard(name)
-                if live is None or live.study.revision != result.study.revision:
-                    live = self._live.refresh(name)
-                computed = await self._compute(live, result.count)
+            if isinstance(result, NeedsRound):
+                known = self._live.heard(desk.name)
+                if known is None or known.study.revision != result.study.revision:
+                    known = self._live.refresh(desk.name)
+                points = make(known, result.count)
+                if points is None:
+                    return False
                 continue
             answers, change = result
             if change is not None:
                 self._feed.publish(change)
-            return answers
-        raise Aborted(f"{name.short} changes faster than suggestions can be committed; ask again")
-
-    async def _compute(self, live: LiveStudy, count: int) -> Round | None:
-        """The study's next round of `count` points; off the event loop unless the algorithm is cheap."""
-        study, designer, problem, history = live.study, live.designer, live.problem, live.history
-        if count <= 0 or designer is None or problem is None:
-            return None
-        began = time.perf_counter()
-        rng = generator(study.seed, study.rounds)
-        if designer.cheap:
-            suggestions = designer.suggest(problem, history, count, rng, study.memo)
-        else:
-            suggestions = await asyncio.get_running_loop().run_in_executor(
-                self._executor, designer.suggest, problem, history.snapshot(), count, rng, study.memo
-            )
-        if self.observer is not None:
-            self.observer.suggested(designer.name, time.perf_counter() - began)
-        return Round(
-            study.rounds, study.spec_version, count, suggestions, designer.name, designer.version, history.digest()
-        )
+            for caller, given in zip(callers, answers, strict=True):
+                if caller.future.done():
+                    continue
+                if isinstance(given, Exception):
+                    caller.future.set_exception(given)
+                else:
+                    caller.future.set_result(given)
+            return True
+        raise Aborted(f"{desk.name.short} changes faster than suggestions can be committed; ask again")
 
 
-def _estimate(study: Study, asks: list[Ask]) -> int:
-    """How many new points the transaction will probably want; it says so itself where this is wrong."""
-    if closed(study) is not None:
-        return 0
-    waiting = study.counts[TrialState.REQUESTED]
-    return _room(study, sum(a.count for a in asks), waiting, any(a.start for a in asks))
+def _stand_in(live: LiveStudy, count: int, reason: str) -> Round | None:
+    study, problem = live.study, live.problem
+    if count <= 0 or problem is None:
+        return None
+    found = stand_in.stand_in(study, problem, live.history, count, reason)
+    return Round.of(study, count, found, (stand_in.NAME, stand_in.VERSION), live.history.digest(), fallback=True)
 
 
-def _room(study: Study, asked: int, waiting: int, start: bool) -> int:
-    """How many new points to make where `asked` trials are wanted and `waiting` ones are handed out before them."""
-    new = 0 if study.exhausted else max(0, asked - waiting)
-    parallel, left = study.spec.budget.parallel, wanted(study)
-    if parallel is not None:
-        # Without start, what waits to be started has its place taken as well.
-        new = min(new, max(0, parallel - study.counts.live - (min(waiting, asked) if start else waiting)))
-    return new if left is None else min(new, left)
+def _nothing(live: LiveStudy, count: int) -> None:
+    """Makes no points: what needs some is to wait for them."""
 
 
-def _commit(
-    tx: Transaction, name: StudyName, asks: list[Ask], computed: Round | None, now: float
-) -> _NeedsRound | tuple[list[Asked | Exception], Change | None]:
-    """Answers every ask in one transaction, or says how many new points it needs and writes nothing."""
-    unit = Unit.lock(tx, name, now)
-    unit.settle()
-    answers = _recalled(unit, asks)
-    given = {
-        i: [t for t in unit.with_states(LIVE) if t.client_id == ask.client_id][: ask.count] if ask.reattach else []
-        for i, ask in enumerate(asks)
-        if i not in answers
-    }
-    lacking = sum(asks[i].count - len(trials) for i, trials in given.items())
-    supply: list[Trial] = []
-    if lacking and closed(unit.study) is None:
-        found = _supply(unit, lacking, any(asks[i].start for i in given), computed)
-        if isinstance(found, _NeedsRound):
-            return found
-        supply = found
-    remaining = iter(supply)
-    for i, trials in given.items():
-        _hand_out(unit, asks[i], remaining, trials)
-    unit.settle()
-    for i, trials in given.items():
-        shortage = _shortage(unit.study) if len(trials) < asks[i].count else None
-        remember(tx, asks[i].request, [t.id for t in trials], now)
-        answers[i] = Asked(trials, shortage, unit.study)
-    change = unit.finish()
-    return [answers[i] for i in range(len(asks))], change
+def _as_many(study: Study, callers: Sequence[_Caller], points: int) -> list[_Caller]:
+    """The first callers, as many as will probably need no more new points than that."""
+    most = len(callers)
+    while most and estimate(study, [c.ask for c in callers[:most]]) > points:
+        most -= 1
+    return list(callers[:most])
 
 
-def _recalled(unit: Unit, asks: list[Ask]) -> dict[int, Asked | Exception]:
-    """By place: the first answers to repeated asks, and the errors of those that reuse another's request id."""
-    answers: dict[int, Asked | Exception] = {}
-    for i, ask in enumerate(asks):
-        try:
-            numbers = recall(unit.tx, ask.request)
-        except RequestIdReused as error:
-            answers[i] = error
-            continue
-        if numbers is not None:
-            answers[i] = Asked([unit.trial(n) for n in numbers], None, unit.study)
-    return answers
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
-def _supply(unit: Unit, lacking: int, start: bool, computed: Round | None) -> list[Trial] | _NeedsRound:
-    """REQUESTED trials to hand out, oldest first, with new ones at the end where the budget has room."""
-    study = unit.study
-    waiting: list[Trial] = []
-    if study.counts[TrialState.REQUESTED]:
-        waiting = unit.tx.trials(study, TrialFilter(states=frozenset({TrialState.REQUESTED})), 0, lacking)
-    need = _room(study, lacking, len(waiting), start)
-    if not need:
-        return waiting
-    if study.spec.space is None:
-        blank = [New({}, "its parameters get their values as the training code names them")] * need
-        return waiting + unit.add(_new_trials(study, blank, None, unit.now), None)
-    if computed is None or (computed.rounds, computed.spec_version, computed.asked) != (
-        study.rounds,
-        study.spec_version,
-        need,
-    ):
-        return _NeedsRound(unit.before, need)
-    suggestions = computed.suggestions
-    proposals = [p for p in suggestions.proposals if isinstance(p, New)]
-    new = _new_trials(study, proposals, computed, unit.now)
-    unit.study = replace(study, rounds=study.rounds + 1, memo=suggestions.memo, exhausted=suggestions.exhausted)
-    return waiting + (unit.add(new, study.spec.algorithm.repeats) if new else [])
+def _about(desk: _Desk, action: str) -> dict[str, str]:
+    return {"action": action, "study": str(desk.name)}
 
 
-def _hand_out(unit: Unit, ask: Ask, supply: Iterator[Trial], trials: list[Trial]) -> None:
-    """Adds trials of the supply to those the caller has, started where it asks for that, while there is room."""
-    while len(trials) < ask.count and not (ask.start and full(unit.study)):
-        trial = next(supply, None)
-        if trial is None:
-            return
-        trials.append(unit.start(trial, ask.client_id, ask.lease) if ask.start else trial)
-
-
-def full(study: Study) -> bool:
-    """Whether as many trials are live as the budget allows."""
-    parallel = study.spec.budget.parallel
-    return parallel is not None and study.counts.live >= parallel
-
-
-def closed(study: Study) -> Shortage | None:
-    """Why nothing of the study may start, or None where it may."""
-    if study.state in (StudyState.COMPLETED, StudyState.FAILED) or study.ending is not None:
-        return Shortage.ENDED
-    return Shortage.PAUSED if study.state is StudyState.PAUSED else None
-
-
-def _shortage(study: Study) -> Shortage:
-    reason = closed(study)
-    if reason is not None:
-        return reason
-    if full(study):
-        return Shortage.PARALLEL
-    return Shortage.BUDGET if wanted(study) == 0 else Shortage.ALGORITHM
-
-
-def _new_trials(study: Study, proposals: Sequence[New], computed: Round | None, now: float) -> list[Trial]:
-    """Trials of a round, REQUESTED, with ids from the study's next one on. `computed` is None for blank ones."""
-    memo_digest = hashlib.blake2b(study.memo.encode(), digest_size=8).hexdigest() if study.memo else ""
-    algorithm, version, history = (
-        (computed.algorithm, computed.version, computed.history_digest)
-        if computed
-        else (study.spec.algorithm.name, 0, "")
-    )
-    trials = []
-    for i, proposal in enumerate(proposals):
-        provenance = Provenance(
-            algorithm,
-            version,
-            study.rounds,
-            i,
-            len(proposals),
-            memo_digest,
-            history,
-            why=proposal.why,
-            details=proposal.details,
-        )
-        name = study.name.trial(study.next_trial_id + i)
-        trial = Trial(
-            name, TrialState.REQUESTED, proposal.parameters, now, provenance=provenance, revision=study.revision
-        )
-        trials.append(trial)
-    return trials
+def _of(study: Study, action: str) -> dict[str, str]:
+    return {"action": action, "study": str(study.name)}

@@ -23,8 +23,8 @@ from ..domain.study import EndReason, StudySpec
 from ..domain.template import MetricsFrom
 from ..domain.trial import ENDED, Instruction, Measurement, Trial, TrialState
 from ..storage.store import Transaction
-from .asking import check_client_id, closed, full
 from .feed import Change
+from .handing_out import check_client_id, closed, full
 from .requests import Request, recall, remember
 from .unit import Lease, Unit
 

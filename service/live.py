@@ -20,6 +20,7 @@ from ..suggestion.history import TrialHistory, observe
 from ..suggestion.registry import make_designer, make_rule
 from ..suggestion.stopping.curves import CurveIndex
 from ..suggestion.stopping.rule import StoppingRule
+from .compute.answering import problem_of
 from .feed import Change, Feed
 
 COUNTS_AS_CURVE = frozenset({TrialState.SUCCEEDED, TrialState.STOPPED})
@@ -42,7 +43,7 @@ class LiveStudy:
 
     @classmethod
     def of(cls, study: Study) -> LiveStudy:
-        problem = problem_of(study)
+        problem = problem_of(study.spec)
         return cls(
             study,
             problem,
@@ -69,16 +70,6 @@ class LiveStudy:
             self.history.remove(trial_id)
             self.curves.forget(trial_id)
         self.revision = revision
-
-
-def problem_of(study: Study) -> Problem | None:
-    """What a designer is asked to solve; None while a growing space has no parameter."""
-    spec = study.spec
-    if spec.space is None:
-        return None
-    return Problem(
-        spec.space, spec.objectives, spec.safety, spec.budget.trials, spec.budget.parallel, spec.algorithm.repeats
-    )
 
 
 class LiveStudies:

@@ -1,7 +1,7 @@
 """The study service as one object: the use cases joined to the store, the feed and the background duties.
 
 It has never heard of gRPC. All methods are for one event loop; work on the store runs on the store's threads, model
-computations on the executor's.
+computations run in worker processes.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
@@ -23,9 +22,11 @@ from ..domain.trial import Instruction, Measurement, Trial
 from ..storage.exchange import Claim
 from ..storage.store import Changes, Store, StudyFilter, Transaction, TrialFilter, View
 from . import attempts, metadata, reporting, studies, trials
-from .asking import Ask, Asked, Asking
+from .asking import Asking
 from .attempts import End, Sight, Started
+from .compute.pool import Pool, default_workers
 from .feed import Change, Feed
+from .handing_out import Ask, Asked
 from .leases import LeaseKeeper
 from .live import LiveStudies
 from .neighbours import Neighbours
@@ -51,10 +52,10 @@ class Service:
         self._store = store
         self._clock = clock
         self._feed = Feed()
-        self._executor: Executor = ThreadPoolExecutor(2, "wazir-suggest")
+        self._pool = Pool(self.settings.compute_workers or default_workers())
         self._live = LiveStudies(store, self._feed, self.settings.studies_in_memory)
         self._writer = Writer(store)
-        self._asking = Asking(self._writer, self._feed, self._live, self._executor, clock)
+        self._asking = Asking(self._writer, self._feed, self._live, self._pool, self.settings, clock)
         self._leases = LeaseKeeper(self._feed)
         self._neighbours = Neighbours(store, self._feed, self._live, self._leases, self._note_missed)
         self._missed = False
@@ -101,7 +102,8 @@ class Service:
         await self._neighbours.close()
         if self._duty is not None:
             await asyncio.to_thread(self._duty.release)
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        await self._asking.close()
+        await self._pool.close()
 
     # Studies
 

@@ -29,8 +29,8 @@ from ..wire.trial import (
     parameters_from_wire,
     trial_to_wire,
 )
-from .asking import Ask
 from .attempts import End, Sight
+from .handing_out import Ask
 from .requests import Request
 from .security.attempt_tokens import AttemptTokens
 from .service import Service, check_limit, lease_of
@@ -119,6 +119,7 @@ class StudyServicer(study_service_pb2_grpc.StudyServiceServicer):
             request.reattach,
             lease,
             _identity(name.owner, request),
+            fallback=_falls_back(request.on_timeout),
         )
         remaining = context.time_remaining()
         answer = await self._service.suggest(ask, settings.default_deadline if remaining is None else remaining)
@@ -279,6 +280,14 @@ def _identity(
         return Request(owner, request.DESCRIPTOR.name)
     payload = hashlib.blake2b(request.SerializeToString(deterministic=True), digest_size=16).hexdigest()
     return Request(owner, request.DESCRIPTOR.name, request_id, payload)
+
+
+def _falls_back(on_timeout: int) -> bool:
+    if on_timeout not in api.OnTimeout.values():
+        raise InvalidArgument(
+            "on_timeout", on_timeout, "is an enum value that this version does not know", "Upgrade the server"
+        )
+    return on_timeout != api.ON_TIMEOUT_WAIT
 
 
 def _attempt(

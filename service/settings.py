@@ -33,6 +33,21 @@ class ServiceSettings:
     default_deadline: float = 10.0
     """For a suggestion whose caller set no deadline."""
 
+    answer_margin: float = 1.0
+    """How long before its caller's deadline a quasi-random point stands in for an algorithm that is not done; a fifth
+    of the deadline where that is less. It leaves time to commit and to answer."""
+
+    compute_workers: int = 0
+    """Processes that compute suggestions of costly algorithms, started as they are needed. 0: one for each core but
+    one, at least one."""
+
+    compute_patience: float = 60.0
+    """How long a computation that nobody waits for may go on, and its outcome is kept for those who come next. Later
+    the history has usually moved on so far that another one is better."""
+
+    compute_limit: float = 600.0
+    """How long a computation may go on though callers wait. One that takes longer is hardly ever going to end."""
+
     answer_lifetime: float = 24 * 3600.0
     """How long the first answer to a request id is kept."""
 

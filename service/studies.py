@@ -23,8 +23,8 @@ from ..domain.trial import Trial, TrialState
 from ..storage.store import Transaction, TrialFilter, View
 from ..suggestion.registry import make_designer, make_rule
 from ..suggestion.space.sampling import check_feasible
+from .compute.answering import problem_of
 from .feed import Change
-from .live import problem_of
 from .metadata import check_labels, check_metadata
 from .requests import Request, recall, remember
 from .unit import PAGE, Unit
@@ -65,7 +65,7 @@ def _check_algorithms(study: Study) -> None:
     spec = study.spec
     if spec.stopping is not None:
         make_rule(spec.stopping, spec.objectives)
-    problem = problem_of(study)
+    problem = problem_of(spec)
     if problem is not None:
         check_feasible(problem.space)
         make_designer(spec.algorithm, problem)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from bisect import bisect_left
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Sequence
 from operator import attrgetter
 from typing import Final, NamedTuple
@@ -31,7 +31,7 @@ class _Entry(NamedTuple):
 class TrialHistory:
     """A `History` that changes: `put` and `remove` take constant time but for the rare re-sorting of late arrivals.
 
-    Not for several threads at once; `snapshot` gives a copy that stays as it is.
+    Not for several threads at once.
 
     `repeats`: how often a point may be tried; it may be set anew at any time.
     """
@@ -45,6 +45,10 @@ class TrialHistory:
         # How many points were tried at least so many times.
         self._at_least: Counter[int] = Counter()
         self._sum = 0
+        # When each trial last changed, on this object's own count of changes; the latest change comes last.
+        self._changed: OrderedDict[int, int] = OrderedDict()
+        self.changes = 0
+        """How often it has changed: `changed_since` tells what did after such a count."""
         for observation in observations:
             self.put(observation)
 
@@ -62,6 +66,7 @@ class TrialHistory:
         if old is not None:
             self._uncount(old)
         self._by_id[number] = self._count(observation)
+        self._note(number)
         if self._sorted is None:
             return
         if old is not None:
@@ -77,6 +82,20 @@ class TrialHistory:
         if old is not None:
             self._uncount(old)
             self._sorted = None
+            self._note(trial_id)
+
+    def changed_since(self, changes: int) -> tuple[list[Observation], list[int]]:
+        """Trials put, and ids of those removed, after that many `changes`, each once and as it is now. Costs what it
+        tells, not what is stored."""
+        put, removed = [], []
+        for number, when in reversed(self._changed.items()):
+            if when <= changes:
+                break
+            if (entry := self._by_id.get(number)) is None:
+                removed.append(number)
+            else:
+                put.append(entry.observation)
+        return put[::-1], removed[::-1]
 
     def times_tried(self, parameters: Parameters) -> int:
         return self._tried[digest(parameters)] if self._by_id else 0
@@ -94,18 +113,13 @@ class TrialHistory:
         """
         return f"{self._sum:032x}"
 
-    def snapshot(self) -> TrialHistory:
-        """A copy that later changes do not reach, for a computation on another thread. Costs O(trials)."""
-        copy = TrialHistory(repeats=self.repeats)
-        copy._by_id = dict(self._by_id)
-        copy._sorted = None if self._sorted is None else list(self._sorted)
-        copy._tried = self._tried.copy()
-        copy._at_least = self._at_least.copy()
-        copy._sum = self._sum
-        return copy
-
     def __len__(self) -> int:
         return len(self._by_id)
+
+    def _note(self, trial_id: int) -> None:
+        self.changes += 1
+        self._changed[trial_id] = self.changes
+        self._changed.move_to_end(trial_id)
 
     def _count(self, observation: Observation) -> _Entry:
         text = canonical(observation.parameters)

@@ -14,8 +14,8 @@ from wazir.domain.names import StudyName
 from wazir.domain.space import Categorical, Double, Parameter, Space
 from wazir.domain.study import Algorithm, Study, StudySpec
 from wazir.domain.trial import Trial
-from wazir.service.asking import Ask, Asked
 from wazir.service.attempts import End
+from wazir.service.handing_out import Ask, Asked
 from wazir.service.requests import Request
 from wazir.service.service import Service
 from wazir.service.settings import ServiceSettings
@@ -70,9 +70,10 @@ class World:
         lease: Lease | None = None,
         leased: bool = True,
         deadline: float = 30.0,
+        fallback: bool = True,
     ) -> Asked:
         request = Request(name.owner, "SuggestTrials", request_id, payload)
-        ask = Ask(name, count, client, start, reattach, lease or Lease(60.0, leased), request)
+        ask = Ask(name, count, client, start, reattach, lease or Lease(60.0, leased), request, fallback)
         return await self.service.suggest(ask, deadline)
 
     async def one(self, **how: object) -> Trial:

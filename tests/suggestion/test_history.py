@@ -85,16 +85,42 @@ def test_how_many_points_are_used_up_follows_repeats() -> None:
     assert seen == [3, 2, 1, 0]
 
 
-def test_a_snapshot_stays_as_it_is() -> None:
-    history = TrialHistory([Observation(1, {"a": 1}, Outcome.PENDING), Observation(2, {"a": 2}, Outcome.PENDING)])
-    before = history.snapshot()
-    digest = before.digest()
-    history.put(Observation(3, {"a": 1}, Outcome.PENDING))
-    history.put(Observation(1, {"a": 9}, Outcome.PENDING))
-    history.remove(2)
-    assert [o.trial_id for o in before.observations] == [1, 2]
-    assert [before.times_tried({"a": a}) for a in (1, 2, 9)] == [1, 1, 0]
-    assert (before.distinct, before.digest()) == (2, digest)
+@given(changes, st.data())
+def test_a_copy_that_is_told_the_changes_stays_equal(batches: list[list[object]], data: st.DataObject) -> None:
+    history, copy, seen = TrialHistory(), TrialHistory(), 0
+    for batch in batches:
+        for change in batch:
+            if isinstance(change, Observation):
+                history.put(change)
+            else:
+                assert isinstance(change, tuple)
+                history.remove(change[1])
+        if data.draw(st.booleans()):
+            put, removed = history.changed_since(seen)
+            seen = history.changes
+            assert len({o.trial_id for o in put} | set(removed)) == len(put) + len(removed)
+            for observation in put:
+                copy.put(observation)
+            for trial_id in removed:
+                copy.remove(trial_id)
+            assert copy.digest() == history.digest()
+            assert list(copy.observations) == list(history.observations)
+
+
+def test_only_what_changed_is_told() -> None:
+    history = TrialHistory([Observation(i, {"a": i}, Outcome.PENDING) for i in range(1, 1001)])
+    before = history.changes
+    assert history.changed_since(before) == ([], [])
+    history.put(Observation(7, {"a": 7}, Outcome.INFEASIBLE))
+    history.put(Observation(1001, {"a": 1}, Outcome.PENDING))
+    history.put(Observation(1001, {"a": 1}, Outcome.INFEASIBLE))
+    history.remove(3)
+    put, removed = history.changed_since(before)
+    assert ([o.trial_id for o in put], [o.outcome for o in put], removed) == (
+        [7, 1001],
+        [Outcome.INFEASIBLE] * 2,
+        [3],
+    )
 
 
 LOSS, SPEED = Objective("loss", Goal.MINIMIZE), Objective("speed", Goal.MAXIMIZE)

@@ -1,0 +1,111 @@
+"""Who may use a worker next: the study whose callers' patience ends first."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from .process import Worker
+
+
+def default_workers() -> int:
+    """All cores that this process may use but one, which is for calls; at least one."""
+    return max(1, len(os.sched_getaffinity(0)) - 1)
+
+
+@dataclass(eq=False, slots=True)
+class Ticket:
+    """A study's place in the queue. `deadline` (seconds, the loop's clock) may change while it waits; inf: nobody does.
+
+    The order is fair: a deadline stays where it is while time passes, so whoever waits is first at last.
+    """
+
+    uid: str
+    deadline: float = math.inf
+    granted: asyncio.Future[Worker] | None = field(default=None)
+
+
+class Pool:
+    """At most `most` workers, started as they are needed. Used on one event loop."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._idle: list[Worker] = []
+        self._busy: set[Worker] = set()
+        self._waiting: list[Ticket] = []
+        self._ending: set[asyncio.Task[None]] = set()
+
+    @property
+    def workers(self) -> list[Worker]:
+        return [*self._idle, *self._busy]
+
+    @property
+    def waiting(self) -> int:
+        """Computations that wait for a worker."""
+        return len(self._waiting)
+
+    @asynccontextmanager
+    async def seat(self, ticket: Ticket) -> AsyncIterator[Worker]:
+        """A worker for one computation, the one that knows the study where that is free. It is ended, and another one
+        takes its place, where it is given back with a question unanswered."""
+        granted = ticket.granted = asyncio.get_running_loop().create_future()
+        self._waiting.append(ticket)
+        self._dispatch()
+        try:
+            worker = await granted
+        except asyncio.CancelledError:
+            if not granted.cancelled():
+                self._give_back(granted.result())
+            elif ticket in self._waiting:
+                self._waiting.remove(ticket)
+            raise
+        try:
+            yield worker
+        finally:
+            self._give_back(worker)
+
+    async def close(self) -> None:
+        """Ends all workers. Nobody may ask for a seat any more."""
+        for worker in self.workers:
+            self._end(worker)
+        self._idle.clear()
+        await asyncio.gather(*self._ending)
+
+    def _give_back(self, worker: Worker) -> None:
+        self._busy.discard(worker)
+        if worker.settled:
+            self._idle.append(worker)
+        else:
+            self._end(worker)
+        self._dispatch()
+
+    def _dispatch(self) -> None:
+        for worker in [w for w in self._idle if w.gone]:
+            self._idle.remove(worker)
+            self._end(worker)
+        while self._waiting and (self._idle or len(self._busy) < self._most):
+            ticket = min(self._waiting, key=lambda t: t.deadline)
+            self._waiting.remove(ticket)
+            # Given up in this very moment, and not yet told.
+            if ticket.granted is None or ticket.granted.done():
+                continue
+            worker = self._choose(ticket.uid)
+            self._busy.add(worker)
+            ticket.granted.set_result(worker)
+
+    def _choose(self, uid: str) -> Worker:
+        """The worker that knows the study, else the one that has been idle longest, else a new one."""
+        found = next((w for w in self._idle if w.knows(uid)), None) or next(iter(self._idle), None)
+        if found is None:
+            return Worker()
+        self._idle.remove(found)
+        return found
+
+    def _end(self, worker: Worker) -> None:
+        task = asyncio.get_running_loop().create_task(worker.end())
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)

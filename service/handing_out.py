@@ -1,0 +1,254 @@
+"""What one transaction hands out: waiting trials first, then the new points of a computed round."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from ..domain.errors import InvalidArgument, RequestIdReused
+from ..domain.names import StudyName
+from ..domain.study import Shortage, Study, StudyState, wanted
+from ..domain.trial import LIVE, Provenance, Trial, TrialState
+from ..storage.store import Transaction, TrialFilter
+from ..suggestion.designer import New, Suggestions
+from .feed import Change
+from .requests import Request, recall, remember
+from .unit import Lease, Unit
+
+MAX_COUNT = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One caller's wish. With `start`, trials come with a live attempt, held on the terms of `lease`."""
+
+    study: StudyName
+    count: int
+    client_id: str
+    start: bool
+    reattach: bool
+    lease: Lease
+    request: Request
+    fallback: bool = True
+    """Whether a quasi-random point will do where the algorithm takes too long."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.count <= MAX_COUNT:
+            raise InvalidArgument("count", self.count, f"must lie in [1, {MAX_COUNT}]")
+        check_client_id(self.client_id)
+        if self.reattach and not self.client_id:
+            raise InvalidArgument("client_id", "", "is needed with reattach: it says whose trials to give back")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a caller gets: the trials, why there are fewer than asked for, and the study after the call."""
+
+    trials: Sequence[Trial]
+    shortage: Shortage | None
+    study: Study
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """A computed but not committed round, made for the study `uid` at `rounds`, `spec_version` and `next_trial_id`."""
+
+    uid: str
+    rounds: int
+    spec_version: int
+    next_trial_id: int
+    asked: int
+    suggestions: Suggestions
+    algorithm: str
+    version: int
+    history_digest: str
+    in_part: bool = False
+    """Whether its first points may be taken and the rest dropped: it took long, and some callers have left."""
+    fallback: bool = False
+    """Whether it stands in for the algorithm; it then counts as no round."""
+
+    def current(self, study: Study) -> bool:
+        """Whether it may still be committed: no other round was, and the specification is the same. A stand-in's
+        points follow from the next trial's number."""
+        made_for = (self.uid, self.rounds, self.spec_version)
+        return made_for == (study.uid, study.rounds, study.spec_version) and (
+            not self.fallback or self.next_trial_id == study.next_trial_id
+        )
+
+    @classmethod
+    def of(
+        cls,
+        study: Study,
+        asked: int,
+        suggestions: Suggestions,
+        by: tuple[str, int],
+        digest: str,
+        *,
+        in_part: bool = False,
+        fallback: bool = False,
+    ) -> Round:
+        """`by`: the algorithm's name and version. `digest`: of the history it was made from."""
+        made_for = (study.uid, study.rounds, study.spec_version, study.next_trial_id)
+        return cls(*made_for, asked, suggestions, *by, digest, in_part, fallback)
+
+    def serves(self, need: int) -> bool:
+        return need <= self.asked if self.in_part else need == self.asked
+
+
+@dataclass(frozen=True, slots=True)
+class NeedsRound:
+    """The transaction found that so many new points are needed, and wrote nothing."""
+
+    study: Study
+    count: int
+
+
+def check_client_id(client_id: str) -> None:
+    if len(client_id) > 256 or not all(c.isprintable() for c in client_id):
+        raise InvalidArgument("client_id", client_id[:40], "may have at most 256 printable characters")
+
+
+def estimate(study: Study, asks: Sequence[Ask]) -> int:
+    """How many new points the transaction will probably want; it says so itself where this is wrong."""
+    if closed(study) is not None:
+        return 0
+    waiting = study.counts[TrialState.REQUESTED]
+    return _room(study, sum(a.count for a in asks), waiting, any(a.start for a in asks))
+
+
+def _room(study: Study, asked: int, waiting: int, start: bool) -> int:
+    """How many new points to make where `asked` trials are wanted and `waiting` ones are handed out before them."""
+    new = 0 if study.exhausted else max(0, asked - waiting)
+    parallel, left = study.spec.budget.parallel, wanted(study)
+    if parallel is not None:
+        # Without start, what waits to be started has its place taken as well.
+        new = min(new, max(0, parallel - study.counts.live - (min(waiting, asked) if start else waiting)))
+    return new if left is None else min(new, left)
+
+
+def hand_out(
+    tx: Transaction, name: StudyName, asks: Sequence[Ask], computed: Round | None, now: float
+) -> NeedsRound | tuple[list[Asked | Exception], Change | None]:
+    """Answers every ask in one transaction, or says how many new points it needs and writes nothing."""
+    unit = Unit.lock(tx, name, now)
+    unit.settle()
+    answers = _recalled(unit, asks)
+    given = {
+        i: [t for t in unit.with_states(LIVE) if t.client_id == ask.client_id][: ask.count] if ask.reattach else []
+        for i, ask in enumerate(asks)
+        if i not in answers
+    }
+    lacking = sum(asks[i].count - len(trials) for i, trials in given.items())
+    supply: list[Trial] = []
+    if lacking and closed(unit.study) is None:
+        found = _supply(unit, lacking, any(asks[i].start for i in given), computed)
+        if isinstance(found, NeedsRound):
+            return found
+        supply = found
+    remaining = iter(supply)
+    for i, trials in given.items():
+        _hand_out(unit, asks[i], remaining, trials)
+    unit.settle()
+    for i, trials in given.items():
+        shortage = _shortage(unit.study) if len(trials) < asks[i].count else None
+        remember(tx, asks[i].request, [t.id for t in trials], now)
+        answers[i] = Asked(trials, shortage, unit.study)
+    change = unit.finish()
+    return [answers[i] for i in range(len(asks))], change
+
+
+def _recalled(unit: Unit, asks: Sequence[Ask]) -> dict[int, Asked | Exception]:
+    """By place: the first answers to repeated asks, and the errors of those that reuse another's request id."""
+    answers: dict[int, Asked | Exception] = {}
+    for i, ask in enumerate(asks):
+        try:
+            numbers = recall(unit.tx, ask.request)
+        except RequestIdReused as error:
+            answers[i] = error
+            continue
+        if numbers is not None:
+            answers[i] = Asked([unit.trial(n) for n in numbers], None, unit.study)
+    return answers
+
+
+def _supply(unit: Unit, lacking: int, start: bool, computed: Round | None) -> list[Trial] | NeedsRound:
+    """REQUESTED trials to hand out, oldest first, with new ones at the end where the budget has room."""
+    study = unit.study
+    waiting: list[Trial] = []
+    if study.counts[TrialState.REQUESTED]:
+        waiting = unit.tx.trials(study, TrialFilter(states=frozenset({TrialState.REQUESTED})), 0, lacking)
+    need = _room(study, lacking, len(waiting), start)
+    if not need:
+        return waiting
+    if study.spec.space is None:
+        blank = [New({}, "its parameters get their values as the training code names them")] * need
+        return waiting + unit.add(_new_trials(study, blank, None, unit.now), None)
+    if computed is None or not (computed.current(study) and computed.serves(need)):
+        return NeedsRound(unit.before, need)
+    suggestions = computed.suggestions
+    proposals = [p for p in suggestions.proposals if isinstance(p, New)]
+    new = _new_trials(study, proposals[:need], computed, unit.now)
+    unit.study = replace(
+        study,
+        rounds=study.rounds + (not computed.fallback),
+        memo=suggestions.memo,
+        exhausted=suggestions.exhausted and len(proposals) <= need,
+    )
+    return waiting + (unit.add(new, study.spec.algorithm.repeats) if new else [])
+
+
+def _hand_out(unit: Unit, ask: Ask, supply: Iterator[Trial], trials: list[Trial]) -> None:
+    """Adds trials of the supply to those the caller has, started where it asks for that, while there is room."""
+    while len(trials) < ask.count and not (ask.start and full(unit.study)):
+        trial = next(supply, None)
+        if trial is None:
+            return
+        trials.append(unit.start(trial, ask.client_id, ask.lease) if ask.start else trial)
+
+
+def full(study: Study) -> bool:
+    """Whether as many trials are live as the budget allows."""
+    parallel = study.spec.budget.parallel
+    return parallel is not None and study.counts.live >= parallel
+
+
+def closed(study: Study) -> Shortage | None:
+    """Why nothing of the study may start, or None where it may."""
+    if study.state in (StudyState.COMPLETED, StudyState.FAILED) or study.ending is not None:
+        return Shortage.ENDED
+    return Shortage.PAUSED if study.state is StudyState.PAUSED else None
+
+
+def _shortage(study: Study) -> Shortage:
+    reason = closed(study)
+    if reason is not None:
+        return reason
+    if full(study):
+        return Shortage.PARALLEL
+    return Shortage.BUDGET if wanted(study) == 0 else Shortage.ALGORITHM
+
+
+def _new_trials(study: Study, proposals: Sequence[New], computed: Round | None, now: float) -> list[Trial]:
+    """Trials of a round, REQUESTED, with ids from the study's next one on. `computed` is None for blank ones."""
+    memo_digest = hashlib.blake2b(study.memo.encode(), digest_size=8).hexdigest() if study.memo else ""
+    trials = []
+    for i, proposal in enumerate(proposals):
+        provenance = Provenance(
+            computed.algorithm if computed else study.spec.algorithm.name,
+            computed.version if computed else 0,
+            study.rounds,
+            i,
+            computed.asked if computed else len(proposals),
+            memo_digest,
+            computed.history_digest if computed else "",
+            computed is not None and computed.fallback,
+            why=proposal.why,
+            details=proposal.details,
+        )
+        name = study.name.trial(study.next_trial_id + i)
+        trial = Trial(
+            name, TrialState.REQUESTED, proposal.parameters, now, provenance=provenance, revision=study.revision
+        )
+        trials.append(trial)
+    return trials

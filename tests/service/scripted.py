@@ -1,0 +1,139 @@
+"""A third party's algorithm, installed as an entry point, that does what a test has written down for it.
+
+In its folder: `script` says what it does next, `calls` gets a line for each call (process, round, count, trials in its
+history). `started` and `go` are FIFOs for a script that waits: the test hears that it has begun, and lets it go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from wazir.domain.study import Algorithm
+from wazir.suggestion import registry
+
+SOURCE = """
+import json, os, signal
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from wazir.suggestion.designer import New, Suggestions
+from wazir.suggestion.settings import setting
+
+
+class Scripted:
+    name = "scripted"
+    version = 7
+    cheap = False
+
+    @dataclass(frozen=True)
+    class Settings:
+        folder: str = setting("", "where its script lies")
+
+    def __init__(self, settings, problem):
+        self.folder = Path(settings.folder)
+        self.called = 0
+
+    def suggest(self, problem, history, count, rng, memo):
+        self.called += 1
+        with (self.folder / "calls").open("a") as calls:
+            seen = len(history.observations)
+            note = dict(pid=os.getpid(), made=self.called, round=int(memo or 0), count=count, seen=seen)
+            calls.write(json.dumps(note) + "\\n")
+        points = [{"x": float(u), "kind": "ab"[int(v < 0.5)]} for u, v in rng.random((count, 2))]
+        script = (self.folder / "script").read_text().split()
+        if "wait" in script:
+            (self.folder / "started").write_text("")
+            (self.folder / "go").read_text()
+        if "kill" in script:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if "exit" in script:
+            os._exit(3)
+        if "raise" in script:
+            raise ValueError("no  luck\\n" + 1000 * "at all ")
+        if "nothing" in script:
+            return None
+        if "many" in script:
+            points += points
+        if "outside" in script:
+            points[-1]["x"] = 1.5
+        if "tried" in script:
+            points[0] = dict(history.observations[0].parameters)
+        if "numpy" in script:
+            points[0]["x"] = np.int64(1)
+        if "detail" in script:
+            return Suggestions([New(p, "because", {"n": np.array([1, 2])}) for p in points])
+        if "print" in script:
+            print("said by the algorithm", flush=True)
+        return Suggestions([New(p, f"the model said so, of {seen} trials") for p in points], str(int(memo or 0) + 1))
+
+
+class Cheap(Scripted):
+    name = "scripted_cheap"
+    cheap = True
+"""
+
+
+@dataclass(frozen=True)
+class Note:
+    """One call."""
+
+    pid: int
+    made: int
+    """How many rounds this instance has been asked for."""
+    round: int
+    count: int
+    seen: int
+
+
+class Script:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in ("started", "go"):
+            os.mkfifo(folder / name)
+        self.say("answer")
+
+    def say(self, words: str) -> None:
+        (self.folder / "script").write_text(words)
+
+    def algorithm(self, *, cheap: bool = False, seed: int = 1) -> Algorithm:
+        return Algorithm("scripted_cheap" if cheap else "scripted", settings={"folder": str(self.folder)}, seed=seed)
+
+    @property
+    def calls(self) -> list[Note]:
+        file = self.folder / "calls"
+        return [Note(**json.loads(line)) for line in file.read_text().splitlines()] if file.exists() else []
+
+    async def started(self) -> None:
+        """Until a script that waits has begun."""
+        await asyncio.to_thread((self.folder / "started").read_text)
+
+    async def go(self) -> None:
+        """Lets it go on."""
+        await asyncio.to_thread((self.folder / "go").write_text, "")
+
+
+@contextmanager
+def installed(folder: Path) -> Iterator[Script]:
+    """The algorithm in a distribution of its own, on `sys.path` while this lasts."""
+    with pytest.MonkeyPatch.context() as patch:
+        (folder / "wazir_scripted.py").write_text(SOURCE)
+        info = folder / "wazir_scripted-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: wazir-scripted\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(
+            "[wazir.designers]\nscripted = wazir_scripted:Scripted\nscripted_cheap = wazir_scripted:Cheap\n"
+        )
+        patch.syspath_prepend(str(folder))
+        registry._others.cache_clear()
+        yield Script(folder)
+    registry._others.cache_clear()

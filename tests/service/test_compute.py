@@ -1,0 +1,356 @@
+"""Costly algorithms: computed in worker processes, for all who wait, with stand-ins for those who cannot."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from wazir.domain.errors import DeadlineExceeded, NotFound
+from wazir.domain.names import StudyName
+from wazir.domain.space import Categorical, Parameter, Space
+from wazir.domain.study import Algorithm, Shortage
+from wazir.domain.trial import Trial
+from wazir.service.requests import Request
+from wazir.service.service import Service
+from wazir.service.settings import ServiceSettings
+from wazir.service.trials import Enqueued
+from wazir.storage.memory import MemoryStore
+
+from .conftest import NAME, Clock, World
+from .scripted import Script, installed
+
+Scenario = Callable[[World], Awaitable[None]]
+SHORT = 0.5
+"""Seconds of a caller who does not wait long."""
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Iterator[Script]:
+    with installed(tmp_path) as script:
+        yield script
+
+
+def play(scenario: Scenario, settings: ServiceSettings | None = None) -> None:
+    async def main() -> None:
+        store, clock = MemoryStore(), Clock()
+        service = Service(store, settings or ServiceSettings(compute_workers=1), clock)
+        await service.start()
+        try:
+            await scenario(World(service, clock, store))
+        finally:
+            await service.close()
+            store.close()
+
+    asyncio.run(main())
+
+
+def stood_in(trial: Trial) -> str:
+    """Why the trial's point is a stand-in; empty where it is none."""
+    assert trial.provenance is not None
+    return trial.provenance.why if trial.provenance.fallback else ""
+
+
+def test_a_costly_algorithm_computes_in_another_process(script: Script) -> None:
+    async def scenario(w: World) -> None:
+        await w.create(algorithm=script.algorithm())
+        trials = (await w.ask(2)).trials
+        assert [t.provenance.algorithm for t in trials if t.provenance] == ["scripted"] * 2
+        assert not any(map(stood_in, trials))
+        (call,) = script.calls
+        assert call.pid != os.getpid()
+        assert (call.count, call.seen) == (2, 0)
+        assert (await w.study()).rounds == 1
+
+    play(scenario)
+
+
+def test_a_worker_makes_the_points_that_the_service_itself_would_make(script: Script) -> None:
+    async def scenario(w: World) -> None:
+        found: list[list[object]] = []
+        for name, cheap in (("here", True), ("there", False)):
+            study = StudyName("default", name)
+            await w.create(study, algorithm=script.algorithm(cheap=cheap, seed=5))
+            points: list[object] = []
+            for count in (1, 3, 2):
+                trials = (await w.ask(count, name=study)).trials
+                points += [dict(t.parameters) for t in trials]
+                points += [t.provenance.history_digest for t in trials if t.provenance]
+                for i, trial in enumerate(trials):
+                    w.clock.now = 1_700_000_000.1 + i
+                    await w.end(trial, 0.1 * i)
+            found.append(points)
+        assert found[0] == found[1]
+        assert {c.pid == os.getpid() for c in script.calls[:3]} == {True}
+        assert {c.pid == os.getpid() for c in script.calls[3:]} == {False}
+
+    play(scenario)
+
+
+def test_callers_that_come_while_it_computes_share_the_next_round(script: Script) -> None:
+    async def scenario(w: World) -> None:
+        await w.create(algorithm=script.algorithm())
+        script.say("wait")
+        first = asyncio.create_task(w.ask(1))
+        await script.started()
+        others = [asyncio.create_task(w.ask(1, client=f"c{i}")) for i in range(5)]
+        script.say("answer")
+        await script.go()
+        await asyncio.gather(first, *others)
+        assert [c.count for c in script.calls] == [1, 5]
+        assert (await w.study()).rounds == 2
+
+    play(scenario)
+
+
+def test_what_is_there_already_is_handed_out_while_it_computes(script: Script) -> None:
+    async def scenario(w: World) -> None:
+        await w.create(algorithm=script.algorithm())
+        mine = await w.one(client="me")
+        script.say("wait")
+        waiting = asyncio.create_task(w.ask(1))
+        await script.started()
+        assert (await w.one(client="me", reattach=True)).id == mine.id
+        enqueued = await w.service.create_trial(
+            NAME, Enqueued({"x": 0.5, "kind": "a"}), Request("default", "CreateTrial")
+        )
+        # It goes to the one who has waited longest, though its computation is still running.
+        assert [t.id for t in (await waiting).trials] == [enqueued.id]
+
+    play(scenario)
+
+
+class TestDeadline:
+    def test_a_stand_in_comes_in_time_and_says_so(self, script: Script) -> None:
+        async def scenario(w: World) -> None:
+            await w.create(algorithm=script.algorithm())
+            script.say("wait")
+            trial = await w.one(deadline=SHORT)
+            assert "in place of scripted" in stood_in(trial)
+            assert trial.provenance is not None
+            assert (trial.provenance.algorithm, trial.provenance.round) == ("quasirandom", 0)
+            assert (await w.study()).rounds == 0
+
+        play(scenario)
+
+    def test_who_would_rather_wait_gets_an_error_and_no_trial(self, script: Script) -> None:
+        async def scenario(w: World) -> None:
+            await w.create(algorithm=script.algorithm())
+            script.say("wait")
+            with pytest.raises(DeadlineExceeded, match=r"s within 0\.5 s; ask again with a longer deadline"):
+                await w.ask(deadline=SHORT, fallback=False)
+            assert (await w.study()).counts.total == 0
+
+        play(scenario)
+
+    def test_a_deadline_already_over_is_refused_and_nothing_is_computed(self, script: Script) -> None:
+        async def scenario(w: World) -> None:
+            await w.create(algorithm=script.algorithm())
+            with pytest.raises(DeadlineExceeded, match="after its deadline"):
+                await w.ask(deadline=-1.0)
+            assert script.calls == []
+
+        play(scenario)
+
+    def test_the_computation_goes_on_and_serves_the_next_caller(self, script: Script) -> None:
+        async def scenario(w: World) -> None:
+            await w.create(algorithm=script.algorithm())
+            script.say("wait")
+            late = asyncio.create_task(w.ask(3, deadline=SHORT))
+            await script.started()
+            assert all(map(stood_in, (await late).trials))
+            await script.go()
+            (trial,) = (await w.ask(1)).trials
+            assert not stood_in(trial)
+            assert trial.provenance is not None
+            # The first point of the round that the three had asked for.
+            assert (trial.provenance.round, trial.provenance.index, trial.provenance.count) == (0, 0, 3)
+            assert len(script.calls) == 1
+            assert (await w.study()).rounds == 1
+
+        play(scenario)
+
+    def test_stand_ins_differ_from_one_another(self, script: Script) -> None:
+        async def scenario(w: World) -> None:
+            await w.create(algorithm=script.algorithm())
+            script.say("wait")
+            trials = [*(await w.ask(4, deadline=SHORT)).trials, *(await w.ask(4, deadline=SHORT)).trials]
+            assert all(map(stood_in, trials))
+            assert len({t.parameters["x"] for t in trials}) == 8
+
+        play(scenario)
+
+    def test_stand_ins_can_be_made_again(self, script: Script) -> None:
+        async def scenario(w: World) -> None:
+            points = []
+            script.say("raise")
+            for name in ("a", "b"):
+                study = StudyName("default", name)
+                await w.create(study, algorithm=script.algorithm(seed=8))
+                trials = [*(await w.ask(2, name=study)).trials, *(await w.ask(1, name=study)).trials]
+                points.append([dict(t.parameters) for t in trials])
+            assert points[0] == points[1]
+
+        play(scenario)
+
+
+class TestFailure:
+    @pytest.mark.parametrize(
+        ("words", "reason"),
+        [
+            ("kill", "its process was killed by SIGKILL"),
+            ("exit", "its process ended with exit code 3"),
+            ("raise", "it raised ValueError: no luck at all at all"),
+            ("nothing", "it answered with NoneType and not with Suggestions"),
+            ("many", "it proposed 4 points where 2 were asked for"),
+            ("outside", "it proposed a point outside the space: parameters.x = 1.5"),
+            ("tried", "which has been tried 1 times already"),
+            ("detail", "the `details` of a proposal must be numbers by name"),
+        ],
+    )
+    def test_gives_a_stand_in_with_the_reason_and_the_study_goes_on(
+        self, script: Script, words: str, reason: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def scenario(w: World) -> None:
+            await w.create(algorithm=script.algorithm())
+            await w.end(await w.one(), 0.5)
+            script.say(words)
+            # Also for who would rather wait: there is nothing to wait for.
+            trials = (await w.ask(2, fallback=False)).trials
+            assert len(trials) == 2
+            for trial in trials:
+                assert reason in stood_in(trial)
+                assert len(stood_in(trial)) < 600
+            assert any(reason in record.getMessage() for record in caplog.records)
+            script.say("answer")
+            assert not stood_in(await w.one())
+
+        play(scenario)
+
+    @pytest.mark.parametrize("words", ["raise", "nothing", "many", "outside"])
+    def test_of_a_cheap_algorithm_gives_a_stand_in_too(self, script: Script, words: str) -> None:
+        async def scenario(w: World) -> None:
+            await w.create(algorithm=script.algorithm(cheap=True))
+            script.say(words)
+            assert "in place of scripted_cheap" in stood_in(await w.one())
+            script.say("answer")
+            assert not stood_in(await w.one())
+
+        play(scenario)
+
+    def test_leaves_other_studies_alone(self, script: Script) -> None:
+        async def scenario(w: World) -> None:
+            other = StudyName("default", "other")
+            await w.create(algorithm=script.algorithm())
+            await w.create(other, algorithm=script.algorithm())
+            script.say("wait")
+            waiting = asyncio.create_task(w.ask(1, name=other))
+            await script.started()
+            script.say("kill")
+            dying = asyncio.create_task(w.ask(1))
+            assert stood_in((await dying).trials[0])
+            await script.go()
+            assert not stood_in((await waiting).trials[0])
+
+        # The script is read before it waits, so the second worker is the one that dies.
+        play(scenario, ServiceSettings(compute_workers=2))
+
+    def test_again_and_again_never_holds_up_the_study(self, script: Script) -> None:
+        async def scenario(w: World) -> None:
+            await w.create(algorithm=script.algorithm())
+            script.say("exit")
+            for _ in range(10):
+                trial = await w.one(fallback=False)
+                assert stood_in(trial)
+                await w.end(trial, 1.0)
+            # It was left alone for longer and longer.
+            assert len(script.calls) < 10
+
+        play(scenario)
+
+    def test_of_a_finite_space_still_ends_the_study(self, script: Script) -> None:
+        async def scenario(w: World) -> None:
+            await w.create(
+                algorithm=script.algorithm(), space=Space((Parameter("kind", Categorical(("a", "b", "c"))),))
+            )
+            script.say("raise")
+            seen = []
+            while trials := (await w.ask(2)).trials:
+                for trial in trials:
+                    seen.append(trial.parameters["kind"])
+                    await w.end(trial, 1.0)
+            assert sorted(map(str, seen)) == ["a", "b", "c"]
+            assert (await w.study()).exhausted
+
+        play(scenario)
+
+
+class TestCancelling:
+    def test_the_end_of_the_study_answers_its_callers_and_frees_the_worker(self, script: Script) -> None:
+        async def scenario(w: World) -> None:
+            await w.create(algorithm=script.algorithm())
+            script.say("wait")
+            waiting = asyncio.create_task(w.ask(1))
+            await script.started()
+            await w.service.stop_study(NAME, "enough")
+            answer = await waiting
+            assert (answer.trials, answer.shortage) == ([], Shortage.ENDED)
+            await self.is_free(w, script)
+
+        play(scenario)
+
+    def test_so_does_its_deletion(self, script: Script) -> None:
+        async def scenario(w: World) -> None:
+            await w.create(algorithm=script.algorithm())
+            script.say("wait")
+            waiting = asyncio.create_task(w.ask(1))
+            await script.started()
+            await w.service.delete_study(NAME, force=True)
+            with pytest.raises(NotFound):
+                await waiting
+            await self.is_free(w, script)
+
+        play(scenario)
+
+    def test_another_algorithm_answers_those_who_wait_for_the_old_one(self, script: Script) -> None:
+        async def scenario(w: World) -> None:
+            study = await w.create(algorithm=script.algorithm())
+            script.say("wait")
+            waiting = asyncio.create_task(w.ask(1))
+            await script.started()
+            spec = replace(study.spec, algorithm=Algorithm("random", seed=1))
+            await w.service.update_study(NAME, spec, ["spec.algorithm"], "")
+            (trial,) = (await waiting).trials
+            assert trial.provenance is not None
+            assert (trial.provenance.algorithm, trial.provenance.fallback) == ("random", False)
+
+        play(scenario)
+
+    def test_what_nobody_waits_for_is_given_up_in_the_end(self, script: Script) -> None:
+        async def scenario(w: World) -> None:
+            await w.create(algorithm=script.algorithm())
+            script.say("wait")
+            assert stood_in(await w.one(deadline=SHORT))
+            await self.is_free(w, script)
+
+        play(scenario, ServiceSettings(compute_workers=1, compute_patience=0.1))
+
+    def test_what_never_ends_is_given_up_though_somebody_waits(self, script: Script) -> None:
+        async def scenario(w: World) -> None:
+            await w.create(algorithm=script.algorithm())
+            script.say("wait")
+            assert "it was given up after" in stood_in(await w.one())
+
+        play(scenario, ServiceSettings(compute_workers=1, compute_limit=0.2))
+
+    @staticmethod
+    async def is_free(w: World, script: Script) -> None:
+        """The only worker takes another study's computation."""
+        script.say("answer")
+        other = StudyName("default", "other")
+        await w.create(other, algorithm=script.algorithm())
+        assert not stood_in(await w.one(name=other))
