@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from ...domain.errors import WazirError
-from ...domain.names import StudyName, parse_study, parse_trial
+from ...domain.errors import InvalidArgument, WazirError
+from ...domain.names import DEFAULT_OWNER, StudyName, check_id, parse_study, parse_trial
 from ..client import Client
 from ..credentials import Tls, token_of_file
 from .output import Format
@@ -65,6 +65,14 @@ def address_option(command: F) -> F:
         _kept(
             "--tls/--no-tls", default=None, kept_as="tls", help="Use TLS, trusting the public authorities; or do not."
         ),
+        _kept(
+            "--owner",
+            metavar="OWNER",
+            envvar="WAZIR_OWNER",
+            kept_as="owner",
+            is_eager=True,  # names that are read after it mean studies of this owner
+            help=f"Whose studies a name without an owner means; else {DEFAULT_OWNER}.",
+        ),
         _kept("--token-file", type=file, kept_as="token_file", help="A file with the token; else WAZIR_TOKEN."),
         click.option(
             "--address",
@@ -75,6 +83,22 @@ def address_option(command: F) -> F:
     ):
         command = option(command)
     return command
+
+
+def owner_of(context: click.Context | None) -> str:
+    """Whose studies the command means where it names no owner."""
+    given: str = (context.meta.get(_META, {}) if context is not None else {}).get("owner", DEFAULT_OWNER)
+    with _told_as_usage(context):
+        return check_id("--owner", given)
+
+
+@contextmanager
+def _told_as_usage(context: click.Context | None) -> Iterator[None]:
+    """Of what is said of a value while the command line is still being read."""
+    try:
+        yield
+    except InvalidArgument as error:
+        raise click.UsageError(str(error), context) from error
 
 
 def _kept(*names: str, kept_as: str, **how: Any) -> Callable[[F], F]:
@@ -105,7 +129,10 @@ class StudyType(click.ParamType):  # type: ignore[type-arg]
     name = "study"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> StudyName:
-        return value if isinstance(value, StudyName) else parse_study(str(value), "STUDY")
+        if isinstance(value, StudyName):
+            return value
+        with _told_as_usage(ctx):
+            return parse_study(str(value), "STUDY", owner_of(ctx))
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         session = ctx.find_object(Session)
@@ -113,7 +140,7 @@ class StudyType(click.ParamType):  # type: ignore[type-arg]
             return []
         try:
             with session.client(ctx.params.get("address"), retry_for=0) as client:
-                names = [study.name.short for study in client.list_studies()]
+                names = [study.name.short for study in client.list_studies(owner=owner_of(ctx))]
         except WazirError:
             # Completion has nowhere to put an error: no names is its way to say so.
             return []
@@ -126,7 +153,10 @@ class TrialType(click.ParamType):  # type: ignore[type-arg]
     name = "trial"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> object:
-        return parse_trial(value, "TRIAL") if isinstance(value, str) else value
+        if not isinstance(value, str):
+            return value
+        with _told_as_usage(ctx):
+            return parse_trial(value, "TRIAL", owner_of(ctx))
 
 
 class NameType(StudyType):
@@ -136,7 +166,9 @@ class NameType(StudyType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         last = str(value).rsplit("/", 1)[-1]
-        return parse_trial(value, "NAME") if "/" in str(value) and last.isdigit() else parse_study(value, "NAME")
+        parse = parse_trial if "/" in str(value) and last.isdigit() else parse_study
+        with _told_as_usage(ctx):
+            return parse(str(value), "NAME", owner_of(ctx))
 
 
 def value_of(text: str) -> bool | int | float | str:

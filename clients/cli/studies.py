@@ -28,7 +28,7 @@ from .output import (
     trial_data,
     trial_table,
 )
-from .session import NameType, Session, StudyType, address_option, format_option
+from .session import NameType, Session, StudyType, address_option, format_option, owner_of
 
 STATES = click.Choice([s.value for s in StudyState])
 
@@ -45,7 +45,8 @@ def create(session: Session, file: Path, resume: bool, address: str | None, form
     study_file = load(file)
     with session.client(address) as client:
         try:
-            study = client.create_study(study_file.study_id, study_file.spec, resume=resume)
+            name = StudyName(owner_of(click.get_current_context()), study_file.study_id)
+            study = client.create_study(name, study_file.spec, resume=resume)
         except WazirError as error:
             raise study_file.explain(error) from error
     if form is not Format.TABLE:
@@ -69,7 +70,11 @@ def studies(
     """List studies."""
     with session.client(address) as client:
         found = list(
-            client.list_studies(states=frozenset(map(StudyState, states)), labels=parse_labels("--label", labels))
+            client.list_studies(
+                states=frozenset(map(StudyState, states)),
+                labels=parse_labels("--label", labels),
+                owner=owner_of(click.get_current_context()),
+            )
         )
     if form is not Format.TABLE:
         emit([study_data(s) for s in found], form)

@@ -107,3 +107,38 @@ def test_nothing_listens_beyond_this_machine_without_protection(
         assert result.exit_code == 2
         assert re.search(words, result.stderr)
     assert not database.exists()
+
+
+FILE = """
+study: resnet
+objective: {metric: loss, goal: minimize}
+parameters: {x: {min: 0.0, max: 1.0}}
+"""
+
+
+@pytest.mark.parametrize("by", ["option", "environment"])
+def test_names_without_an_owner_mean_the_studies_of_the_one_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    (tmp_path / "s.yaml").write_text(FILE)
+    (tmp_path / "token").touch(0o600)
+    with serving() as served:
+        (tmp_path / "token").write_text(served.token("vision", Role.EDITOR))
+        where = ["--address", served.address, "--token-file", str(tmp_path / "token")]
+        if by == "option":
+            where += ["--owner", "vision"]
+        else:
+            monkeypatch.setenv("WAZIR_OWNER", "vision")
+        assert "Study vision/resnet is active" in wazir("create", tmp_path / "s.yaml", *where).stdout
+        assert "vision/resnet" in wazir("studies", *where).stdout
+        assert '"owners/vision/studies/resnet"' in wazir("show", "resnet", "-o", "json", *where).stdout
+        assert wazir("enqueue", "resnet", "x=0.5", *where).exit_code == 0
+        assert '"owners/vision/studies/resnet/trials/1"' in wazir("show", "resnet/1", "-o", "json", *where).stdout
+        refused = wazir("show", "speech/resnet", *where)
+        assert (refused.exit_code, "for owner vision" in refused.stderr) == (4, True)
+
+
+@pytest.mark.parametrize("arguments", [["show", "Bad Name"], ["logs", "resnet"], ["studies", "--owner", "A B"]])
+def test_a_name_that_is_none_is_refused_in_a_sentence(arguments: list[str]) -> None:
+    result = wazir(*arguments, "--address", "127.0.0.1:1")
+    assert (result.exit_code, "must be" in result.stderr) == (2, True)
