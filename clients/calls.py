@@ -10,13 +10,13 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, Literal, TypeVar
 
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
 from ..domain.attempt import AttemptState, Cause
-from ..domain.errors import NotFound, WazirError
+from ..domain.errors import InvalidArgument, NotFound, WazirError
 from ..domain.names import DEFAULT_OWNER, StudyName, TrialName, check_id, parse_study, parse_trial
 from ..domain.parameters import Parameters
 from ..domain.space import Parameter
@@ -44,6 +44,9 @@ MEASUREMENTS_PAGE = 10_000
 
 AnyStudy = StudyName | str
 """A study by its name, or as people write it: `resnet`, `vision/resnet` or the full name."""
+
+OnTimeout = Literal["fallback", "wait"]
+ON_TIMEOUT: Final = {"fallback": api.ON_TIMEOUT_FALLBACK, "wait": api.ON_TIMEOUT_WAIT}
 
 AnyTrial = TrialName | str
 """A trial by its name, or as people write it: `resnet/17` or the full name."""
@@ -206,13 +209,18 @@ def suggest(
     leased: bool = True,
     request_id: str | None = None,
     timeout: float | None = None,
+    on_timeout: OnTimeout = "fallback",
 ) -> Call[Suggested]:
     """Trials to run: waiting ones first, then new points of the algorithm; at most `count`, with the reason where
     there are fewer.
 
     `start` begins an attempt of each, held by `client_id`; leased ones end when heartbeats stay away for `lease`
-    seconds. `reattach` gives back the client's live trials first. `timeout`: seconds for the computation.
+    seconds. `reattach` gives back the client's live trials first. `timeout`: seconds for the computation;
+    where they do not suffice, `on_timeout` is "fallback" for quasi-random points, which say so in their provenance, or
+    "wait" for DeadlineExceeded.
     """
+    if on_timeout not in ON_TIMEOUT:
+        raise InvalidArgument("on_timeout", on_timeout, f"must be one of {', '.join(ON_TIMEOUT)}")
     request = api.SuggestTrialsRequest(
         parent=str(study_name(name)),
         count=count,
@@ -222,6 +230,7 @@ def suggest(
         lease=None if lease is None else duration(lease),
         unleased=not leased,
         request_id=_request_id(request_id),
+        on_timeout=ON_TIMEOUT[on_timeout],
     )
     return Call("SuggestTrials", request, _suggested, timeout=timeout)
 

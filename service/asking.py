@@ -33,9 +33,10 @@ from ..storage.store import DuplicatePoint
 from .compute import stand_in
 from .compute.answering import Misfit, Question, answer, describe
 from .compute.pool import Pool, Ticket
-from .compute.process import ComputationFailed
+from .compute.process import ComputationFailed, Worker
+from .compute.turns import Turns
 from .feed import Change, Feed
-from .handing_out import Ask, Asked, NeedsRound, Round, closed, estimate, hand_out
+from .handing_out import Ask, Asked, NeedsRound, Round, closed, estimate, hand_out, hand_out_old
 from .live import LiveStudies, LiveStudy
 from .observe.observer import Observer
 from .settings import ServiceSettings
@@ -64,6 +65,14 @@ class _Caller:
     """Whether what it wants was looked for, and was not there, as the study is now."""
     failed: bool = False
     """Whether the computation that it waited for came to nothing."""
+
+    def answer(self, given: Asked | Exception) -> None:
+        if self.future.done():
+            return
+        if isinstance(given, Exception):
+            self.future.set_exception(given)
+        else:
+            self.future.set_result(given)
 
 
 @dataclass(eq=False, slots=True)
@@ -144,6 +153,7 @@ class Asking:
         feed: Feed,
         live: LiveStudies,
         pool: Pool,
+        turns: Turns,
         settings: ServiceSettings,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -151,6 +161,7 @@ class Asking:
         self._feed = feed
         self._live = live
         self._pool = pool
+        self._turns = turns
         self._settings = settings
         self._clock = clock
         self.observer: Observer | None = None
@@ -161,6 +172,11 @@ class Asking:
     def waiting(self) -> int:
         """Callers who have no answer yet."""
         return sum(not c.future.done() for desk in list(self._desks.values()) for c in desk.callers)
+
+    @property
+    def computing(self) -> list[StudyName]:
+        """Studies for which a worker computes, or is waited for."""
+        return [desk.name for desk in self._desks.values() if desk.computation is not None]
 
     async def suggest(self, ask: Ask, deadline: float) -> Asked:
         """Raises NotFound, DeadlineExceeded after `deadline` seconds, InvalidArgument, RequestIdReused."""
@@ -196,8 +212,7 @@ class Asking:
         await asyncio.gather(*tasks, return_exceptions=True)
         for desk in desks:
             for caller in desk.callers:
-                if not caller.future.done():
-                    caller.future.set_exception(Unavailable("the service is ending; ask again"))
+                caller.answer(Unavailable("the service is ending; ask again"))
 
     # The desk of one study
 
@@ -214,8 +229,7 @@ class Asking:
                         logger.exception("computing for %s failed", desk.name.short, extra=_about(desk, "compute"))
                     # Each caller gets it; none is left waiting.
                     for caller in callers:
-                        if not caller.future.done():
-                            caller.future.set_exception(error)
+                        caller.answer(error)
                 if any(c.future.done() for c in callers) and desk.present():
                     continue
                 if not desk.callers and not desk.busy(_now()):
@@ -241,10 +255,7 @@ class Asking:
             found, desk.round = desk.round, None
             if await self._transact(desk, _as_many(live.study, callers, found.asked), found, _nothing):
                 return
-        for caller in callers:
-            if not caller.tried and not caller.future.done():
-                caller.tried = True
-                await self._transact(desk, [caller], None, _nothing)
+        await self._hand_out_old(desk, [c for c in callers if not (c.tried or c.future.done())])
         await self._stand_in_where_due(desk)
         self._limit(desk)
         if desk.present() and desk.computation is None:
@@ -349,15 +360,27 @@ class Asking:
         Raises ComputationFailed.
         """
         await asyncio.to_thread(stand_in.load)
-        async with self._pool.seat(computation.ticket) as worker:
-            live = self._live.heard(desk.name) or self._live.refresh(desk.name)
-            study, designer = live.study, live.designer
-            count = estimate(study, [c.ask for c in desk.present()])
-            if count <= 0 or designer is None or designer.cheap:
+        # First the worker and then the turn: a server whose workers are busy leaves the turn to one that has time.
+        async with self._pool.seat(computation.ticket) as worker, self._turns.take(computation.ticket.uid) as mine:
+            if mine:
+                return await self._compute_on(worker, desk, computation)
+        # Another server is computing. Its outcome, and the end of its turn, mean looking again.
+        with self._feed.news_of(desk.name) as news:
+            try:
+                await asyncio.wait_for(news.wait(), self._settings.turn_interval)
+            except TimeoutError:
                 return None
-            computation.study, computation.since = study, _now()
-            desk.wake.set()
-            found, digest = await worker.suggest(study, live.history, Question.of(study, count))
+        return None
+
+    async def _compute_on(self, worker: Worker, desk: _Desk, computation: _Computation) -> Round | None:
+        live = self._live.heard(desk.name) or self._live.refresh(desk.name)
+        study, designer = live.study, live.designer
+        count = estimate(study, [c.ask for c in desk.present()])
+        if count <= 0 or designer is None or designer.cheap:
+            return None
+        computation.study, computation.since = study, _now()
+        desk.wake.set()
+        found, digest = await worker.suggest(study, live.history, Question.of(study, count))
         self._note_time(designer.name, _now() - computation.since)
         return Round.of(study, count, found, (designer.name, designer.version), digest, in_part=True)
 
@@ -403,6 +426,21 @@ class Asking:
 
     # Committing
 
+    async def _hand_out_old(self, desk: _Desk, callers: Sequence[_Caller]) -> None:
+        """Answers those who need no new points; the others are noted as having been looked after."""
+        if not callers:
+            return
+        for caller in callers:
+            caller.tried = True
+        asks = [c.ask for c in callers]
+        work = partial(hand_out_old, name=desk.name, asks=asks, now=self._clock())
+        answers, change = await self._writer.submit(work)
+        if change is not None:
+            self._feed.publish(change)
+        for caller, given in zip(callers, answers, strict=True):
+            if given is not None:
+                caller.answer(given)
+
     async def _transact(self, desk: _Desk, callers: Sequence[_Caller], points: Round | None, make: Make) -> bool:
         """Answers the callers in one transaction. False where that needs new points other than `points` and `make`
         gives none: then nothing was written, and they go on waiting."""
@@ -430,12 +468,7 @@ class Asking:
             if change is not None:
                 self._feed.publish(change)
             for caller, given in zip(callers, answers, strict=True):
-                if caller.future.done():
-                    continue
-                if isinstance(given, Exception):
-                    caller.future.set_exception(given)
-                else:
-                    caller.future.set_result(given)
+                caller.answer(given)
             return True
         raise Aborted(f"{desk.name.short} changes faster than suggestions can be committed; ask again")
 

@@ -134,11 +134,7 @@ def hand_out(
     unit = Unit.lock(tx, name, now)
     unit.settle()
     answers = _recalled(unit, asks)
-    given = {
-        i: [t for t in unit.with_states(LIVE) if t.client_id == ask.client_id][: ask.count] if ask.reattach else []
-        for i, ask in enumerate(asks)
-        if i not in answers
-    }
+    given = {i: _reattached(unit, ask) for i, ask in enumerate(asks) if i not in answers}
     lacking = sum(asks[i].count - len(trials) for i, trials in given.items())
     supply: list[Trial] = []
     if lacking and closed(unit.study) is None:
@@ -151,11 +147,43 @@ def hand_out(
         _hand_out(unit, asks[i], remaining, trials)
     unit.settle()
     for i, trials in given.items():
-        shortage = _shortage(unit.study) if len(trials) < asks[i].count else None
-        remember(tx, asks[i].request, [t.id for t in trials], now)
-        answers[i] = Asked(trials, shortage, unit.study)
+        answers[i] = _answered(unit, asks[i], trials)
     change = unit.finish()
     return [answers[i] for i in range(len(asks))], change
+
+
+def hand_out_old(
+    tx: Transaction, name: StudyName, asks: Sequence[Ask], now: float
+) -> tuple[list[Asked | Exception | None], Change | None]:
+    """Answers, in order, every ask that needs no new points, in one transaction. None stands for each of the others."""
+    unit = Unit.lock(tx, name, now)
+    unit.settle()
+    answers: dict[int, Asked | Exception] = _recalled(unit, asks)
+    for i, ask in enumerate(asks):
+        if i in answers:
+            continue
+        trials = _reattached(unit, ask)
+        lacking = ask.count - len(trials)
+        found = _supply(unit, lacking, ask.start, None) if lacking and closed(unit.study) is None else []
+        if isinstance(found, NeedsRound):
+            continue
+        _hand_out(unit, ask, iter(found), trials)
+        answers[i] = _answered(unit, ask, trials)
+    unit.settle()
+    change = unit.finish()
+    return [answers.get(i) for i in range(len(asks))], change
+
+
+def _reattached(unit: Unit, ask: Ask) -> list[Trial]:
+    """The caller's live trials, where it asks for them."""
+    if not ask.reattach:
+        return []
+    return [t for t in unit.with_states(LIVE) if t.client_id == ask.client_id][: ask.count]
+
+
+def _answered(unit: Unit, ask: Ask, trials: list[Trial]) -> Asked:
+    remember(unit.tx, ask.request, [t.id for t in trials], unit.now)
+    return Asked(trials, _shortage(unit.study) if len(trials) < ask.count else None, unit.study)
 
 
 def _recalled(unit: Unit, asks: Sequence[Ask]) -> dict[int, Asked | Exception]:

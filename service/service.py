@@ -25,6 +25,8 @@ from . import attempts, metadata, reporting, studies, trials
 from .asking import Asking
 from .attempts import End, Sight, Started
 from .compute.pool import Pool, default_workers
+from .compute.process import Worker
+from .compute.turns import Turns
 from .feed import Change, Feed
 from .handing_out import Ask, Asked
 from .leases import LeaseKeeper
@@ -55,7 +57,9 @@ class Service:
         self._pool = Pool(self.settings.compute_workers or default_workers())
         self._live = LiveStudies(store, self._feed, self.settings.studies_in_memory)
         self._writer = Writer(store)
-        self._asking = Asking(self._writer, self._feed, self._live, self._pool, self.settings, clock)
+        self._asking = Asking(
+            self._writer, self._feed, self._live, self._pool, Turns(store.exchange), self.settings, clock
+        )
         self._leases = LeaseKeeper(self._feed)
         self._neighbours = Neighbours(store, self._feed, self._live, self._leases, self._note_missed)
         self._missed = False
@@ -89,6 +93,16 @@ class Service:
     def leases(self) -> int:
         """Attempts that live by heartbeats."""
         return len(self._leases)
+
+    @property
+    def workers(self) -> list[Worker]:
+        """The processes that compute suggestions, started or about to be."""
+        return self._pool.workers
+
+    @property
+    def computing(self) -> list[StudyName]:
+        """Studies for which a worker computes, or is waited for."""
+        return self._asking.computing
 
     @property
     def waiting(self) -> int:

@@ -48,6 +48,9 @@ class ServiceSettings:
     compute_limit: float = 600.0
     """How long a computation may go on though callers wait. One that takes longer is hardly ever going to end."""
 
+    turn_interval: float = 1.0
+    """How often a server looks whether another one, which computes for a study, is done without having told."""
+
     answer_lifetime: float = 24 * 3600.0
     """How long the first answer to a request id is kept."""
 

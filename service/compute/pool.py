@@ -43,11 +43,6 @@ class Pool:
     def workers(self) -> list[Worker]:
         return [*self._idle, *self._busy]
 
-    @property
-    def waiting(self) -> int:
-        """Computations that wait for a worker."""
-        return len(self._waiting)
-
     @asynccontextmanager
     async def seat(self, ticket: Ticket) -> AsyncIterator[Worker]:
         """A worker for one computation, the one that knows the study where that is free. It is ended, and another one

@@ -72,11 +72,12 @@ class Worker:
                 assert problem is not None
                 self._studies[uid] = _Study(spec, problem, TrialHistory(repeats=spec.algorithm.repeats))
             case "history":
-                history = self._studies[uid].history
-                for row in message["put"]:
-                    history.put(observation_from_row(row))
-                for trial_id in message["remove"]:
-                    history.remove(trial_id)
+                # Of a study that is not known it is of no use: the question that follows is answered with that.
+                if (known := self._studies.get(uid)) is not None:
+                    for row in message["put"]:
+                        known.history.put(observation_from_row(row))
+                    for trial_id in message["remove"]:
+                        known.history.remove(trial_id)
             case "forget":
                 self._studies.pop(uid, None)
             case "suggest":

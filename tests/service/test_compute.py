@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
+import subprocess
+import sys
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
-from wazir.domain.errors import DeadlineExceeded, NotFound
+from wazir.clients.client import Client
+from wazir.domain.errors import DeadlineExceeded, InvalidArgument, NotFound, Unavailable
+from wazir.domain.metric import Goal, Objective
 from wazir.domain.names import StudyName
-from wazir.domain.space import Categorical, Parameter, Space
-from wazir.domain.study import Algorithm, Shortage
+from wazir.domain.space import Categorical, Double, Parameter, Space
+from wazir.domain.study import Algorithm, Shortage, StudySpec
 from wazir.domain.trial import Trial
 from wazir.service.requests import Request
+from wazir.service.server import Server
 from wazir.service.service import Service
 from wazir.service.settings import ServiceSettings
 from wazir.service.trials import Enqueued
@@ -47,6 +55,11 @@ def play(scenario: Scenario, settings: ServiceSettings | None = None) -> None:
             store.close()
 
     asyncio.run(main())
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110 - nothing inside the service tells
+        await asyncio.sleep(0.001)
 
 
 def stood_in(trial: Trial) -> str:
@@ -354,3 +367,211 @@ class TestCancelling:
         other = StudyName("default", "other")
         await w.create(other, algorithm=script.algorithm())
         assert not stood_in(await w.one(name=other))
+
+
+class TestWorkers:
+    def test_a_study_goes_back_to_the_worker_that_knows_it(self, script: Script) -> None:
+        async def scenario(w: World) -> None:
+            names = [StudyName("default", f"s{i}") for i in range(2)]
+            for name in names:
+                await w.create(name, algorithm=script.algorithm())
+            script.say("wait")
+            both = [asyncio.create_task(w.ask(name=name)) for name in names]
+            for _ in names:
+                await script.started()
+            script.say("answer")
+            for _ in names:
+                await script.go()
+            await asyncio.gather(*both)
+            for _ in range(3):
+                for name in reversed(names):
+                    await w.one(name=name)
+            # Two processes, each of which made one designer and asked that one four times.
+            by_process = {pid: [c.made for c in script.calls if c.pid == pid] for pid in {c.pid for c in script.calls}}
+            assert list(by_process.values()) == [[1, 2, 3, 4]] * 2
+
+        play(scenario, ServiceSettings(compute_workers=2))
+
+    def test_only_what_is_new_travels(self, script: Script) -> None:
+        async def scenario(w: World) -> None:
+            await w.create(algorithm=script.algorithm())
+            trials = 10_000
+            for _ in range(trials // 1000):
+                await w.ask(1000, deadline=60)
+            await w.one()
+            (worker,) = w.service.workers
+            whole = worker.sent
+            for _ in range(3):
+                await w.end(await w.one(), 0.5)
+            assert script.calls[-1].seen == trials + 3
+            # Two changed trials and a question each time, where all of them together take half a megabyte.
+            assert whole > 50 * trials
+            assert worker.sent - whole < 3 * 1_000
+
+        play(scenario)
+
+    def test_one_that_lost_the_history_is_told_all_of_it(self, script: Script) -> None:
+        async def scenario(w: World) -> None:
+            await w.create(algorithm=script.algorithm())
+            await w.end(await w.one(), 0.5)
+            (worker,) = w.service.workers
+            # As if it had never been told of the study.
+            await worker._send({"do": "forget", "uid": (await w.study()).uid})
+            assert not stood_in(await w.one())
+            assert script.calls[-1].seen == 1
+            assert len({c.pid for c in script.calls}) == 1
+
+        play(scenario)
+
+    def test_one_that_was_killed_while_idle_is_replaced_unnoticed(self, script: Script) -> None:
+        async def scenario(w: World) -> None:
+            await w.create(algorithm=script.algorithm())
+            await w.one()
+            (worker,) = w.service.workers
+            assert worker.pid is not None
+            os.kill(worker.pid, signal.SIGKILL)
+            await until(lambda: worker.gone)
+            assert not stood_in(await w.one())
+            assert len({c.pid for c in script.calls}) == 2
+
+        play(scenario)
+
+    def test_more_studies_than_workers_take_turns_by_their_callers_deadlines(self, script: Script) -> None:
+        async def scenario(w: World) -> None:
+            names = [StudyName("default", n) for n in ("first", "patient", "hurried")]
+            for i, name in enumerate(names):
+                await w.create(name, algorithm=script.algorithm(seed=i))
+            script.say("wait")
+            tasks = [asyncio.create_task(w.ask(name=names[0]))]
+            await script.started()
+            tasks += [
+                asyncio.create_task(w.ask(2, name=names[1], deadline=100.0)),
+                asyncio.create_task(w.ask(3, name=names[2], deadline=50.0)),
+            ]
+            await until(lambda: len(w.service.computing) == 3)
+            script.say("answer")
+            await script.go()
+            await asyncio.gather(*tasks)
+            assert [c.count for c in script.calls] == [1, 3, 2]
+
+        play(scenario)
+
+    def test_they_end_with_the_service(self, script: Script) -> None:
+        pids: list[int] = []
+
+        async def scenario(w: World) -> None:
+            await w.create(algorithm=script.algorithm())
+            script.say("wait")
+            waiting = asyncio.create_task(w.ask())
+            await script.started()
+            pids.extend(worker.pid for worker in w.service.workers if worker.pid)
+            await w.service.close()
+            with pytest.raises(Unavailable, match="is ending"):
+                await waiting
+
+        play(scenario)
+        assert [psutil.pid_exists(pid) for pid in pids] == [False]
+
+    def test_one_thread_each_and_the_words_of_algorithms_go_to_the_log(
+        self, script: Script, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        async def scenario(w: World) -> None:
+            await w.create(algorithm=script.algorithm())
+            script.say("print")
+            await w.one()
+            (worker,) = w.service.workers
+            assert psutil.Process(worker.pid).environ()["OPENBLAS_NUM_THREADS"] == "1"
+
+        play(scenario)
+        said = capfd.readouterr()
+        assert (said.out, said.err) == ("", "said by the algorithm\n")
+
+
+SERVER = """
+import asyncio, sys
+from wazir.service.server import Server
+from wazir.storage.memory import MemoryStore
+
+async def main():
+    server = Server(MemoryStore(), ["unix:" + sys.argv[1]])
+    await server.start()
+    print("ready", flush=True)
+    await server.wait()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("busy", [True, False], ids=["while it computes", "while it is idle"])
+def test_no_worker_outlives_a_server_that_was_killed(script: Script, tmp_path: Path, busy: bool) -> None:
+    address = tmp_path / "socket"
+    path = os.pathsep.join(sys.path)
+    server = subprocess.Popen(
+        [sys.executable, "-c", SERVER, str(address)], stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": path}
+    )
+    with server:
+        assert server.stdout is not None
+        assert server.stdout.readline() == b"ready\n"
+        with Client(f"unix:{address}", retry_for=0) as client:
+            space = Space((Parameter("x", Double(0.0, 1.0)), Parameter("kind", Categorical(("a", "b")))))
+            client.create_study(
+                "s", StudySpec((Objective("loss", Goal.MINIMIZE),), space, algorithm=script.algorithm())
+            )
+            if busy:
+                script.say("wait")
+                caller = threading.Thread(target=_ask_in_vain, args=(client,))
+                caller.start()
+                asyncio.run(script.started())
+            else:
+                client.suggest("s")
+            (worker,) = psutil.Process(server.pid).children()
+            server.kill()
+            worker.wait(30)
+            if busy:
+                caller.join()
+
+
+def _ask_in_vain(client: Client) -> None:
+    with pytest.raises(Unavailable):
+        client.suggest("s")
+
+
+def test_a_client_may_rather_wait_than_get_a_stand_in(script: Script, tmp_path: Path) -> None:
+    script.say("wait")
+
+    async def main() -> None:
+        store = MemoryStore()
+        server = Server(store, [f"unix:{tmp_path}/socket"], ServiceSettings(compute_workers=1))
+        await server.start()
+
+        def talk() -> None:
+            with Client(f"unix:{tmp_path}/socket", retry_for=0) as client:
+                space = Space((Parameter("x", Double(0.0, 1.0)), Parameter("kind", Categorical(("a", "b")))))
+                client.create_study(
+                    "s", StudySpec((Objective("loss", Goal.MINIMIZE),), space, algorithm=script.algorithm())
+                )
+                with pytest.raises(DeadlineExceeded):
+                    client.suggest("s", timeout=SHORT, on_timeout="wait")
+                (trial,) = client.suggest("s", timeout=SHORT).trials
+                assert "in place of scripted: it was not done after" in stood_in(trial)
+                with pytest.raises(InvalidArgument, match="must be one of fallback, wait"):
+                    client.suggest("s", on_timeout="never")  # type: ignore[arg-type]
+
+        await asyncio.to_thread(talk)
+        await server.stop(0)
+        store.close()
+
+    asyncio.run(main())
+
+
+def test_another_server_s_turn_is_waited_for(script: Script) -> None:
+    async def scenario(w: World) -> None:
+        study = await w.create(algorithm=script.algorithm())
+        claim = w.store.exchange.claim(f"compute {study.uid}")
+        assert claim is not None
+        assert "no worker was free in time" in stood_in(await w.one(deadline=SHORT))
+        assert script.calls == []
+        claim.release()
+        assert not stood_in(await w.one())
+
+    play(scenario, ServiceSettings(compute_workers=1, turn_interval=0.05))
