@@ -18,6 +18,7 @@ from ..clients.cli.progress import Progress
 from ..clients.cli.studies import print_best
 from ..clients.client import Client
 from ..clients.study_file import load
+from ..clients.watch import TrialWatch
 from ..domain.errors import InvalidArgument, NotFound, WazirError
 from ..domain.study import EndReason, Study, StudyState
 from ..domain.trial import TrialState
@@ -74,17 +75,22 @@ def run(file: Path, db: Path, parallel: int | None, gpus: int | None) -> None:
 def follow(client: Client, local: LocalRun, study: Study) -> None:
     """Shows the study live until the controller has nothing left to do; Ctrl-C drains, then stops it."""
     with Progress(console()) as progress, drain_on_interrupt(local, progress):
-        watcher = threading.Thread(target=_show, args=(client, study, progress), name="wazir-progress", daemon=True)
+        # However long the service is away: the controller says when it is over.
+        watch = client.patient(math.inf).watch_trials(study.name)
+        watcher = threading.Thread(target=_show, args=(watch, progress), name="wazir-progress", daemon=True)
         watcher.start()
-        local.wait(progress.tell_trouble)
-        # The watcher ends by itself with the study; a drained one is cut off with the client.
-        watcher.join(1.0)
+        try:
+            local.wait(progress.tell_trouble)
+            # It ends by itself with the study; a drained one goes on.
+            watcher.join(1.0)
+        finally:
+            watch.cancel()
+            watcher.join()
 
 
-def _show(client: Client, study: Study, progress: Progress) -> None:
-    # However long the service is away: the controller says when it is over.
+def _show(watch: TrialWatch, progress: Progress) -> None:
     with suppress(NotFound):
-        for changes in client.patient(math.inf).watch_trials(study.name):
+        for changes in watch:
             progress.update(changes.study, changes.trials)
             if changes.study.state in (StudyState.COMPLETED, StudyState.FAILED):
                 return
