@@ -23,6 +23,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -194,7 +195,8 @@ class Asking:
         if desk.task is None:
             desk.task = asyncio.create_task(self._attend(desk))
         try:
-            return await asyncio.wait_for(caller.future, deadline)
+            async with asyncio.timeout(deadline):
+                return await caller.future
         except TimeoutError:
             raise DeadlineExceeded(
                 f"no suggestion for {ask.study.short} within {deadline:g} s; ask again with a longer deadline"
@@ -263,10 +265,10 @@ class Asking:
 
     async def _pause(self, desk: _Desk) -> None:
         """Until there is something to do."""
-        try:
-            await asyncio.wait_for(desk.wake.wait(), self._quiet(desk))
-        except TimeoutError:
-            return
+        # Not wait_for: before Python 3.12 it forgets that it was cancelled where the event is set at that moment.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._quiet(desk)):
+                await desk.wake.wait()
 
     def _quiet(self, desk: _Desk) -> float | None:
         """Seconds until the desk has to look at something by itself; None: never."""
@@ -365,11 +367,9 @@ class Asking:
             if mine:
                 return await self._compute_on(worker, desk, computation)
         # Another server is computing. Its outcome, and the end of its turn, mean looking again.
-        with self._feed.news_of(desk.name) as news:
-            try:
-                await asyncio.wait_for(news.wait(), self._settings.turn_interval)
-            except TimeoutError:
-                return None
+        with self._feed.news_of(desk.name) as news, suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.turn_interval):
+                await news.wait()
         return None
 
     async def _compute_on(self, worker: Worker, desk: _Desk, computation: _Computation) -> Round | None:

@@ -202,7 +202,7 @@ def end(tx: Transaction, name: TrialName, number: int, how: End, now: float) -> 
     ended = replace(
         attempt,
         state=AttemptState.ENDED,
-        end_time=now if how.time is None else min(max(how.time, attempt.start_time), now),
+        end_time=max(now if how.time is None else min(how.time, now), attempt.start_time),
         cause=cause,
         exit_code=how.exit_code,
         message=message[:MAX_MESSAGE],

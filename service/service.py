@@ -14,7 +14,7 @@ from functools import partial
 from typing import TypeVar
 
 from ..domain.attempt import Cause
-from ..domain.errors import InvalidArgument, NotFound, StaleAttempt, WazirError
+from ..domain.errors import FailedPrecondition, InvalidArgument, NotFound, StaleAttempt, WazirError
 from ..domain.names import StudyName, TrialName
 from ..domain.space import Parameter
 from ..domain.study import Study, StudySpec, StudyState
@@ -24,6 +24,7 @@ from ..storage.store import Changes, Store, StudyFilter, Transaction, TrialFilte
 from . import attempts, metadata, reporting, studies, trials
 from .asking import Asking
 from .attempts import End, Sight, Started
+from .claiming import claim
 from .compute.pool import Pool, default_workers
 from .compute.process import Worker
 from .compute.turns import Turns
@@ -285,7 +286,7 @@ class Service:
         """Whether the duties are this server's. One that gets them waits for a whole lease before it ends anything."""
         if self._duty is not None and await asyncio.to_thread(lambda: self._duty is not None and self._duty.held):
             return True
-        self._duty = await asyncio.to_thread(self._store.exchange.claim, "duties")
+        self._duty = await claim(self._store.exchange, "duties")
         if self._duty is None:
             return False
         self._leases.restart()
@@ -313,11 +314,11 @@ class Service:
 
     async def _expire(self) -> None:
         for uid, name, number, lease in self._leases.overdue():
-            self._leases.drop(uid, name, number)
             message = f"its holder has not been heard of for {lease:g} s"
             try:
                 await self.end_attempt(name, number, End(Cause.LEASE_LOST, message=message))
-            except (NotFound, StaleAttempt):
+            except (NotFound, StaleAttempt, FailedPrecondition):
+                self._leases.drop(uid, name, number)
                 continue
             if self._observer is not None:
                 self._observer.lease_lost()

@@ -78,7 +78,10 @@ class Unit:
 
     def start(self, trial: Trial, holder: str, lease: Lease) -> Trial:
         """Begins the trial's next attempt: the trial is ACTIVE, the attempt STARTING."""
-        attempt = Attempt(len(trial.attempts) + 1, AttemptState.STARTING, self.now, holder, lease.leased, lease.seconds)
+        # `now` was read before the study's lock was had, on another server's clock perhaps: an attempt never begins
+        # before the last one's end.
+        began = max([self.now, *(a.end_time for a in trial.attempts[-1:] if a.end_time is not None)])
+        attempt = Attempt(len(trial.attempts) + 1, AttemptState.STARTING, began, holder, lease.leased, lease.seconds)
         return self.move(trial, TrialState.ACTIVE, client_id=holder, attempts=(*trial.attempts, attempt))
 
     def delete(self, trial: Trial) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from functools import partial
 
 from ..domain.errors import NotFound, Unavailable
@@ -60,11 +61,10 @@ async def watch_studies(store: Store, feed: Feed, owner: str) -> AsyncIterator[t
 
 async def _news(feed: Feed, event: asyncio.Event) -> None:
     """Waits for news. Raises Unavailable when the service ends: a watcher would otherwise hold it up."""
-    try:
+    with suppress(TimeoutError):
         if not feed.closed:
-            await asyncio.wait_for(event.wait(), QUIET)
-    except TimeoutError:
-        return
+            async with asyncio.timeout(QUIET):
+                await event.wait()
     if feed.closed:
         raise Unavailable("the service is ending; watch again from the last revision")
 

@@ -132,21 +132,18 @@ class PostgresExchange(Exchange):
     def _run(self) -> None:
         import psycopg
 
-        first = True
         while not self._closing.is_set():
             try:
                 with self._connect() as connection:
                     connection.execute(f"LISTEN {CHANNEL}")
-                    if not first:
-                        self._say(News(Topic.MISSED))
-                    first = False
+                    # The first time too: whoever listens has looked at the store before.
+                    self._say(News(Topic.MISSED))
                     while not self._closing.is_set():
                         for notice in connection.notifies(timeout=SEND_EVERY):
                             self._heard(notice.payload)
                         for text in self._to_send():
                             connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, text))
             except (psycopg.Error, Unavailable) as error:
-                first = False
                 logger.warning("news of other servers are missed: %s", error, extra={"action": "exchange_lost"})
                 self._closing.wait(RECONNECT_AFTER)
 

@@ -44,10 +44,12 @@ class Postgres:
         self._durable = durable
         self._numbers = itertools.count(1)
         self._template: str | None = None
-        self._user = None if os.geteuid() else "postgres"
-        if self._user is not None:
-            account = pwd.getpwnam(self._user)
+        # PostgreSQL does not run as root. Python's own `user=` would fork, and gRPC's threads do not survive that.
+        self._as: list[str] = []
+        if not os.geteuid():
+            account = pwd.getpwnam("postgres")
             os.chown(folder, account.pw_uid, account.pw_gid)
+            self._as = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
         data = folder / "data"
         self._run(
             "initdb", "-D", str(data), "-U", "wazir", "-A", "trust", "-E", "UTF8", "--no-sync", "--locale=C.UTF-8"
@@ -102,10 +104,7 @@ class Postgres:
         assert path is not None
         with tempfile.TemporaryFile() as output:
             result = subprocess.run(
-                [path, *arguments],
-                user=self._user,
-                group=self._user,
-                extra_groups=[] if self._user else None,
+                [*self._as, path, *arguments],
                 cwd=self._folder,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -113,7 +112,9 @@ class Postgres:
                 env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"},
             )
             output.seek(0)
-            assert result.returncode == 0, output.read().decode(errors="replace")
+            assert result.returncode == 0, (
+                f"{name} exited {result.returncode}: {output.read().decode(errors='replace')}"
+            )
 
 
 @contextmanager

@@ -194,7 +194,8 @@ class Worker:
         if self._process is None:
             return "its process could not be started"
         try:
-            code = await asyncio.wait_for(self._process.wait(), LAST_WORDS)
+            async with asyncio.timeout(LAST_WORDS):
+                code = await self._process.wait()
         except TimeoutError:
             return "its process hung up"
         if code >= 0:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from ...storage.exchange import Exchange
+from ..claiming import claim
 
 
 class Turns:
@@ -18,16 +19,9 @@ class Turns:
     @asynccontextmanager
     async def take(self, uid: str) -> AsyncIterator[bool]:
         """Whether it is this server's turn, at once. Held until the end of the block. Raises Unavailable."""
-        claiming = asyncio.ensure_future(asyncio.to_thread(self._exchange.claim, f"compute {uid}"))
+        turn = await claim(self._exchange, f"compute {uid}")
         try:
-            claim = await asyncio.shield(claiming)
-        except asyncio.CancelledError:
-            # The thread goes on, and what it gets must not be kept.
-            if (got := await claiming) is not None:
-                await asyncio.to_thread(got.release)
-            raise
-        try:
-            yield claim is not None
+            yield turn is not None
         finally:
-            if claim is not None:
-                await asyncio.shield(asyncio.to_thread(claim.release))
+            if turn is not None:
+                await asyncio.shield(asyncio.to_thread(turn.release))

@@ -1,16 +1,17 @@
 """A third party's algorithm, installed as an entry point, that does what a test has written down for it.
 
 In its folder: `script` says what it does next, `calls` gets a line for each call (process, round, count, trials in its
-history). `started` and `go` are FIFOs for a script that waits: the test hears that it has begun, and lets it go on.
+history). A script that waits calls the test at the port written in `gate`, and goes on when the test hangs up.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
+import socket
+from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from wazir.domain.study import Algorithm
 from wazir.suggestion import registry
 
 SOURCE = """
-import json, os, signal
+import json, os, signal, socket
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,8 +53,8 @@ class Scripted:
         points = [{"x": float(u), "kind": "ab"[int(v < 0.5)]} for u, v in rng.random((count, 2))]
         script = (self.folder / "script").read_text().split()
         if "wait" in script:
-            (self.folder / "started").write_text("")
-            (self.folder / "go").read_text()
+            with socket.create_connection(("127.0.0.1", int((self.folder / "gate").read_text()))) as gate:
+                gate.recv(1)
         if "kill" in script:
             os.kill(os.getpid(), signal.SIGKILL)
         if "exit" in script:
@@ -98,8 +99,10 @@ class Note:
 class Script:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        for name in ("started", "go"):
-            os.mkfifo(folder / name)
+        self._gate = socket.create_server(("127.0.0.1", 0))
+        self._gate.settimeout(60.0)  # a test that waits in vain fails, and says so
+        self._waiting: deque[socket.socket] = deque()
+        (folder / "gate").write_text(str(self._gate.getsockname()[1]))
         self.say("answer")
 
     def say(self, words: str) -> None:
@@ -114,12 +117,18 @@ class Script:
         return [Note(**json.loads(line)) for line in file.read_text().splitlines()] if file.exists() else []
 
     async def started(self) -> None:
-        """Until a script that waits has begun."""
-        await asyncio.to_thread((self.folder / "started").read_text)
+        """Until one more script that waits has begun."""
+        connection, _ = await asyncio.to_thread(self._gate.accept)
+        self._waiting.append(connection)
 
-    async def go(self) -> None:
-        """Lets it go on."""
-        await asyncio.to_thread((self.folder / "go").write_text, "")
+    def go(self) -> None:
+        """Lets the first of those that began go on."""
+        self._waiting.popleft().close()
+
+    def close(self) -> None:
+        while self._waiting:
+            self._waiting.popleft().close()
+        self._gate.close()
 
 
 @contextmanager
@@ -135,5 +144,6 @@ def installed(folder: Path) -> Iterator[Script]:
         )
         patch.syspath_prepend(str(folder))
         registry._others.cache_clear()
-        yield Script(folder)
+        with closing(Script(folder)) as script:
+            yield script
     registry._others.cache_clear()

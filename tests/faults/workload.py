@@ -1,0 +1,153 @@
+"""Clients that ask, start, report, end, enqueue, stop, stall and repeat themselves, and note what they are told."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from wazir.clients.aio import AsyncClient
+from wazir.domain.attempt import Cause
+from wazir.domain.errors import WazirError
+from wazir.domain.metric import Goal, Objective
+from wazir.domain.space import Double, Parameter, Space
+from wazir.domain.study import Algorithm, Budget, StudySpec, StudyState
+from wazir.domain.trial import Measurement, Trial
+
+from .history import Call, History, violations
+
+STUDY = "history"
+LEASE = 1.0
+PARALLEL = 4
+STEPS = 3
+
+
+def spec(trials: int) -> StudySpec:
+    return StudySpec(
+        (Objective("loss", Goal.MINIMIZE),),
+        Space((Parameter("x", Double(0.0, 1.0)),)),
+        algorithm=Algorithm("random", seed=1),
+        budget=Budget(trials=trials, parallel=PARALLEL),
+    )
+
+
+@dataclass
+class Workload:
+    """Several clients of several servers, on one study of `trials` trials."""
+
+    addresses: Sequence[str]
+    seed: int
+    trials: int = 30
+    clients: int = 6
+    patience: float = 100.0
+    """Seconds after which a study that has not come to its end is one more thing that is wrong."""
+    history: History = field(default_factory=History)
+
+    async def run(self, meanwhile: Callable[[], Coroutine[Any, Any, None]] | None = None) -> list[str]:
+        """Runs the study to its end, with `meanwhile` beside it; what cannot be of what was seen."""
+        self._until = time.monotonic() + self.patience
+        steady = AsyncClient(self.addresses[0], retry_for=120.0)
+        await steady.create_study(STUDY, spec(self.trials))
+        watchers = [asyncio.create_task(self._watch(i, a)) for i, a in enumerate(self.addresses)]
+        workers = [asyncio.create_task(self._work(i)) for i in range(self.clients)]
+        trouble = asyncio.create_task(meanwhile()) if meanwhile is not None else None
+        await asyncio.gather(*workers)
+        if trouble is not None:
+            await trouble
+        _, waiting = await asyncio.wait(watchers, timeout=max(1.0, self._until - time.monotonic()))
+        for watcher in waiting:
+            watcher.cancel()
+        trials = [trial async for trial in steady.list_trials(STUDY)]
+        measured = {trial.id: await steady.measurements(trial.name) for trial in trials}
+        await steady.close()
+        late = ["the study did not come to its end"] if waiting else []
+        return late + violations(self.history, trials, measured, PARALLEL)
+
+    async def _work(self, number: int) -> None:
+        chance = random.Random(f"{self.seed}/{number}")
+        name = f"client-{number}"
+        # One that does not try again by itself, so that it knows what was answered and what was not.
+        async with AsyncClient(chance.choice(self.addresses), retry_for=0.0, timeout=10.0) as client:
+            turn = 0
+            while time.monotonic() < self._until:
+                turn += 1
+                request = f"{name}-{turn}"
+                if chance.random() < 0.1:
+                    await self._enqueue(client, chance, name, f"{request}-enqueue")
+                ended = await self._evaluate(client, chance, name, request)
+                if ended:
+                    return
+                await asyncio.sleep(chance.uniform(0.0, 0.05))
+
+    async def _enqueue(self, client: AsyncClient, chance: random.Random, name: str, request: str) -> None:
+        point = {"x": chance.random()}
+
+        async def enqueue() -> Trial:
+            return await client.create_trial(STUDY, point, request_id=request)
+
+        for what in ("enqueue", "again"):
+            with suppress(WazirError):
+                began = time.monotonic()
+                trial = await enqueue()
+                self._note(Call(what, name, began, time.monotonic(), (trial.id,), request_id=request))
+
+    async def _evaluate(self, client: AsyncClient, chance: random.Random, name: str, request: str) -> bool:
+        """Takes a trial to its end, or as far as the service lets it; whether the study has ended."""
+        began = time.monotonic()
+        try:
+            asked = await client.suggest(STUDY, client_id=name, start=True, lease=LEASE, request_id=request)
+        except WazirError:
+            return False
+        ended = asked.study_state in (StudyState.COMPLETED, StudyState.FAILED)
+        for trial in asked.trials:
+            assert trial.attempt is not None
+            number = trial.attempt.number
+            self._note(Call("suggest", name, began, time.monotonic(), (trial.id,), number, request_id=request))
+            if chance.random() < 0.2:
+                with suppress(WazirError):
+                    again = time.monotonic()
+                    repeated = await client.suggest(STUDY, client_id=name, start=True, lease=LEASE, request_id=request)
+                    ids = tuple(t.id for t in repeated.trials)
+                    self._note(Call("again", name, again, time.monotonic(), ids, request_id=request))
+            with suppress(WazirError):
+                await self._train(client, chance, name, trial, number)
+        return ended
+
+    async def _train(self, client: AsyncClient, chance: random.Random, name: str, trial: Trial, number: int) -> None:
+        for step in range(1, STEPS + 1):
+            value = chance.random()
+            began = time.monotonic()
+            await client.report(trial.name, number, [Measurement(step, {"loss": value}, 0.0)])
+            self._note(Call("report", name, began, time.monotonic(), (trial.id,), number, step=step, value=value))
+            if chance.random() < 0.04:
+                # Silent for longer than the lease, and then as if nothing had been.
+                await asyncio.sleep(LEASE * 2.5)
+            if chance.random() < 0.05:
+                with suppress(WazirError):
+                    await client.stop_trial(trial.name)
+        began = time.monotonic()
+        ended = await client.end_attempt(trial.name, number, Cause.SUCCEEDED, final={"loss": value})
+        self._note(
+            Call("end", name, began, time.monotonic(), (trial.id,), number, value=value, outcome=ended.state.value)
+        )
+        if chance.random() < 0.2:
+            with suppress(WazirError):  # it has ended, and nothing can be done about that
+                await client.stop_trial(trial.name)
+
+    async def _watch(self, number: int, address: str) -> None:
+        shown: list[tuple[int, tuple[Trial, ...]]] = []
+        self.history.shown[f"watcher-{number}"] = shown
+        async with AsyncClient(address, retry_for=120.0) as client:
+            async for changes in client.watch_trials(STUDY):
+                shown.append((changes.revision, changes.trials))
+                self.history.live.append(changes.study.counts.live)
+                ended = changes.study.state in (StudyState.COMPLETED, StudyState.FAILED)
+                if ended and changes.revision >= changes.study.revision:
+                    return
+
+    def _note(self, call: Call) -> None:
+        self.history.calls.append(call)
