@@ -15,27 +15,18 @@ if TYPE_CHECKING:
 
 
 class SecurityInterceptor(grpc.aio.ServerInterceptor):
-    """Stands behind the interceptor that turns errors into statuses. Guarded handlers are made once a method, because
-    the server gives the same handler for a method every time."""
+    """Stands behind the interceptor that turns errors into statuses."""
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
-        self._guarded: dict[str, Handler] = {}
 
     async def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler | None:
-        method = handler_call_details.method
-        guarded = self._guarded.get(method)
-        if guarded is None:
-            handler = await continuation(handler_call_details)
-            if handler is None:
-                # The server answers UNIMPLEMENTED. Kept, any name that callers make up would stay in memory.
-                return None
-            guarded = self._guarded[method] = _guard(self._gate, method, handler)
-        return guarded
+        handler = await continuation(handler_call_details)
+        return None if handler is None else _guard(self._gate, handler_call_details.method, handler)
 
 
 def _guard(gate: Gate, method: str, handler: Handler) -> Handler:
