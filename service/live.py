@@ -35,7 +35,8 @@ class LiveStudy:
     designer: Designer | None
     rule: StoppingRule | None
     history: TrialHistory
-    curves: CurveIndex
+    curves: tuple[CurveIndex, ...]
+    """One for each objective, in order."""
     revision: int = 0
     points_read: int = 0
     """The measurement sequence up to which curves were read from the store; later ones came as reports."""
@@ -50,7 +51,7 @@ class LiveStudy:
             make_designer(study.spec.algorithm, problem) if problem else None,
             make_rule(study.spec.stopping, study.spec.objectives) if study.spec.stopping else None,
             TrialHistory(repeats=study.spec.algorithm.repeats),
-            CurveIndex(study.spec.objectives[0]),
+            tuple(map(CurveIndex, study.spec.objectives)),
         )
 
     def see(self, study: Study) -> None:
@@ -65,10 +66,12 @@ class LiveStudy:
         for trial in trials:
             self.history.put(observe(trial, study.spec.objectives))
             if trial.state not in PENDING:
-                self.curves.end(trial.id, trial.state in COUNTS_AS_CURVE)
+                for curves in self.curves:
+                    curves.end(trial.id, trial.state in COUNTS_AS_CURVE)
         for trial_id in deleted:
             self.history.remove(trial_id)
-            self.curves.forget(trial_id)
+            for curves in self.curves:
+                curves.forget(trial_id)
         self.revision = revision
 
 
@@ -115,10 +118,10 @@ class LiveStudies:
         known = self.heard(name) or self.refresh(name)
         while not known.curves_ready:
             points = self._store.read(partial(_points, study=known.study, since=known.points_read))
-            metric = known.study.spec.objectives[0].metric
+            by_metric = {o.metric: c for o, c in zip(known.study.spec.objectives, known.curves, strict=True)}
             for p in points:
-                if p.metric == metric:
-                    known.curves.report(p.trial_id, p.attempt, p.step, p.value)
+                if p.metric in by_metric:
+                    by_metric[p.metric].report(p.trial_id, p.attempt, p.step, p.value)
             if points:
                 known.points_read = points[-1].sequence
             else:

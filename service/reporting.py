@@ -46,15 +46,17 @@ def call_infeasible(
 
 
 def judge(live: LiveStudy, name: TrialName, number: int, measurements: Sequence[Measurement]) -> Stop | None:
-    """Tells the curves of the new values and asks the study's rule about the latest."""
-    metric = live.study.spec.objectives[0].metric
-    steps = [m.step for m in measurements if metric in m.metrics]
+    """Tells the curves of the new values one by one, and asks the study's rule about each; its first word to stop."""
+    stop: Stop | None = None
     for m in measurements:
-        if metric in m.metrics:
-            live.curves.report(name.id, number, m.step, m.metrics[metric])
-    if not steps or live.rule is None:
-        return None
-    return live.rule.decide(name.id, max(steps), live.curves)
+        news = False
+        for objective, curves in zip(live.study.spec.objectives, live.curves, strict=True):
+            if objective.metric in m.metrics:
+                curves.report(name.id, number, m.step, m.metrics[objective.metric])
+                news = True
+        if news and live.rule is not None:
+            stop = stop or live.rule.decide(name.id, m.step, live.curves)
+    return stop
 
 
 def stop_early(

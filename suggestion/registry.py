@@ -47,7 +47,9 @@ DESIGNERS: Final = {
 }
 
 RULES: Final = {
+    "asha": Known(".stopping.asha:Asha"),
     "median": Known(".stopping.median:Median"),
+    "threshold": Known(".stopping.threshold:Threshold"),
 }
 
 

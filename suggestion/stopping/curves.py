@@ -57,6 +57,13 @@ class Curve:
         mean = self._totals[count - 1] / count
         return math.inf if math.isnan(mean) else mean
 
+    def first(self, step: int, before: int) -> tuple[int, float] | None:
+        """The first report at `step` or after it, but before `before`: its step and loss. None without one."""
+        place = bisect_left(self._steps, step)
+        if place == len(self._steps) or self._steps[place] >= before:
+            return None
+        return self._steps[place], self._losses[place]
+
     def _count(self, step: int) -> int:
         """How many reports there are at `step` or before."""
         for loss in self._losses[len(self._bests) :]:
@@ -78,6 +85,31 @@ class _Averages:
         return len(self.values) + _OVERHEAD
 
 
+class Rung:
+    """What the trials of a study were worth when they first reported within [start, end) steps, ended or not."""
+
+    def __init__(self, start: int, end: int) -> None:
+        self.start = start
+        self.end = end
+        self.losses: dict[int, float] = {}
+        """By trial; NaN counts as infinite."""
+        self._sorted = array("d")
+
+    def see(self, trial_id: int, curve: Curve | None) -> None:
+        """The trial's curve has changed; None: it is gone."""
+        found = curve.first(self.start, self.end) if curve is not None else None
+        old = self.losses.pop(trial_id, None)
+        if old is not None:
+            del self._sorted[bisect_left(self._sorted, old)]
+        if found is not None:
+            self.losses[trial_id] = loss = math.inf if math.isnan(found[1]) else found[1]
+            insort(self._sorted, loss)
+
+    def better(self, trial_id: int) -> int:
+        """How many trials were worth more than this one, which must be there. O(log n)."""
+        return bisect_left(self._sorted, self.losses[trial_id])
+
+
 class CurveIndex:
     """All curves of one study. For one thread.
 
@@ -91,6 +123,7 @@ class CurveIndex:
         # Trials in the order in which they completed; as a set too.
         self._order: list[int] = []
         self._completed: set[int] = set()
+        self._rungs: dict[tuple[int, int], Rung] = {}
         # By step, least recently used first.
         self._kept: OrderedDict[int, _Averages] = OrderedDict()
         self._cost = 0
@@ -101,6 +134,9 @@ class CurveIndex:
         if curve is None:
             curve = self._curves[trial_id] = Curve()
         curve.put(attempt, step, self._objective.loss(value))
+        for rung in self._rungs.values():
+            if rung.start <= step < rung.end:
+                rung.see(trial_id, curve)
         if trial_id in self._completed:
             # Late news of a completed trial: rare, but for the start, when nothing is kept yet.
             self._drop_kept()
@@ -117,6 +153,23 @@ class CurveIndex:
         """The trial was deleted."""
         self._uncomplete(trial_id)
         self._curves.pop(trial_id, None)
+        for rung in self._rungs.values():
+            rung.see(trial_id, None)
+
+    def first(self, trial_id: int, start: int, end: int) -> int | None:
+        """The step of the trial's first report within [start, end) steps; None without one."""
+        curve = self._curves.get(trial_id)
+        found = curve.first(start, end) if curve is not None else None
+        return None if found is None else found[0]
+
+    def rung(self, start: int, end: int) -> Rung:
+        """All trials' first values within [start, end) steps. Kept up to date from then on: O(log n) a report."""
+        found = self._rungs.get((start, end))
+        if found is None:
+            found = self._rungs[start, end] = Rung(start, end)
+            for trial_id, curve in self._curves.items():
+                found.see(trial_id, curve)
+        return found
 
     def best(self, trial_id: int, step: int) -> float | None:
         """The trial's best value at `step` or before, NaN counting as the worst infinity; None without a report."""

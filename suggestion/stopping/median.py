@@ -48,11 +48,11 @@ class Median:
         (self._objective,) = objectives
         self._settings = settings
 
-    def decide(self, trial_id: int, step: int, curves: CurveIndex) -> Stop | None:
-        best = curves.best(trial_id, step) if step >= self._settings.min else None
+    def decide(self, trial_id: int, step: int, curves: Sequence[CurveIndex]) -> Stop | None:
+        best = curves[0].best(trial_id, step) if step >= self._settings.min else None
         if best is None:
             return None
-        median, trials = curves.median_average(step)
+        median, trials = curves[0].median_average(step)
         if trials < self._settings.min_trials or math.isnan(median) or not self._objective.better(median, best):
             return None
         shown, other = _told_apart(best, median)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -27,5 +28,6 @@ class StoppingRule(Protocol):
     cheap: bool
     """Answers within a millisecond and may be called on the server's event loop."""
 
-    def decide(self, trial_id: int, step: int, curves: CurveIndex) -> Stop | None:
-        """Called after a report of that trial, `step` being the latest of it. None: go on."""
+    def decide(self, trial_id: int, step: int, curves: Sequence[CurveIndex]) -> Stop | None:
+        """Called after each report of that trial that has an objective's value, in the order of arrival. `step` is the
+        report's; `curves` are the study's, one for each objective, in order. None: go on."""

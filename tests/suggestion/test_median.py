@@ -71,19 +71,19 @@ def test_decisions(
     stops: bool,
     reason: str,
 ) -> None:
-    decision = rule(objective).decide(99, max(len(running), 1), index(objective, completed, running))
+    decision = rule(objective).decide(99, max(len(running), 1), [index(objective, completed, running)])
     assert (decision is not None) == stops, reason
 
 
 def test_the_reason_gives_the_numbers() -> None:
     curves = index(MAXIMIZE, [[0.3], [0.35], [0.6]], [0.1])
-    decision = rule(MAXIMIZE).decide(99, 1, curves)
+    decision = rule(MAXIMIZE).decide(99, 1, [curves])
     assert decision is not None
     assert decision.reason == "step 1: best 0.1 is worse than the median 0.35 of 3 completed trials' running averages"
 
 
 def test_the_reason_tells_close_numbers_apart() -> None:
-    decision = rule().decide(99, 1, index(MINIMIZE, [[0.3]], [0.3000001]))
+    decision = rule().decide(99, 1, [index(MINIMIZE, [[0.3]], [0.3000001])])
     assert decision is not None
     assert "best 0.3000001 is worse than the median 0.3 " in decision.reason
 
@@ -100,14 +100,14 @@ def test_the_reason_tells_close_numbers_apart() -> None:
 )
 def test_settings(settings: dict[str, int], step: int, stops: bool, reason: str) -> None:
     curves = index(MINIMIZE, [[1, 1, 1], [1, 1, 1], [1, 1, 1]], [5, 5, 5, 5])
-    assert (rule(MINIMIZE, **settings).decide(99, step, curves) is not None) == stops, reason
+    assert (rule(MINIMIZE, **settings).decide(99, step, [curves]) is not None) == stops, reason
 
 
 def test_by_default_five_completed_trials_are_needed() -> None:
     by_default = make_rule(Stopping("median"), (MINIMIZE,))
     four, five = (index(MINIMIZE, [[1]] * n, [5]) for n in (4, 5))
-    assert by_default.decide(99, 1, four) is None
-    assert by_default.decide(99, 1, five) is not None
+    assert by_default.decide(99, 1, [four]) is None
+    assert by_default.decide(99, 1, [five]) is not None
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,7 @@ def test_it_decides_as_a_straightforward_reading_does(objective: Objective, leas
             case Forget(trial):
                 curves.forget(trial)
             case Decide(trial, step):
-                decision = rule(objective, min=0, min_trials=least).decide(trial, step, curves)
+                decision = rule(objective, min=0, min_trials=least).decide(trial, step, [curves])
                 assert (decision is not None) == plain.stops(trial, step, least)
 
 

@@ -31,7 +31,8 @@ def test_every_designer_of_the_table_is_there_under_its_name(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(RULES))
 def test_every_rule_of_the_table_is_there_under_its_name(name: str) -> None:
-    rule = make_rule(Stopping(name), LOSS)
+    needed = {"value": 1.0} if name == "threshold" else {}
+    rule = make_rule(Stopping(name, needed), LOSS)
     assert (rule.name, rule.version >= 1) == (name, True)
     assert name in rule_names()
 
