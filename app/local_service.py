@@ -21,6 +21,7 @@ from ..domain.errors import FailedPrecondition, Unavailable
 from ..service.server import Server
 from ..service.settings import ServiceSettings
 from ..storage.sqlite import open_sqlite
+from .loop import run
 
 STAND_BY_INTERVAL = 0.2
 """Seconds between two tries to take over. A lock that is waited for could not be given up at the end."""
@@ -106,7 +107,7 @@ class LocalService:
             if self._take_lock():
                 logger.info("took over %s", self.database, extra={"action": "took_over"})
         try:
-            asyncio.run(self._serve())
+            run(self._serve())
         except BaseException as error:
             self._error = error
             if self._ready.is_set():

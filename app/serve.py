@@ -21,6 +21,7 @@ from ..service.settings import ServiceSettings
 from ..storage.open import open_store, shown
 from .local_service import LocalService
 from .logs import log_to_stderr
+from .loop import run
 from .options import any_database_option
 
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -119,7 +120,7 @@ def serve(
         metrics=metrics or "", drain=drain, authenticate=auth == "tokens", server_key=key_of(key_file), tls=tls
     )
     if isinstance(db, str):
-        asyncio.run(serve_url(db, listen, settings, ended))
+        run(serve_url(db, listen, settings, ended))
         return
     with LocalService(db, listen=listen, settings=settings, stand_by=False) as service:
         for address, port in zip(listen, service.ports, strict=True):
