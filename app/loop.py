@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 COLLECT_EVERY = 50_000
-"""New containers between two looks for garbage in cycles. After Python's own 700, every third call would wait for one."""
+"""New containers between two looks for garbage in cycles. After Python's own 700, every third call waits for one."""
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
