@@ -4,7 +4,8 @@
 
 The load: clients that each ask for one trial and start it (random search, 8 double parameters), end it, and ask again,
 with a connection each. 1, 8 and 50 of them, in one study and spread over 50; against `wazir serve` with its durable
-SQLite file. In the same run: a no-op unary gRPC call from the same clients; OSS Vizier's own server on an SQLite file;
+SQLite file and with a PostgreSQL of its own (fsync on). In the same run: a no-op unary gRPC call from the same clients;
+OSS Vizier's own server on an SQLite file;
 Optuna's storage on a PostgreSQL of its own (fsync on), 32 processes.
 
 A figure's window begins after a warm-up. Server CPU is what the kernel accounts to the server's process and all it
@@ -157,6 +158,12 @@ def wazir(
     return figures
 
 
+def on_postgres(folder: Path, times: Times, sizes: Sequence[int]) -> dict[str, float]:
+    """The same with PostgreSQL, and with as many workers as Optuna is given beside it."""
+    with servers.postgres(folder / "wazir-postgres") as database:
+        return wazir("postgres", database.address, (database,), folder, times, (*sizes, WORKERS))
+
+
 def vizier(python: Path, folder: Path, times: Times, sizes: Sequence[int], spread: Sequence[int]) -> dict[str, float]:
     """`spread`: over how many studies, one after the other."""
     figures: dict[str, float] = {}
@@ -232,11 +239,15 @@ def ratios(figures: Mapping[str, float]) -> dict[str, float]:
         theirs = figures.get(f"vizier.50_clients.{studies}_studies.trials_per_s")
         if ours and theirs:
             found[f"ratio.to_vizier.50_clients.{studies}_studies"] = ours / theirs
+    ours = figures.get(f"wazir.postgres.{WORKERS}_clients.1_studies.trials_per_s")
+    theirs = figures.get(f"optuna.{WORKERS}_workers.trials_per_s")
+    if ours and theirs:
+        found[f"ratio.to_optuna.{WORKERS}_workers"] = ours / theirs
     return found
 
 
 def main() -> None:
-    parts = ("noop", "sqlite", "vizier", "optuna", "scale")
+    parts = ("noop", "sqlite", "postgres", "vizier", "optuna", "scale")
     options = parser(__doc__)
     options.add_argument("--peers", type=Path, default=peers.DEFAULT, help="where `peers.py` made their environments")
     options.add_argument("--only", nargs="+", choices=parts, default=parts, help="only these parts")
@@ -253,6 +264,8 @@ def main() -> None:
             figures |= noop(folder, times, sizes)
         if "sqlite" in given.only:
             figures |= wazir("sqlite", folder / "wazir.db", (), folder, times, sizes)
+        if "postgres" in given.only:
+            figures |= on_postgres(folder, times, sizes)
         if "vizier" in given.only and (python := pythons["vizier"]):
             figures |= vizier(python, folder, times, sizes, (1,) if quick else (1, STUDIES))
         if "optuna" in given.only and (python := pythons["optuna"]):

@@ -307,8 +307,15 @@ def ending(study: Study, now: float, gpu_seconds_live: float = 0.0) -> tuple[End
     gpu_hours = (study.gpu_seconds + gpu_seconds_live) / 3600
     if budget.gpu_hours is not None and gpu_hours >= budget.gpu_hours:
         return EndReason.GPU_HOURS, f"{gpu_hours:.2f} GPU hours are used of budget.gpu_hours = {budget.gpu_hours:g}"
-    if wanted(study) == 0 and not study.counts[TrialState.REQUESTED]:
+    # Paused trials may be resumed: whether any will be, the algorithm says.
+    parked = study.counts[TrialState.PAUSED] and not study.exhausted
+    if wanted(study) == 0 and not study.counts[TrialState.REQUESTED] and not parked:
         return EndReason.TRIALS, f"budget.trials = {budget.trials} is reached"
     if study.exhausted and not study.counts[TrialState.REQUESTED]:
-        return EndReason.EXHAUSTED, "every point of the search space has been tried"
+        why = (
+            "the algorithm resumes no paused trial"
+            if study.counts[TrialState.PAUSED]
+            else "every point of the search space has been tried"
+        )
+        return EndReason.EXHAUSTED, why
     return None

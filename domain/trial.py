@@ -144,6 +144,10 @@ class Trial:
     labels: Mapping[str, str] = field(default_factory=dict)
     metadata: Mapping[str, str] = field(default_factory=dict)
     revision: int = 0
+    until_step: int | None = None
+    """At that many steps it is to be paused; None: it goes on to its own end."""
+    checkpoint_of: int | None = None
+    """The trial of the same study whose latest checkpoint it starts from."""
 
     @property
     def id(self) -> int:

@@ -246,7 +246,7 @@ class Asking:
         if not callers:
             self._limit(desk)
             return
-        live = self._live.heard(desk.name) or self._live.refresh(desk.name)
+        live = self._live.to_ask(desk.name)
         if live.designer is None or live.designer.cheap:
             points = self._inline(live, estimate(live.study, [c.ask for c in callers]))
             if not await self._transact(desk, callers, points, self._inline):
@@ -373,7 +373,7 @@ class Asking:
         return None
 
     async def _compute_on(self, worker: Worker, desk: _Desk, computation: _Computation) -> Round | None:
-        live = self._live.heard(desk.name) or self._live.refresh(desk.name)
+        live = self._live.to_ask(desk.name)
         study, designer = live.study, live.designer
         count = estimate(study, [c.ask for c in desk.present()])
         if count <= 0 or designer is None or designer.cheap:

@@ -21,7 +21,7 @@ from ..domain.metric import Pick, check_metric_name
 from ..domain.names import TrialName
 from ..domain.study import EndReason, StudySpec
 from ..domain.template import MetricsFrom
-from ..domain.trial import ENDED, Instruction, Measurement, Trial, TrialState
+from ..domain.trial import ENDED, Instruction, Measurement, StopGoal, Trial, TrialState
 from ..storage.store import Transaction
 from .feed import Change
 from .handing_out import check_client_id, closed, full
@@ -177,6 +177,11 @@ def end(tx: Transaction, name: TrialName, number: int, how: End, now: float) -> 
     if how.measurements:
         tx.add_measurements(trial, number, how.measurements)
     spec = unit.study.spec
+    if trial.state is TrialState.ACTIVE and trial.until_step is not None and _as_if_stopped(how):
+        # It knew how far it was to go, and ended before it was told.
+        reason = parked(trial, tx.measurements(trial))
+        if reason:
+            trial = unit.move(trial, TrialState.STOPPING, reason, StopGoal.PAUSE)
     cause, message = (Cause.INFEASIBLE, attempt.infeasible) if attempt.infeasible else (how.cause, how.message)
     if trial.goal is not None and _as_if_stopped(how):
         # It ended because it was told to, and perhaps before its holder had heard of that.
@@ -189,7 +194,8 @@ def end(tx: Transaction, name: TrialName, number: int, how: End, now: float) -> 
     earlier = [a.cause for a in trial.attempts[:-1]]
     then = after_end(
         cause,
-        goal=trial.goal,
+        # A study that ends resumes nothing.
+        goal=StopGoal.STOP if trial.goal is StopGoal.PAUSE and not unit.study.open else trial.goal,
         value=value,
         measured=value is not None,
         failed_before=sum(c in OWN_FAULT for c in earlier),
@@ -223,6 +229,14 @@ def end(tx: Transaction, name: TrialName, number: int, how: End, now: float) -> 
     unit.settle()
     trial = unit.trial(trial.id)
     return trial, unit.finish()
+
+
+def parked(trial: Trial, measurements: Iterable[Measurement]) -> str:
+    """Why the trial is to pause: it has done all the steps that it was given. Empty where it has not."""
+    done = max((m.step for m in measurements), default=-1)
+    if trial.until_step is None or done < trial.until_step:
+        return ""
+    return f"step {done}: it was to go to step {trial.until_step} and wait there"
 
 
 def counting(spec: StudySpec, measurements: Iterable[Measurement]) -> tuple[dict[str, float], int | None]:

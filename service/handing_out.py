@@ -6,12 +6,12 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from ..domain.errors import InvalidArgument, RequestIdReused
+from ..domain.errors import InvalidArgument, NotFound, RequestIdReused
 from ..domain.names import StudyName
 from ..domain.study import Shortage, Study, StudyState, wanted
 from ..domain.trial import LIVE, Provenance, Trial, TrialState
 from ..storage.store import Transaction, TrialFilter
-from ..suggestion.designer import New, Suggestions
+from ..suggestion.designer import New, Resume, Suggestions
 from .feed import Change
 from .requests import Request, recall, remember
 from .unit import Lease, Unit
@@ -118,13 +118,15 @@ def estimate(study: Study, asks: Sequence[Ask]) -> int:
 
 
 def _room(study: Study, asked: int, waiting: int, start: bool) -> int:
-    """How many new points to make where `asked` trials are wanted and `waiting` ones are handed out before them."""
+    """How many proposals to ask for where `asked` trials are wanted and `waiting` ones are handed out before them."""
     new = 0 if study.exhausted else max(0, asked - waiting)
+    # A paused trial that the algorithm resumes has its place in the budget already.
+    paused = study.counts[TrialState.PAUSED]
     parallel, left = study.spec.budget.parallel, wanted(study)
     if parallel is not None:
         # Without start, what waits to be started has its place taken as well.
         new = min(new, max(0, parallel - study.counts.live - (min(waiting, asked) if start else waiting)))
-    return new if left is None else min(new, left)
+    return new if left is None else min(new, left + paused)
 
 
 def hand_out(
@@ -215,15 +217,33 @@ def _supply(unit: Unit, lacking: int, start: bool, computed: Round | None) -> li
     if computed is None or not (computed.current(study) and computed.serves(need)):
         return NeedsRound(unit.before, need)
     suggestions = computed.suggestions
-    proposals = [p for p in suggestions.proposals if isinstance(p, New)]
-    new = _new_trials(study, proposals[:need], computed, unit.now)
+    taken = suggestions.proposals[:need]
     unit.study = replace(
         study,
         rounds=study.rounds + (not computed.fallback),
         memo=suggestions.memo,
-        exhausted=suggestions.exhausted and len(proposals) <= need,
+        exhausted=suggestions.exhausted and len(suggestions.proposals) <= need,
     )
-    return waiting + (unit.add(new, study.spec.algorithm.repeats) if new else [])
+    resumed = [trial for p in taken if isinstance(p, Resume) and (trial := _resume(unit, p)) is not None]
+    new = _new_trials(study, [p for p in taken if isinstance(p, New)][: wanted(study)], computed, unit.now)
+    if new:
+        new = unit.add(new, study.spec.algorithm.repeats)
+    found = [*waiting, *resumed, *new]
+    if not found and study.counts[TrialState.PAUSED] and not study.counts.live:
+        # Nothing runs that could change the algorithm's mind.
+        unit.study = replace(unit.study, exhausted=True)
+    return found
+
+
+def _resume(unit: Unit, proposal: Resume) -> Trial | None:
+    """The paused trial, to be started again; None where it is not paused any more."""
+    try:
+        trial = unit.trial(proposal.trial)
+    except NotFound:
+        return None
+    if trial.state is not TrialState.PAUSED:
+        return None
+    return unit.move(trial, TrialState.REQUESTED, proposal.why, until_step=proposal.until_step)
 
 
 def _hand_out(unit: Unit, ask: Ask, supply: Iterator[Trial], trials: list[Trial]) -> None:
@@ -276,7 +296,14 @@ def _new_trials(study: Study, proposals: Sequence[New], computed: Round | None, 
         )
         name = study.name.trial(study.next_trial_id + i)
         trial = Trial(
-            name, TrialState.REQUESTED, proposal.parameters, now, provenance=provenance, revision=study.revision
+            name,
+            TrialState.REQUESTED,
+            proposal.parameters,
+            now,
+            provenance=provenance,
+            revision=study.revision,
+            until_step=proposal.until_step,
+            checkpoint_of=proposal.checkpoint_of,
         )
         trials.append(trial)
     return trials

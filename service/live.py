@@ -7,7 +7,7 @@ is the one thing that reads.
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from ..domain.errors import RevisionCompacted
@@ -15,7 +15,7 @@ from ..domain.names import StudyName
 from ..domain.study import Study
 from ..domain.trial import PENDING, Trial, TrialState
 from ..storage.store import Changes, Point, Store, View
-from ..suggestion.designer import Designer, Problem
+from ..suggestion.designer import Designer, Problem, reads_curves
 from ..suggestion.history import TrialHistory, observe
 from ..suggestion.registry import make_designer, make_rule
 from ..suggestion.stopping.curves import CurveIndex
@@ -65,6 +65,7 @@ class LiveStudy:
         self.see(study)
         for trial in trials:
             self.history.put(observe(trial, study.spec.objectives))
+            self.curves[0].changed.add(trial.id)
             if trial.state not in PENDING:
                 for curves in self.curves:
                     curves.end(trial.id, trial.state in COUNTS_AS_CURVE)
@@ -73,6 +74,14 @@ class LiveStudy:
             for curves in self.curves:
                 curves.forget(trial_id)
         self.revision = revision
+
+    def bring_curves(self) -> None:
+        """Tells the history of what was reported since this was last done."""
+        for trial_id in self.curves[0].changed:
+            known, points = self.history.get(trial_id), self.curves[0].points(trial_id)
+            if known is not None and known.curve != points:
+                self.history.put(replace(known, curve=points))
+        self.curves[0].changed.clear()
 
 
 class LiveStudies:
@@ -126,6 +135,14 @@ class LiveStudies:
                 known.points_read = points[-1].sequence
             else:
                 known.curves_ready = True
+        return known
+
+    def to_ask(self, name: StudyName) -> LiveStudy:
+        """The study as its designer is to see it."""
+        known = self.heard(name) or self.refresh(name)
+        if reads_curves(known.designer):
+            known = self.with_curves(name)
+            known.bring_curves()
         return known
 
     def doubt_curves(self, name: StudyName) -> None:

@@ -60,12 +60,12 @@ def judge(live: LiveStudy, name: TrialName, number: int, measurements: Sequence[
 
 
 def stop_early(
-    tx: Transaction, name: TrialName, number: int, stop: Stop, now: float
+    tx: Transaction, name: TrialName, number: int, reason: str, goal: StopGoal, now: float
 ) -> tuple[Instruction, Change | None]:
-    """Writes the rule's decision. A trial that was told to end by somebody else meanwhile keeps that word."""
+    """Writes a decision about a running trial. One that was told to end by somebody else meanwhile keeps that word."""
     unit = Unit.lock(tx, name.parent, now)
     trial = unit.trial(name.id)
     current(trial, number)
     if trial.state is TrialState.ACTIVE:
-        trial = unit.move(trial, TrialState.STOPPING, stop.reason, StopGoal.STOP)
+        trial = unit.move(trial, TrialState.STOPPING, reason, goal)
     return instruction(trial), unit.finish()

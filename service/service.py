@@ -18,7 +18,7 @@ from ..domain.errors import FailedPrecondition, InvalidArgument, NotFound, Stale
 from ..domain.names import StudyName, TrialName
 from ..domain.space import Parameter
 from ..domain.study import Study, StudySpec, StudyState
-from ..domain.trial import Instruction, Measurement, Trial
+from ..domain.trial import Instruction, Measurement, StopGoal, Trial
 from ..storage.exchange import Claim
 from ..storage.store import Changes, Store, StudyFilter, Transaction, TrialFilter, View
 from . import attempts, metadata, reporting, studies, trials
@@ -222,10 +222,16 @@ class Service:
         if infeasible:
             trial = await self._write(lambda tx, now: reporting.call_infeasible(tx, name, attempt, infeasible, now))
         told = attempts.instruction(trial)
-        stop = reporting.judge(self._live.with_curves(name.parent), name, attempt, measurements)
-        if stop is None or told.stop is not None:
+        stop = None
+        study = self._open.get(name.parent) or await self.study(name.parent)
+        if study.spec.stopping is not None:
+            stop = reporting.judge(self._live.with_curves(name.parent), name, attempt, measurements)
+        else:
+            self._live.doubt_curves(name.parent)
+        reason, goal = (stop.reason, StopGoal.STOP) if stop else (attempts.parked(trial, measurements), StopGoal.PAUSE)
+        if not reason or told.stop is not None:
             return told
-        return await self._write(lambda tx, now: reporting.stop_early(tx, name, attempt, stop, now))
+        return await self._write(lambda tx, now: reporting.stop_early(tx, name, attempt, reason, goal, now))
 
     async def end_attempt(self, name: TrialName, attempt: int, how: End) -> Trial:
         return await self._write(lambda tx, now: attempts.end(tx, name, attempt, how, now))

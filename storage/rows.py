@@ -165,6 +165,8 @@ def moved_values(key: int, spec: StudySpec, trial: Trial) -> Values:
         "goal": None if trial.goal is None else trial.goal.value,
         "final": None if trial.final is None else to_text(trial.final),
         "final_step": trial.final_step,
+        "until_step": trial.until_step,
+        "checkpoint_of": trial.checkpoint_of,
         "loss": loss(spec, trial),
         "attempt": None if attempt is None else encode_attempt(attempt),
     }
@@ -203,6 +205,8 @@ def trial_of(row: Any, name: StudyName, latest: Attempt | None, earlier: tuple[A
         from_text(row.labels),
         from_text(row.metadata),
         row.revision,
+        row.until_step,
+        row.checkpoint_of,
     )
 
 

@@ -35,7 +35,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import UserDefinedType
 
-REVISION = "v0002"
+REVISION = "v0003"
 """The newest step in `migrations/versions/`."""
 
 metadata = MetaData(
@@ -120,6 +120,8 @@ trials = Table(
     Column("labels", Text, nullable=False),
     Column("metadata", Text, nullable=False),
     Column("attempt", Text),
+    Column("until_step", BigInteger),
+    Column("checkpoint_of", BigInteger),
     Index("uq_trials_study_digest_slot", "study", "digest", "slot", unique=True),
     Index("ix_trials_study_revision_id", "study", "revision", "id"),
     Index("ix_trials_study_state_id", "study", "state", "id"),

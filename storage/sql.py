@@ -173,7 +173,7 @@ NEXT_SEQUENCE = (
 _this_trial = (trials.c.study == bindparam("this_study"), trials.c.id == bindparam("this_trial"))
 _MOVED = (
     "state", "live", "revision", "start_time", "end_time", "client_id", "reason", "goal", "final", "final_step", "loss",
-    "attempt",
+    "until_step", "checkpoint_of", "attempt",
 )  # fmt: skip
 _FIXED = ("create_time", "origin", "parameters", "digest", "provenance", "labels", "metadata")
 _moved: dict[str, object] = {c: bindparam(c) for c in _MOVED}

@@ -41,6 +41,8 @@ class Problem:
 class Outcome(enum.Enum):
     PENDING = "pending"
     """Its value is still to come."""
+    PAUSED = "paused"
+    """Parked at a rung, with the `values` it has there: an algorithm that paused it may resume it."""
     MEASURED = "measured"
     """SUCCEEDED or STOPPED, with `values`."""
     INFEASIBLE = "infeasible"
@@ -50,7 +52,7 @@ class Outcome(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One trial as algorithms see it. `values`: the objectives, in the problem's order, where MEASURED."""
+    """One trial as algorithms see it. `values`: the objectives, in the problem's order, where MEASURED or PAUSED."""
 
     trial_id: int
     parameters: Parameters
@@ -60,6 +62,12 @@ class Observation:
     """Unix seconds."""
     counted: bool = True
     """Whether it uses up one of its point's `repeats`: all do but those FAILED or CANCELLED."""
+    until_step: int | None = None
+    """At that many steps it is, or is to be, PAUSED; None: it goes on to its own end."""
+    bracket: int | None = None
+    """What the proposal's details said under that name, for algorithms that put trials into brackets."""
+    curve: tuple[tuple[int, float], ...] = ()
+    """For a designer that `ReadsCurves`: what the trial reported of the first objective, by step."""
 
 
 class History(Protocol):
@@ -78,7 +86,8 @@ class History(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class New:
-    """A point to try. `why`: one sentence for people; `details`: the numbers behind it."""
+    """A point to try. `why`: one sentence for people; `details`: the numbers behind it. With `until_step` the trial is
+    paused when it has done so many steps; with `checkpoint_of` it starts from that trial's latest checkpoint."""
 
     parameters: Parameters
     why: str = ""
@@ -89,10 +98,10 @@ class New:
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """A paused trial to go on, until it has done `until_step`."""
+    """A paused trial to go on, until it has done `until_step`; None: to its own end."""
 
     trial: int
-    until_step: int
+    until_step: int | None
     why: str = ""
 
 
@@ -103,6 +112,14 @@ class Suggestions:
     proposals: Sequence[New | Resume]
     memo: str = ""
     exhausted: bool = False
+
+
+class ReadsCurves:
+    """Designers that inherit this are given the curves of all trials, those that run included."""
+
+
+def reads_curves(designer: object) -> bool:
+    return isinstance(designer, ReadsCurves)
 
 
 class Designer(Protocol):

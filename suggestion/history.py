@@ -76,6 +76,10 @@ class TrialHistory:
         else:
             self._sorted = None
 
+    def get(self, trial_id: int) -> Observation | None:
+        entry = self._by_id.get(trial_id)
+        return None if entry is None else entry.observation
+
     def remove(self, trial_id: int) -> None:
         """Forgets a trial; one that is not known is no matter."""
         old = self._by_id.pop(trial_id, None)
@@ -142,12 +146,17 @@ class TrialHistory:
 def observe(trial: Trial, objectives: Sequence[Objective]) -> Observation:
     """The trial as algorithms see it.
 
-    Values are always finite: a trial that was stopped where its objective was infinite or NaN has diverged, which is
-    the same to an algorithm as INFEASIBLE.
+    Values of MEASURED ones are always finite: a trial that was stopped where its objective was infinite or NaN has
+    diverged, which is the same to an algorithm as INFEASIBLE. A PAUSED one's may be NaN.
     """
     outcome = Outcome.UNKNOWN
     values: tuple[float, ...] = ()
-    if trial.state in PENDING:
+    details = trial.provenance.details if trial.provenance is not None else {}
+    bracket = int(details["bracket"]) if "bracket" in details else None
+    if trial.state is TrialState.PAUSED:
+        outcome = Outcome.PAUSED
+        values = tuple((trial.final or {}).get(o.metric, math.nan) for o in objectives)
+    elif trial.state in PENDING:
         outcome = Outcome.PENDING
     elif trial.state is TrialState.INFEASIBLE:
         outcome = Outcome.INFEASIBLE
@@ -157,10 +166,13 @@ def observe(trial: Trial, objectives: Sequence[Objective]) -> Observation:
             outcome, values = Outcome.MEASURED, measured
         else:
             outcome = Outcome.INFEASIBLE
-    return Observation(trial.id, trial.parameters, outcome, values, trial.end_time, trial.state not in UNCOUNTED)
+    counted = trial.state not in UNCOUNTED
+    return Observation(trial.id, trial.parameters, outcome, values, trial.end_time, counted, trial.until_step, bracket)
 
 
 def _share(o: Observation, point: str) -> int:
     """`point`: the canonical form of its parameters."""
     text = f"{o.trial_id} {o.outcome.value} {o.counted} {o.values!r} {o.end_time!r} {point}"
+    if o.until_step is not None or o.bracket is not None or o.curve:
+        text += f" {o.until_step} {o.bracket} {o.curve!r}"
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest(), "big")

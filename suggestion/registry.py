@@ -39,8 +39,10 @@ class Known:
 
 
 DESIGNERS: Final = {
+    "asha": Known(".designers.asha:Asha"),
     "auto": Known(".designers.auto:Auto"),
     "grid": Known(".designers.grid:Grid"),
+    "hyperband": Known(".designers.hyperband:Hyperband"),
     "quasirandom": Known(".designers.quasirandom:QuasiRandom"),
     "random": Known(".designers.random:Random"),
     "shuffled_grid": Known(".designers.grid:ShuffledGrid"),

@@ -30,6 +30,8 @@ def trial_to_wire(trial: Trial) -> trial_pb2.Trial:
         labels=trial.labels,
         metadata=trial.metadata,
         revision=trial.revision,
+        until_step=trial.until_step,
+        checkpoint_of=trial.checkpoint_of,
     )
     for name, value in trial.parameters.items():
         message.parameters[name].CopyFrom(value_to_wire(value))
@@ -61,6 +63,8 @@ def trial_from_wire(message: trial_pb2.Trial) -> Trial:
         labels=dict(message.labels),
         metadata=dict(message.metadata),
         revision=message.revision,
+        until_step=message.until_step if message.HasField("until_step") else None,
+        checkpoint_of=message.checkpoint_of if message.HasField("checkpoint_of") else None,
     )
 
 

@@ -531,6 +531,8 @@ class Trial(google.protobuf.message.Message):
     LABELS_FIELD_NUMBER: builtins.int
     METADATA_FIELD_NUMBER: builtins.int
     REVISION_FIELD_NUMBER: builtins.int
+    UNTIL_STEP_FIELD_NUMBER: builtins.int
+    CHECKPOINT_OF_FIELD_NUMBER: builtins.int
     name: builtins.str
     """owners/{owner}/studies/{study}/trials/{id}; ids count up from 1 and are never given twice."""
     state: global___TrialState.ValueType
@@ -547,6 +549,10 @@ class Trial(google.protobuf.message.Message):
     """Output only. The step of the final metrics; absent where it ended with them."""
     revision: builtins.int
     """Output only. The study's revision at the trial's last change."""
+    until_step: builtins.int
+    """Output only. At that many steps the trial is told to pause; absent where it goes on to its own end."""
+    checkpoint_of: builtins.int
+    """Output only. The id of the trial whose latest checkpoint this one starts from; absent where it starts anew."""
     @property
     def parameters(self) -> google.protobuf.internal.containers.MessageMap[builtins.str, wazir.proto.v1.types_pb2.Value]:
         """Active parameters by name."""
@@ -603,9 +609,16 @@ class Trial(google.protobuf.message.Message):
         labels: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
         metadata: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
         revision: builtins.int = ...,
+        until_step: builtins.int | None = ...,
+        checkpoint_of: builtins.int | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_final_step", b"_final_step", "create_time", b"create_time", "end_time", b"end_time", "final_step", b"final_step", "provenance", b"provenance", "start_time", b"start_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_final_step", b"_final_step", "attempts", b"attempts", "client_id", b"client_id", "create_time", b"create_time", "end_time", b"end_time", "final_metrics", b"final_metrics", "final_step", b"final_step", "labels", b"labels", "metadata", b"metadata", "name", b"name", "origin", b"origin", "parameters", b"parameters", "provenance", b"provenance", "revision", b"revision", "start_time", b"start_time", "state", b"state", "state_reason", b"state_reason", "stop_goal", b"stop_goal"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_checkpoint_of", b"_checkpoint_of", "_final_step", b"_final_step", "_until_step", b"_until_step", "checkpoint_of", b"checkpoint_of", "create_time", b"create_time", "end_time", b"end_time", "final_step", b"final_step", "provenance", b"provenance", "start_time", b"start_time", "until_step", b"until_step"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_checkpoint_of", b"_checkpoint_of", "_final_step", b"_final_step", "_until_step", b"_until_step", "attempts", b"attempts", "checkpoint_of", b"checkpoint_of", "client_id", b"client_id", "create_time", b"create_time", "end_time", b"end_time", "final_metrics", b"final_metrics", "final_step", b"final_step", "labels", b"labels", "metadata", b"metadata", "name", b"name", "origin", b"origin", "parameters", b"parameters", "provenance", b"provenance", "revision", b"revision", "start_time", b"start_time", "state", b"state", "state_reason", b"state_reason", "stop_goal", b"stop_goal", "until_step", b"until_step"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_checkpoint_of", b"_checkpoint_of"]) -> typing.Literal["checkpoint_of"] | None: ...
+    @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_final_step", b"_final_step"]) -> typing.Literal["final_step"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_until_step", b"_until_step"]) -> typing.Literal["until_step"] | None: ...
 
 global___Trial = Trial

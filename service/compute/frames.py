@@ -54,12 +54,23 @@ def spec_from_text(text: str) -> StudySpec:
 
 
 def observation_to_row(o: Observation) -> list[Any]:
-    return [o.trial_id, dict(o.parameters), o.outcome.value, list(o.values), o.end_time, o.counted]
+    return [
+        o.trial_id,
+        dict(o.parameters),
+        o.outcome.value,
+        list(o.values),
+        o.end_time,
+        o.counted,
+        o.until_step,
+        o.bracket,
+        [list(point) for point in o.curve],
+    ]
 
 
 def observation_from_row(row: Sequence[Any]) -> Observation:
-    number, parameters, outcome, values, end_time, counted = row
-    return Observation(number, parameters, Outcome(outcome), tuple(values), end_time, counted)
+    number, parameters, outcome, values, end_time, counted, until, bracket, curve = row
+    points = tuple((step, value) for step, value in curve)
+    return Observation(number, parameters, Outcome(outcome), tuple(values), end_time, counted, until, bracket, points)
 
 
 def suggestions_to_message(found: Suggestions) -> Message:

@@ -6,6 +6,7 @@ import math
 from array import array
 from bisect import bisect_left, bisect_right, insort
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -56,6 +57,10 @@ class Curve:
             return None
         mean = self._totals[count - 1] / count
         return math.inf if math.isnan(mean) else mean
+
+    def points(self) -> Iterable[tuple[int, float]]:
+        """Steps and losses, by step."""
+        return zip(self._steps, self._losses, strict=True)
 
     def first(self, step: int, before: int) -> tuple[int, float] | None:
         """The first report at `step` or after it, but before `before`: its step and loss. None without one."""
@@ -124,6 +129,8 @@ class CurveIndex:
         self._order: list[int] = []
         self._completed: set[int] = set()
         self._rungs: dict[tuple[int, int], Rung] = {}
+        self.changed: set[int] = set()
+        """Trials with news, for whoever follows the curves and empties it."""
         # By step, least recently used first.
         self._kept: OrderedDict[int, _Averages] = OrderedDict()
         self._cost = 0
@@ -134,6 +141,7 @@ class CurveIndex:
         if curve is None:
             curve = self._curves[trial_id] = Curve()
         curve.put(attempt, step, self._objective.loss(value))
+        self.changed.add(trial_id)
         for rung in self._rungs.values():
             if rung.start <= step < rung.end:
                 rung.see(trial_id, curve)
@@ -161,6 +169,11 @@ class CurveIndex:
         curve = self._curves.get(trial_id)
         found = curve.first(start, end) if curve is not None else None
         return None if found is None else found[0]
+
+    def points(self, trial_id: int) -> tuple[tuple[int, float], ...]:
+        """The trial's values by step."""
+        curve = self._curves.get(trial_id)
+        return () if curve is None else tuple((step, self._objective.loss(loss)) for step, loss in curve.points())
 
     def rung(self, start: int, end: int) -> Rung:
         """All trials' first values within [start, end) steps. Kept up to date from then on: O(log n) a report."""

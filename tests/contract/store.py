@@ -267,6 +267,8 @@ RICH_TRIAL = Trial(
     end_time=None,
     labels={"a": "b"},
     metadata={"note": "x" * 10_000},
+    until_step=0,
+    checkpoint_of=2**40,
 )  # fmt: skip
 
 

@@ -104,7 +104,11 @@ def test_a_database_of_an_earlier_version_is_brought_up_with_all_that_is_in_it(t
     open_sqlite(path).close()
     with closing(sqlite3.connect(path)) as connection:
         # As the first version left it.
-        connection.executescript("DROP TABLE tokens; DROP TABLE secrets; UPDATE wazir_schema SET version_num = 'v0001'")
+        connection.executescript(
+            "DROP TABLE tokens; DROP TABLE secrets;"
+            "ALTER TABLE trials DROP COLUMN until_step; ALTER TABLE trials DROP COLUMN checkpoint_of;"
+            "UPDATE wazir_schema SET version_num = 'v0001'"
+        )
         connection.execute("INSERT INTO answers VALUES ('default', 'r', 'SuggestTrials', 'p', '[1]', 1.5)")
         connection.commit()
     store = open_sqlite(path)

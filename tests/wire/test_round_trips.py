@@ -132,6 +132,8 @@ def test_a_trial_comes_back_equal() -> None:
         labels={"a": "b"},
         metadata={"k": ""},
         revision=9,
+        until_step=0,
+        checkpoint_of=3,
     )
     assert trial_from_wire(trial_to_wire(trial)) == trial
 

@@ -1,0 +1,78 @@
+"""Asynchronous successive halving that pauses and promotes: Li et al., "A System for Massively Parallel Hyperparameter
+Tuning" (MLSys 2020), algorithm 2.
+
+Every trial is paused at the first rung, at r eta^0 steps. Whoever asks gets, of the highest rung that has one, the best
+paused trial that is among the best n // eta of the n trials that have reached that rung; where no rung has one, a new
+trial. Nobody ever waits for others.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..designer import History, New, Outcome, Problem, ReadsCurves, Resume, Suggestions
+from ..settings import setting
+from .quasirandom import QuasiRandom
+from .rungs import check_rungs, ladder, loss_at
+
+
+class Asha(ReadsCurves):
+    """r is `min`, R is `max`; rungs lie at max eta^-k. New points are quasi-random. A trial's worth at a rung is its
+    first report from the rung's step on; NaN and infeasible trials are worth least. Failed trials are left out.
+
+    Memo: that of the quasi-random sequence.
+    """
+
+    name = "asha"
+    version = 1
+    cheap = True
+
+    @dataclass(frozen=True)
+    class Settings:
+        min: int = setting(1, "steps of the first rung, at which every trial is paused", least=1, most=2**53)
+        max: int | None = setting(None, "steps of a whole trial; it has to be given", least=2, most=2**53)
+        eta: float = setting(3.0, "about one in eta trials goes on from each rung to the next", least=1.1, most=1e6)
+
+    def __init__(self, settings: Settings, problem: Problem) -> None:
+        """Raises InvalidArgument for settings without a ladder, and for several objectives."""
+        self._eta = settings.eta
+        self._rungs = ladder(settings.min, check_rungs(settings.min, settings.max, problem, self.name), settings.eta)
+        self._points = QuasiRandom(QuasiRandom.Settings(), problem)
+
+    def suggest(
+        self, problem: Problem, history: History, count: int, rng: np.random.Generator, memo: str
+    ) -> Suggestions:
+        promoted = self._promoted(problem, history)[:count]
+        counted = sum(o.counted for o in history.observations)
+        lacking = count - len(promoted)
+        if problem.trials is not None:
+            lacking = min(lacking, max(0, problem.trials - counted))
+        found = self._points.suggest(problem, history, lacking, rng, memo)
+        new = [replace(p, until_step=self._rungs[0]) for p in found.proposals if isinstance(p, New)]
+        return Suggestions([*promoted, *new], found.memo)
+
+    def _promoted(self, problem: Problem, history: History) -> list[Resume]:
+        """The trials that may go on now: those of the highest rung first, the best of each rung first."""
+        trials = [o for o in history.observations if o.outcome is not Outcome.UNKNOWN]
+        found = []
+        for k in reversed(range(len(self._rungs) - 1)):
+            start, end = self._rungs[k], self._rungs[k + 1]
+            reached = []
+            for o in trials:
+                loss = loss_at(o, start, end, problem)
+                if loss is None and o.curve and o.curve[-1][0] >= end:
+                    continue  # its reports jumped over the rung
+                if loss is None and o.outcome is Outcome.INFEASIBLE:
+                    loss = math.inf
+                if loss is not None:
+                    reached.append((loss, o.trial_id, o))
+            reached.sort(key=lambda row: row[:2])
+            for rank, (loss, trial_id, o) in enumerate(reached[: math.floor(len(reached) / self._eta)], 1):
+                if o.outcome is Outcome.PAUSED and o.until_step is not None and o.until_step < end and loss < math.inf:
+                    until = end if end < self._rungs[-1] else None
+                    why = f"step {start}: rank {rank} of {len(reached)}, eta {self._eta:g}; goes on to step {end}"
+                    found.append(Resume(trial_id, until, why))
+        return found

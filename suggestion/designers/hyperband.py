@@ -1,0 +1,130 @@
+"""Hyperband: Li, Jamieson, DeSalvo, Rostamizadeh and Talwalkar, "Hyperband: A Novel Bandit-Based Approach to
+Hyperparameter Optimization" (JMLR 18, 2018), algorithm 1, answered one trial at a time.
+
+Bracket s = s_max, ..., 0 begins n = ceil((s_max + 1) / (s + 1) eta^s) trials and gives each r = R eta^-s steps. When
+all of them are there, the best n // eta go on to r eta steps, and so on, up to R. After bracket 0 it begins again.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..designer import History, New, Observation, Outcome, Problem, Resume, Suggestions
+from ..settings import setting
+from .quasirandom import QuasiRandom
+from .rungs import check_rungs, final_loss, rung_of
+
+
+@dataclass(frozen=True, slots=True)
+class Bracket:
+    """One run of successive halving: at rung i, `sizes[i]` trials do `steps[i]` steps."""
+
+    steps: tuple[int, ...]
+    sizes: tuple[int, ...]
+
+
+def brackets(least: int, most: int, eta: float) -> list[Bracket]:
+    """All brackets of one round of Hyperband, the most eager one first. `least`: the fewest steps worth doing."""
+    s_max = math.floor(math.log(most / least, eta) + 1e-9)
+    found = []
+    for s in range(s_max, -1, -1):
+        n = math.ceil((s_max + 1) / (s + 1) * eta**s - 1e-9)
+        steps = [max(least, math.floor(most * eta ** (i - s) + 1e-9)) for i in range(s)] + [most]
+        sizes = [max(1, math.floor(n * eta**-i + 1e-9)) for i in range(s + 1)]
+        found.append(Bracket(tuple(steps), tuple(sizes)))
+    return found
+
+
+class Hyperband:
+    """r is `min`, R is `max`. New points are quasi-random. A rung's trials are compared when all of them are there;
+    whoever asks meanwhile gets a trial of the next bracket, so that nobody waits while the budget lasts.
+
+    A trial that fails is replaced at its bracket's first rung, and at a later rung by the next best of the rung below.
+    What a trial is worth at a rung is what it was paused with; NaN, and being infeasible, is worth least.
+
+    Memo: that of the quasi-random sequence.
+    """
+
+    name = "hyperband"
+    version = 1
+    cheap = True
+
+    @dataclass(frozen=True)
+    class Settings:
+        min: int = setting(1, "the fewest steps after which trials are compared", least=1, most=2**53)
+        max: int | None = setting(None, "steps of a whole trial; it has to be given", least=2, most=2**53)
+        eta: float = setting(3.0, "about one in eta trials goes on from each rung to the next", least=1.1, most=1e6)
+
+    def __init__(self, settings: Settings, problem: Problem) -> None:
+        """Raises InvalidArgument for settings without a ladder, and for several objectives."""
+        most = check_rungs(settings.min, settings.max, problem, self.name)
+        self._brackets = brackets(settings.min, most, settings.eta)
+        self._points = QuasiRandom(QuasiRandom.Settings(), problem)
+
+    def suggest(
+        self, problem: Problem, history: History, count: int, rng: np.random.Generator, memo: str
+    ) -> Suggestions:
+        members: dict[int, list[Observation]] = {}
+        counted = 0
+        for o in history.observations:
+            counted += o.counted
+            # One that failed later on has been at the first rung all the same.
+            if o.bracket is not None and (o.counted or rung_of(o, self._of(o.bracket).steps) > 0):
+                members.setdefault(o.bracket, []).append(o)
+        room = math.inf if problem.trials is None else max(0, problem.trials - counted)
+        resumed: list[Resume] = []
+        wanted: list[tuple[int, Bracket]] = []
+        number = 0
+        while len(resumed) + len(wanted) < count:
+            bracket = self._of(number)
+            there = members.get(number, [])
+            if not there and len(wanted) >= room:
+                break
+            resumed += _promoted(number, bracket, there, problem)
+            lacking = min(bracket.sizes[0] - len(there), room - len(wanted))
+            wanted += [(number, bracket)] * max(0, int(min(lacking, count)))
+            number += 1
+        resumed = resumed[:count]
+        wanted = wanted[: count - len(resumed)]
+        found = self._points.suggest(problem, history, len(wanted), rng, memo)
+        new = []
+        for proposal, (number, bracket) in zip(found.proposals, wanted, strict=False):
+            assert isinstance(proposal, New)
+            until = bracket.steps[0] if len(bracket.steps) > 1 else None
+            details = {**proposal.details, "bracket": float(number)}
+            why = f"bracket {number}: one of {bracket.sizes[0]} to step {bracket.steps[0]}; {proposal.why}"
+            new.append(replace(proposal, until_step=until, details=details, why=why))
+        return Suggestions([*resumed, *new], found.memo)
+
+    def _of(self, number: int) -> Bracket:
+        return self._brackets[number % len(self._brackets)]
+
+
+def _promoted(number: int, bracket: Bracket, there: list[Observation], problem: Problem) -> list[Resume]:
+    """The bracket's trials that may go on now, best first."""
+    if len(there) < bracket.sizes[0]:
+        return []
+    there = [o for o in there if o.counted]
+    found = []
+    for i in range(len(bracket.steps) - 1):
+        beyond = [o for o in there if rung_of(o, bracket.steps) > i]
+        at = [o for o in there if rung_of(o, bracket.steps) == i]
+        if any(o.outcome is Outcome.PENDING for o in at):
+            continue
+        waiting = [o for o in at if o.outcome is Outcome.PAUSED and final_loss(o, problem) < math.inf]
+        # A trial of the rung below may still come up to here.
+        below = [o for o in there if rung_of(o, bracket.steps) < i and o.outcome in (Outcome.PENDING, Outcome.PAUSED)]
+        if i and len(at) + len(beyond) < bracket.sizes[i] and below:
+            continue
+        lacking = bracket.sizes[i + 1] - len(beyond)
+        waiting.sort(key=lambda o: (final_loss(o, problem), o.trial_id))
+        for rank, o in enumerate(waiting[: max(0, lacking)], 1 + len(beyond)):
+            last = i + 2 == len(bracket.steps)
+            steps = bracket.steps[i + 1]
+            there_are = len(at) + len(beyond)
+            why = f"bracket {number}, step {bracket.steps[i]}: rank {rank} of {there_are}; goes on to {steps}"
+            found.append(Resume(o.trial_id, None if last else steps, why))
+    return found

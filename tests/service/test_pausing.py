@@ -1,0 +1,107 @@
+"""Trials that are paused at a rung and resumed by the study's algorithm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from wazir.domain.attempt import Cause
+from wazir.domain.study import Algorithm, Budget, EndReason, StudyState
+from wazir.domain.trial import Measurement, StopGoal, Trial, TrialState
+from wazir.service.attempts import End
+
+from .conftest import Scenario, World
+
+Play = Callable[[Scenario], None]
+ASHA = Algorithm("asha", seed=1, settings={"min": 1, "max": 9, "eta": 3})
+
+
+async def train(w: World, trial: Trial, last: int, loss: float) -> tuple[StopGoal | None, Trial]:
+    """Goes on until it is told to stop, at `last` by itself; what it was told, and what became of it."""
+    assert trial.attempt is not None
+    number, told = trial.attempt.number, None
+    done = 0 if trial.final_step is None else trial.final_step
+    for step in range(done + 1, last + 1):
+        told = (await w.service.report(trial.name, number, [Measurement(step, {"loss": loss}, 0.0)], "")).stop
+        if told is not None:
+            break
+    return told, await w.service.end_attempt(trial.name, number, End(Cause.SUCCEEDED))
+
+
+def test_a_trial_is_paused_at_its_rung_and_keeps_what_it_has(play: Play) -> None:
+    async def scenario(w: World) -> None:
+        await w.create(algorithm=ASHA)
+        trial = await w.one()
+        assert trial.until_step == 1
+        told, trial = await train(w, trial, 9, 0.5)
+        assert told is StopGoal.PAUSE
+        assert (trial.state, trial.final, trial.final_step) == (TrialState.PAUSED, {"loss": 0.5}, 1)
+        assert "it was to go to step 1 and wait there" in trial.reason
+        assert (await w.study()).counts.live == 0
+
+    play(scenario)
+
+
+def test_the_best_of_three_goes_on_in_a_new_attempt(play: Play) -> None:
+    async def scenario(w: World) -> None:
+        await w.create(algorithm=ASHA)
+        for loss in (0.5, 0.1, 0.9):
+            await train(w, await w.one(), 9, loss)
+        trial = await w.one()
+        assert (trial.id, trial.until_step, len(trial.attempts)) == (2, 3, 2)
+        assert trial.state is TrialState.ACTIVE
+        told, trial = await train(w, trial, 9, 0.1)
+        assert (told, trial.state, trial.final_step) == (StopGoal.PAUSE, TrialState.PAUSED, 3)
+
+    play(scenario)
+
+
+def test_a_study_goes_to_its_end_and_what_is_parked_then_counts(play: Play) -> None:
+    async def scenario(w: World) -> None:
+        await w.create(algorithm=ASHA, budget=Budget(trials=9))
+        attempts = 0
+        while trials := (await w.ask(1)).trials:
+            attempts += 1
+            (trial,) = trials
+            await train(w, trial, 9, trial.id / 10)
+        study = await w.study()
+        assert (study.state, study.ending) == (StudyState.COMPLETED, EndReason.TRIALS)
+        ended = [await w.service.trial(trial.name.parent.trial(n)) for n in range(1, 10)]
+        assert {t.state for t in ended} == {TrialState.STOPPED, TrialState.SUCCEEDED}
+        assert sorted(t.final_step or 0 for t in ended) == [1] * 6 + [3, 3, 9]
+        assert attempts == 9 + 3 + 1
+
+    play(scenario)
+
+
+def test_a_lost_attempt_is_tried_again_to_the_same_rung(play: Play) -> None:
+    async def scenario(w: World) -> None:
+        await w.create(algorithm=ASHA)
+        trial = await w.one()
+        await w.service.end_attempt(trial.name, 1, End(Cause.PREEMPTED))
+        again = await w.one()
+        assert (again.id, again.until_step, len(again.attempts)) == (trial.id, 1, 2)
+
+    play(scenario)
+
+
+def test_one_that_knew_how_far_to_go_is_paused_by_its_last_report(play: Play) -> None:
+    async def scenario(w: World) -> None:
+        await w.create(algorithm=ASHA)
+        trial = await w.one()
+        last = End(Cause.SUCCEEDED, measurements=[Measurement(1, {"loss": 0.5}, 0.0)])
+        assert (await w.service.end_attempt(trial.name, 1, last)).state is TrialState.PAUSED
+
+    play(scenario)
+
+
+def test_a_study_that_ends_meanwhile_stops_what_was_to_wait(play: Play) -> None:
+    async def scenario(w: World) -> None:
+        study = await w.create(algorithm=ASHA)
+        trial = await w.one()
+        await w.service.report(trial.name, 1, [Measurement(1, {"loss": 0.5}, 0.0)], "")
+        await w.service.stop_study(study.name, "enough")
+        ended = await w.service.end_attempt(trial.name, 1, End(Cause.SUCCEEDED))
+        assert ended.state is TrialState.STOPPED
+        assert (await w.study()).state is StudyState.COMPLETED
+
+    play(scenario)

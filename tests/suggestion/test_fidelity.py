@@ -1,0 +1,256 @@
+"""Designers that choose how far trials go: what they propose, by table, and played to the end on a simulated study."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wazir.domain.errors import InvalidArgument
+from wazir.domain.metric import Goal, Objective
+from wazir.domain.space import Double, Parameter, Space
+from wazir.domain.study import Algorithm
+from wazir.suggestion.designer import New, Observation, Outcome, Problem, Resume
+from wazir.suggestion.designers.hyperband import Bracket, brackets
+from wazir.suggestion.designers.rungs import ladder
+from wazir.suggestion.generator import generator
+from wazir.suggestion.history import TrialHistory
+from wazir.suggestion.registry import make_designer
+
+LOSS = Objective("loss", Goal.MINIMIZE)
+PROBLEM = Problem(Space((Parameter("x", Double(0.0, 1.0)),)), (LOSS,))
+FAILS = math.nan
+
+
+@pytest.mark.parametrize(
+    ("least", "most", "eta", "rungs"),
+    [
+        (1, 9, 3, [1, 3, 9]),
+        (1, 81, 3, [1, 3, 9, 27, 81]),
+        (1, 50, 3, [1, 5, 16, 50]),
+        (1, 52, 3, [1, 5, 17, 52]),
+        (4, 10, 3, [4, 10]),
+        (1, 8, 2, [1, 2, 4, 8]),
+        (1, 2, 3, [1, 2]),
+    ],
+)
+def test_rungs(least: int, most: int, eta: float, rungs: list[int]) -> None:
+    assert ladder(least, most, eta) == rungs
+
+
+def test_the_brackets_of_the_paper() -> None:
+    """Table 1 of Li et al. (2018): R = 81, eta = 3."""
+    assert brackets(1, 81, 3) == [
+        Bracket((1, 3, 9, 27, 81), (81, 27, 9, 3, 1)),
+        Bracket((3, 9, 27, 81), (34, 11, 3, 1)),
+        Bracket((9, 27, 81), (15, 5, 1)),
+        Bracket((27, 81), (8, 2)),
+        Bracket((81,), (5,)),
+    ]
+
+
+@dataclass
+class Simulation:
+    """A study of `trials` trials, `parallel` at a time, whose curve of parameter x at step s is `curve(x, s)`.
+
+    It keeps the service's rules: a trial is paused at its `until_step`, goes on where it was, and ends at `most` steps.
+    """
+
+    algorithm: Algorithm
+    curve: Callable[[float, int], float]
+    most: int
+    trials: int | None
+    parallel: int
+    fails: Callable[[int, int], bool] = lambda trial, step: False
+    """Whether the trial fails when it has done so many steps."""
+    history: TrialHistory = field(default_factory=TrialHistory)
+    epochs: int = 0
+    started: list[tuple[int, int | None]] = field(default_factory=list)
+    """Trials in the order of their starts, and how far they were to go."""
+
+    def run(self) -> None:
+        problem = replace(PROBLEM, trials=self.trials, parallel=self.parallel)
+        designer = make_designer(self.algorithm, problem)
+        running: list[tuple[float, int]] = []
+        clock, round_, memo = 0.0, 0, ""
+        while True:
+            wanted = self.parallel - len(running)
+            found = designer.suggest(problem, self.history, wanted, generator(7, round_), memo)
+            assert len(found.proposals) <= wanted
+            round_, memo = round_ + 1, found.memo
+            for proposal in found.proposals:
+                number, start = self._start(proposal)
+                until = self._at(number).until_step or self.most
+                heapq.heappush(running, (clock + (until - start) * (1 + number % 3), number))
+            if not running:
+                return
+            clock, number = heapq.heappop(running)
+            self._arrive(number)
+
+    def _start(self, proposal: New | Resume) -> tuple[int, int]:
+        if isinstance(proposal, New):
+            number = len(self.history) + 1
+            bracket = proposal.details.get("bracket")
+            self.history.put(
+                Observation(
+                    number,
+                    proposal.parameters,
+                    Outcome.PENDING,
+                    until_step=proposal.until_step,
+                    bracket=None if bracket is None else int(bracket),
+                )
+            )
+            start = 0
+        else:
+            number = proposal.trial
+            known = self._at(number)
+            assert known.outcome is Outcome.PAUSED
+            assert known.until_step is not None
+            assert known.until_step < (proposal.until_step or self.most)
+            start = known.until_step
+            self.history.put(replace(known, outcome=Outcome.PENDING, values=(), until_step=proposal.until_step))
+        self.started.append((number, proposal.until_step))
+        return number, start
+
+    def _arrive(self, number: int) -> None:
+        known = self._at(number)
+        done = len(known.curve)
+        until = known.until_step or self.most
+        self.epochs += until - done
+        x = known.parameters["x"]
+        assert isinstance(x, float)
+        curve = tuple((s, self.curve(x, s)) for s in range(1, until + 1))
+        if self.fails(number, until):
+            self.history.put(replace(known, outcome=Outcome.UNKNOWN, counted=False, curve=curve))
+            return
+        outcome = Outcome.MEASURED if known.until_step is None else Outcome.PAUSED
+        self.history.put(replace(known, outcome=outcome, values=(curve[-1][1],), curve=curve))
+
+    def _at(self, number: int) -> Observation:
+        known = self.history.get(number)
+        assert known is not None
+        return known
+
+
+def steady(x: float, step: int) -> float:
+    """What is best at first is best at last."""
+    return (x - 0.3) ** 2 + 1 / step
+
+
+def reached(simulation: Simulation) -> dict[int, int]:
+    """How many trials have been at each step where trials wait or end."""
+    counts: dict[int, int] = {}
+    for o in simulation.history.observations:
+        for step in {len(o.curve)} | {until for number, until in simulation.started if number == o.trial_id and until}:
+            if 0 < step <= len(o.curve):
+                counts[step] = counts.get(step, 0) + 1
+    return dict(sorted(counts.items()))
+
+
+@pytest.mark.parametrize("parallel", [1, 4, 32])
+def test_hyperband_gives_every_rung_of_every_bracket_its_trials(parallel: int) -> None:
+    """R = 9, eta = 3: brackets of 9, 5 and 3 trials."""
+    simulation = Simulation(Algorithm("hyperband", settings={"max": 9}), steady, 9, 17, parallel)
+    simulation.run()
+    by_bracket: dict[int | None, list[int]] = {}
+    for o in simulation.history.observations:
+        by_bracket.setdefault(o.bracket, []).append(len(o.curve))
+    assert {b: sorted(steps) for b, steps in by_bracket.items()} == {
+        0: [1] * 6 + [3] * 2 + [9],
+        1: [3] * 4 + [9],
+        2: [9] * 3,
+    }
+    assert simulation.epochs == 9 + 2 * 3 + 6 + 5 * 3 + 6 + 3 * 9
+
+
+@pytest.mark.parametrize("parallel", [1, 4])
+def test_hyperband_promotes_the_best(parallel: int) -> None:
+    simulation = Simulation(Algorithm("hyperband", settings={"max": 9}), steady, 9, 17, parallel)
+    simulation.run()
+    first = [o for o in simulation.history.observations if o.bracket == 0]
+    by_worth = sorted(first, key=lambda o: steady(float(o.parameters["x"]), 1))
+    assert [len(o.curve) for o in by_worth] == [9, 3, 3] + [1] * 6
+
+
+@pytest.mark.parametrize(
+    ("fails", "steps", "reason"),
+    [
+        (lambda trial, step: trial == 2 and step == 1, [1] * 6 + [3] * 2 + [9], "replaced at the first rung"),
+        (lambda trial, step: step == 3 and trial <= 4, [1] * 6 + [3] * 2 + [9], "the next best of the rung comes up"),
+    ],
+)
+def test_a_failed_trial_is_made_up_for(fails: Callable[[int, int], bool], steps: list[int], reason: str) -> None:
+    simulation = Simulation(Algorithm("hyperband", settings={"max": 9}), steady, 9, 9, 1, fails)
+    simulation.run()
+    there = [o for o in simulation.history.observations if o.bracket == 0 and o.counted]
+    if reason == "replaced at the first rung":
+        assert sorted(len(o.curve) for o in there) == steps, reason
+    else:
+        assert sum(len(o.curve) >= 3 for o in there) == 3, reason
+        assert sum(len(o.curve) == 9 for o in there) == 1, reason
+
+
+@given(st.integers(1, 40), st.integers(1, 12), st.integers(2, 4), st.sampled_from(["asha", "hyperband"]))
+def test_the_budget_and_the_limit_are_kept_and_somebody_comes_to_the_end(
+    trials: int, parallel: int, eta: int, name: str
+) -> None:
+    simulation = Simulation(Algorithm(name, settings={"max": 27, "eta": eta}), steady, 27, trials, parallel)
+    simulation.run()
+    assert len(simulation.history) == trials
+    rungs = {*ladder(1, 27, eta), *(s for b in brackets(1, 27, eta) for s in b.steps)}
+    assert {len(o.curve) for o in simulation.history.observations} <= rungs
+    if trials >= 64:
+        assert max(len(o.curve) for o in simulation.history.observations) == 27
+
+
+def test_asha_promotes_one_in_eta_as_soon_as_there_is_one() -> None:
+    simulation = Simulation(Algorithm("asha", settings={"max": 9}), steady, 9, 9, 1)
+    simulation.run()
+    assert reached(simulation) == {1: 9, 3: 3, 9: 1}
+    third = [number for number, until in simulation.started].index
+    assert [until for _, until in simulation.started[:4]] == [1, 1, 1, 3], "after three, the best of them goes on"
+    assert third(1) == 0
+
+
+def test_asha_never_waits() -> None:
+    """A trial that goes on for ever keeps nobody from being promoted."""
+    history = TrialHistory()
+    designer = make_designer(Algorithm("asha", settings={"max": 9}), PROBLEM)
+    for number, loss in enumerate([0.1, 0.2, 0.3], 1):
+        curve = ((1, loss),)
+        history.put(Observation(number, {"x": loss}, Outcome.PAUSED, (loss,), until_step=1, curve=curve))
+    history.put(Observation(4, {"x": 0.9}, Outcome.PENDING, until_step=1))
+    found = designer.suggest(PROBLEM, history, 2, generator(1, 0), "")
+    resumed, new = found.proposals
+    assert resumed == Resume(1, 3, "step 1: rank 1 of 3, eta 3; goes on to step 3")
+    assert isinstance(new, New)
+    assert new.until_step == 1
+
+
+@pytest.mark.parametrize("name", ["asha", "hyperband"])
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({}, "algorithm.max = null: is missing"),
+        ({"max": 9, "min": 9}, "algorithm.min = 9: must be less than algorithm.max = 9"),
+        ({"max": 9, "min": 12}, "algorithm.min = 12: must be less than algorithm.max = 9"),
+        ({"max": 9, "eta": 1}, "algorithm.eta = 1.0: must be 1.1 or more"),
+    ],
+)
+def test_settings_that_are_refused(name: str, settings: dict[str, object], words: str) -> None:
+    with pytest.raises(InvalidArgument) as error:
+        make_designer(Algorithm(name, settings=settings), PROBLEM)
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["asha", "hyperband"])
+def test_several_objectives_are_refused(name: str) -> None:
+    with pytest.raises(InvalidArgument, match="compares trials by one objective, and the study has 2"):
+        make_designer(
+            Algorithm(name, settings={"max": 9}), replace(PROBLEM, objectives=(LOSS, Objective("b", Goal.MINIMIZE)))
+        )
