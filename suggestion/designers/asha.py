@@ -14,9 +14,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..designer import History, New, Outcome, Problem, ReadsCurves, Resume, Suggestions
+from ..memo import read_memo, write_memo
 from ..settings import setting
 from .quasirandom import QuasiRandom
-from .rungs import check_rungs, ladder, loss_at
+from .rungs import check_rungs, ladder, loss_at, nothing_waits
 
 
 class Asha(ReadsCurves):
@@ -46,13 +47,11 @@ class Asha(ReadsCurves):
         self, problem: Problem, history: History, count: int, rng: np.random.Generator, memo: str
     ) -> Suggestions:
         promoted = self._promoted(problem, history)[:count]
-        counted = sum(o.counted for o in history.observations)
-        lacking = count - len(promoted)
-        if problem.trials is not None:
-            lacking = min(lacking, max(0, problem.trials - counted))
-        found = self._points.suggest(problem, history, lacking, rng, memo)
+        points = str(read_memo("asha/1", memo).get("points", ""))
+        found = self._points.suggest(problem, history, count - len(promoted), rng, points)
         new = [replace(p, until_step=self._rungs[0]) for p in found.proposals if isinstance(p, New)]
-        return Suggestions([*promoted, *new], found.memo)
+        exhausted = found.exhausted and not promoted and nothing_waits(history)
+        return Suggestions([*promoted, *new], write_memo("asha/1", points=found.memo), exhausted)
 
     def _promoted(self, problem: Problem, history: History) -> list[Resume]:
         """The trials that may go on now: those of the highest rung first, the best of each rung first."""

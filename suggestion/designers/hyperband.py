@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..designer import History, New, Observation, Outcome, Problem, Resume, Suggestions
+from ..memo import read_memo, write_memo
 from ..settings import setting
 from .quasirandom import QuasiRandom
-from .rungs import check_rungs, final_loss, rung_of
+from .rungs import check_rungs, final_loss, nothing_waits, rung_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,28 +69,23 @@ class Hyperband:
         self, problem: Problem, history: History, count: int, rng: np.random.Generator, memo: str
     ) -> Suggestions:
         members: dict[int, list[Observation]] = {}
-        counted = 0
         for o in history.observations:
-            counted += o.counted
             # One that failed later on has been at the first rung all the same.
             if o.bracket is not None and (o.counted or rung_of(o, self._of(o.bracket).steps) > 0):
                 members.setdefault(o.bracket, []).append(o)
-        room = math.inf if problem.trials is None else max(0, problem.trials - counted)
         resumed: list[Resume] = []
         wanted: list[tuple[int, Bracket]] = []
         number = 0
         while len(resumed) + len(wanted) < count:
             bracket = self._of(number)
             there = members.get(number, [])
-            if not there and len(wanted) >= room:
-                break
             resumed += _promoted(number, bracket, there, problem)
-            lacking = min(bracket.sizes[0] - len(there), room - len(wanted))
-            wanted += [(number, bracket)] * max(0, int(min(lacking, count)))
+            wanted += [(number, bracket)] * min(bracket.sizes[0] - len(there), count)
             number += 1
         resumed = resumed[:count]
         wanted = wanted[: count - len(resumed)]
-        found = self._points.suggest(problem, history, len(wanted), rng, memo)
+        points = str(read_memo("hyperband/1", memo).get("points", ""))
+        found = self._points.suggest(problem, history, len(wanted), rng, points)
         new = []
         for proposal, (number, bracket) in zip(found.proposals, wanted, strict=False):
             assert isinstance(proposal, New)
@@ -97,7 +93,8 @@ class Hyperband:
             details = {**proposal.details, "bracket": float(number)}
             why = f"bracket {number}: one of {bracket.sizes[0]} to step {bracket.steps[0]}; {proposal.why}"
             new.append(replace(proposal, until_step=until, details=details, why=why))
-        return Suggestions([*resumed, *new], found.memo)
+        exhausted = found.exhausted and not resumed and nothing_waits(history)
+        return Suggestions([*resumed, *new], write_memo("hyperband/1", points=found.memo), exhausted)
 
     def _of(self, number: int) -> Bracket:
         return self._brackets[number % len(self._brackets)]

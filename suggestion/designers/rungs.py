@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from ...domain.errors import InvalidArgument
-from ..designer import Observation, Outcome, Problem
+from ..designer import History, Observation, Outcome, Problem
 
 
 def ladder(least: int, most: int, eta: float) -> list[int]:
@@ -58,6 +58,11 @@ def rung_of(observation: Observation, rungs: Sequence[int]) -> int:
     if observation.until_step is None:
         return len(rungs) - 1
     return next((k for k, steps in enumerate(rungs) if steps >= observation.until_step), len(rungs) - 1)
+
+
+def nothing_waits(history: History) -> bool:
+    """Whether no trial runs or is paused: only then an algorithm without new points is done."""
+    return not any(o.outcome in (Outcome.PENDING, Outcome.PAUSED) for o in history.observations)
 
 
 def _loss(value: float, problem: Problem) -> float:

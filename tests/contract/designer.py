@@ -53,7 +53,8 @@ def every_point(space: Space, levels: dict[str, list[Value]] | None = None) -> l
 
 
 def play(algorithm: Algorithm, problem: Problem, seed: int, count: int, rounds: int) -> tuple[list[New], bool]:
-    """All proposals of so many rounds, each of which sees those before as pending; and whether it said exhausted."""
+    """All proposals of so many rounds, each of which sees those before as pending; and whether it said exhausted. When
+    nothing is proposed any more, what is pending comes to its end."""
     designer, history, memo = make_designer(algorithm, problem), TrialHistory(repeats=problem.repeats), ""
     made: list[New] = []
     for number in range(rounds):
@@ -65,6 +66,9 @@ def play(algorithm: Algorithm, problem: Problem, seed: int, count: int, rounds: 
             history.put(Observation(len(made), proposal.parameters, Outcome.PENDING))
         if answer.exhausted:
             return made, True
+        if not answer.proposals:
+            for known in list(history.observations):
+                history.put(replace(known, outcome=Outcome.MEASURED, values=(0.0,) * len(problem.objectives)))
     return made, False
 
 

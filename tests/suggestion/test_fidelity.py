@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wazir.domain.errors import InvalidArgument
@@ -84,6 +84,9 @@ class Simulation:
             assert len(found.proposals) <= wanted
             round_, memo = round_ + 1, found.memo
             for proposal in found.proposals:
+                counted = sum(o.counted for o in self.history.observations)
+                if isinstance(proposal, New) and self.trials is not None and counted >= self.trials:
+                    continue
                 number, start = self._start(proposal)
                 until = self._at(number).until_step or self.most
                 heapq.heappush(running, (clock + (until - start) * (1 + number % 3), number))
@@ -195,6 +198,7 @@ def test_a_failed_trial_is_made_up_for(fails: Callable[[int, int], bool], steps:
         assert sum(len(o.curve) == 9 for o in there) == 1, reason
 
 
+@settings(deadline=None)
 @given(st.integers(1, 40), st.integers(1, 12), st.integers(2, 4), st.sampled_from(["asha", "hyperband"]))
 def test_the_budget_and_the_limit_are_kept_and_somebody_comes_to_the_end(
     trials: int, parallel: int, eta: int, name: str
