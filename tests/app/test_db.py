@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 from wazir.app.cli import cli
 from wazir.domain.trial import TrialState
 from wazir.storage.open import open_store, shown
+from wazir.storage.schema import REVISION
 
 from ..contract.store import NAME, S, Unit, in_state, insert, new_study, new_trial
 from ..postgres import Postgres
@@ -58,7 +59,7 @@ def execute(database: Path | str, statement: str) -> None:
 
 def test_a_sound_database_is_found_sound(database: Path | str) -> None:
     result = wazir("db", "check", "--db", database)
-    assert (result.exit_code, result.output) == (0, f"{shown(database)} is sound, with the schema v0002.\n")
+    assert (result.exit_code, result.output) == (0, f"{shown(database)} is sound, with the schema {REVISION}.\n")
 
 
 @pytest.mark.parametrize(
@@ -114,11 +115,12 @@ def test_an_older_schema_on_postgresql_is_upgraded_on_demand(postgres: Postgres)
     open_store(url).close()
     with psycopg.connect(url) as server:
         server.execute("DROP TABLE tokens, secrets")
+        server.execute("ALTER TABLE trials DROP COLUMN until_step, DROP COLUMN checkpoint_of")
         server.execute("UPDATE wazir_schema SET version_num = 'v0001'")
     refused = wazir("db", "check", "--db", url)
     assert refused.exit_code == 4
     assert "wazir db upgrade" in refused.output
-    assert wazir("db", "upgrade", "--db", url).output == f"{url} has the schema v0002.\n"
+    assert wazir("db", "upgrade", "--db", url).output == f"{url} has the schema {REVISION}.\n"
     assert wazir("db", "check", "--db", url).exit_code == 0
     postgres.drop(url)
 
