@@ -28,7 +28,7 @@ from .options import any_database_option
 SMALL_DISK = 1 << 30
 """Bytes free below which a database may soon not grow."""
 FEW_FILES = 1024
-MARKS = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "wrong": "[red]wrong[/]"}
+STYLES = {"ok": "green", "note": "yellow", "wrong": "red"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def doctor(db: Path | str, address: str | None, form: Format) -> None:
     else:
         table = Table.grid(padding=(0, 2))
         for finding in findings:
-            table.add_row(MARKS[finding.state], Text(finding.subject), Text(finding.words))
+            table.add_row(Text(finding.state, STYLES[finding.state]), Text(finding.subject), Text(finding.words))
             if finding.advice:
                 table.add_row("", "", Text(finding.advice), style="dim")
         console().print(table)

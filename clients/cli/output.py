@@ -43,8 +43,12 @@ class Format(enum.Enum):
 
 
 def console() -> Console:
-    """Standard output. Not folded where it is no terminal, so that scripts get whole lines."""
-    return Console(width=None if sys.stdout.isatty() else 200, highlight=False, soft_wrap=not sys.stdout.isatty())
+    """Standard output. Not folded where it is no terminal, so that scripts get whole lines.
+
+    Without rich's markup: brackets in reasons, categories and labels are people's own, and `[/x]` would be an error.
+    """
+    terminal = sys.stdout.isatty()
+    return Console(width=None if terminal else 200, highlight=False, markup=False, soft_wrap=not terminal)
 
 
 def emit(data: object, form: Format) -> None:
@@ -148,6 +152,11 @@ def number(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def counted(count: int, one: str) -> str:
+    """`1 trial`, `2 trials`."""
+    return f"{count} {one}" if count == 1 else f"{count} {one}s"
 
 
 def pairs(values: Mapping[str, object]) -> str:

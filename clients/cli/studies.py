@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from rich.text import Text
 
 from ...domain.errors import InvalidArgument, WazirError
 from ...domain.names import StudyName, TrialName
@@ -17,6 +18,7 @@ from .output import (
     Format,
     ago,
     console,
+    counted,
     emit,
     in_order,
     number,
@@ -106,7 +108,7 @@ def _show_study(client: Client, name: StudyName, form: Format) -> None:
         return
     out = console()
     spec = study.spec
-    out.print(f"[bold]{study.name.short}[/bold]", state_text(study.state), study.reason, sep="  ")
+    out.print(Text(study.name.short, "bold"), state_text(study.state), study.reason, sep="  ")
     ended = f", ended {ago(study.end_time)}" if study.end_time else ""
     out.print(f"created     {ago(study.create_time)}{ended}")
     goals = ", ".join(f"{o.goal.value} {o.metric}" for o in spec.objectives)
@@ -117,19 +119,19 @@ def _show_study(client: Client, name: StudyName, form: Format) -> None:
     counts = ", ".join(f"{n} {state.value}" for state, n in study.counts.by_state.items()) or "none yet"
     out.print(f"trials      {counts}" + (f" of {spec.budget.trials}" if spec.budget.trials else ""))
     if best:
-        out.print(f"\n[bold]{'Best trial' if len(best) == 1 else 'Best trials'}[/bold]")
+        out.print(Text("\nBest trial" if len(best) == 1 else "\nBest trials", "bold"))
         out.print(trial_table(best, study))
 
 
 def _show_trial(client: Client, name: TrialName, form: Format) -> None:
-    trial = client.get_trial(name)
+    trial, study = client.get_trial(name), client.get_study(name.parent)
     measurements = client.measurements(name)
     if form is not Format.TABLE:
         emit(trial_data(trial, measurements), form)
         return
     out = console()
-    out.print(f"[bold]{trial.name.short}[/bold]", state_text(trial.state), trial.reason, sep="  ")
-    out.print(f"parameters  {pairs(trial.parameters)}")
+    out.print(Text(trial.name.short, "bold"), state_text(trial.state), trial.reason, sep="  ")
+    out.print(f"parameters  {pairs(in_order(trial, study))}")
     if trial.final:
         at = "" if trial.final_step is None else f" (step {trial.final_step})"
         out.print(f"metrics     {pairs(trial.final)}{at}")
@@ -144,7 +146,7 @@ def _show_trial(client: Client, name: TrialName, form: Format) -> None:
         if a.log_tail and a.cause is not None and a.exit_code:
             out.print("            " + "\n            ".join(a.log_tail.rstrip().splitlines()[-10:]), markup=False)
     if measurements:
-        out.print(f"\n{len(measurements)} steps measured, the last ones:")
+        out.print(f"\n{counted(len(measurements), 'step')} measured, the last ones:")
         for m in measurements[-5:]:
             out.print(f"  step {m.step:<6} {pairs(m.metrics)}")
 
@@ -178,7 +180,7 @@ def print_best(trials: list[Trial], study: Study) -> None:
         out.print(trial_table(trials, study))
         return
     trial = trials[0]
-    out.print(f"[bold]Best trial: {trial.name.short}[/bold]  {pairs(trial.final or {})}")
+    out.print(Text(f"Best trial: {trial.name.short}", "bold").append(f"  {pairs(trial.final or {})}", "not bold"))
     width = max(map(len, trial.parameters), default=0)
     for name, value in in_order(trial, study).items():
         out.print(f"  {name:<{width}}  {number(value)}")
@@ -202,7 +204,9 @@ def stop(session: Session, name: StudyName | TrialName, reason: str, cancel: boo
             raise InvalidArgument("--cancel", name.short, "is for a trial", "Write STUDY/NUMBER")
         study = client.stop_study(name, reason)
         live = study.counts.live
-        console().print(f"Study {name.short} is {'ending' if live else study.state.value}: {live} trials are running.")
+        console().print(
+            f"Study {name.short} is {'ending' if live else study.state.value}: {counted(live, 'trial')} running."
+        )
 
 
 @click.command()
@@ -247,7 +251,7 @@ def delete(session: Session, name: StudyName | TrialName, yes: bool, force: bool
         else:
             study = client.get_study(name)
             if not yes:
-                click.confirm(f"Delete {name.short} with its {study.counts.total} trials?", abort=True)
+                click.confirm(f"Delete {name.short} with its {counted(study.counts.total, 'trial')}?", abort=True)
             client.delete_study(name, force=force)
     console().print(f"Deleted {name.short}.")
 

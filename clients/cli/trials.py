@@ -168,5 +168,10 @@ def watch(session: Session, study: StudyName, address: str | None) -> None:
             progress.update(changes.study, changes.trials)
             if changes.study.state in (StudyState.COMPLETED, StudyState.FAILED):
                 break
-    if progress.study is not None and progress.study.state is StudyState.FAILED:
+    if progress.study is None:
+        return
+    # Also where it had ended before: silence would leave open what was seen.
+    reason = f": {progress.study.reason}" if progress.study.reason else ""
+    console().print(f"Study {study.short} is {progress.study.state.value}{reason}")
+    if progress.study.state is StudyState.FAILED:
         raise click.exceptions.Exit(Exit.FAILED)

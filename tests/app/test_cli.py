@@ -1,0 +1,205 @@
+"""Every command that calls a service, as a person and as a script sees it: words, data and exit codes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from wazir.app.cli import cli
+from wazir.clients.client import Client
+from wazir.domain.attempt import Cause
+from wazir.domain.space import Categorical, Double, Parameter, Space
+from wazir.domain.study import Budget
+
+from ..clients.served import serving, spec
+
+BRACKETS = Space((Parameter("x", Double(0.0, 1.0)), Parameter("kind", Categorical(("[/red]", "[bold]")))))
+"""Values that a terminal library could take for its own markup."""
+
+FILE = """
+study: made
+objective: {metric: loss, goal: minimize}
+parameters: {x: {min: 0.0, max: 1.0}}
+"""
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A service with the study `done` (1 succeeded with x = 0.25, 2 failed) and the empty study `idle`."""
+    folder = tmp_path_factory.mktemp("served")
+    with serving("sqlite", folder) as address:
+        with Client(address) as client:
+            client.create_study("done", spec(space=BRACKETS, budget=Budget(trials=2, failed=5)))
+            client.create_study("idle", spec())
+            for x, cause in ((0.25, Cause.SUCCEEDED), (0.75, Cause.CODE_FAILED)):
+                client.create_trial("done", {"x": x, "kind": "[/red]"})
+                (trial,) = client.suggest("done", client_id="t", start=True).trials
+                final = {"loss": x} if cause is Cause.SUCCEEDED else None
+                assert trial.attempt is not None
+                client.end_attempt(trial.name, trial.attempt.number, cause, final=final, message="lost [/at] sea")
+            client.stop_study("done", "enough [/reason] [red]seen")
+        yield address
+
+
+def wazir(address: str | None, *arguments: str, typed: str = "") -> Result:
+    """A command's outcome, apart from the environment of whoever runs the tests."""
+    named = {"WAZIR_ADDRESS": address, "WAZIR_TOKEN": None, "WAZIR_TOKEN_FILE": None, "WAZIR_OWNER": None}
+    return CliRunner().invoke(cli, list(arguments), env=named, input=typed, catch_exceptions=False)
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "words"),
+    [
+        ("studies", 0, "done   completed"),
+        ("studies", 0, "enough [/reason] [red]seen"),
+        ("studies --state failed", 0, "No studies."),
+        ("show done", 0, "done  completed  enough [/reason] [red]seen"),
+        ("show done", 0, "1 succeeded, 1 failed of 2"),
+        ("show done/1", 0, "parameters  x=0.25 kind=[/red]"),
+        ("show done/2", 0, "lost [/at] sea"),
+        ("trials done", 0, "x=0.75 kind=[/red]"),
+        ("trials idle", 0, "No such trials."),
+        ("best done", 0, "Best trial: done/1  loss=0.25"),
+        ("best idle", 1, "idle has no trial with a result yet"),
+        ("watch done", 0, "Study done is completed: enough [/reason] [red]seen"),
+        ("stop done", 0, "Study done is completed: 0 trials running."),
+    ],
+)
+def test_people_read_words(address: str, command: str, code: int, words: str) -> None:
+    result = wazir(address, *command.split())
+    assert words in result.output
+    assert result.exit_code == code
+
+
+@pytest.mark.parametrize(
+    ("command", "path", "value"),
+    [
+        ("studies", (0, "study"), "done"),
+        ("studies", (1, "state"), "active"),
+        ("show done", ("trials",), {"succeeded": 1, "failed": 1}),
+        ("show done", ("best", 0, "metrics"), {"loss": 0.25}),
+        ("show done/1", ("parameters",), {"x": 0.25, "kind": "[/red]"}),
+        ("show done/2", ("attempts", 0, "cause"), "code_failed"),
+        ("trials done --state failed", (0, "id"), 2),
+        ("trials idle", (), []),
+        ("trials done -n 1", (0, "id"), 2),
+        ("best done", (0, "id"), 1),
+    ],
+)
+def test_scripts_read_the_same_data_as_json_and_as_yaml(
+    address: str, command: str, path: tuple[str | int, ...], value: object
+) -> None:
+    as_json, as_yaml = (wazir(address, *command.split(), "-o", form) for form in ("json", "yaml"))
+    assert as_json.exit_code == as_yaml.exit_code == 0
+    data = json.loads(as_json.stdout)
+    assert yaml.safe_load(as_yaml.stdout) == data
+    for step in path:
+        data = data[step]
+    assert data == value
+
+
+@pytest.mark.parametrize("form", ["json", "yaml"])
+def test_nothing_is_valid_data_too(address: str, form: str) -> None:
+    result = wazir(address, "best", "idle", "-o", form)
+    assert (result.exit_code, yaml.safe_load(result.stdout)) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "words"),
+    [
+        ("show nope", 3, "nope does not exist"),
+        ("show idl", 3, 'Did you mean "idle"?'),
+        ("show done/9", 3, "done/9 does not exist"),
+        ("show NOPE", 2, "lower-case letters"),
+        ("show done/0", 2, "a trial id is a whole number from 1 up"),
+        ("trials done --state lost", 2, "'lost' is not one of"),
+        ("trials done -n 0", 2, "x>=1"),
+        ("trials done --label mine", 2, "must be KEY=VALUE"),
+        ("best done -o xml", 2, "'xml' is not one of"),
+        ("logs done", 2, "must be a trial"),
+        ("logs done/9", 3, "does not exist"),
+        ("logs done/1 --attempt 2", 3, "attempt 2 of done/1"),
+        ("enqueue done x=0.5 kind=[bold]", 4, "would never run"),
+        ("enqueue idle x=9", 2, "trial.parameters.x"),
+        ("enqueue idle y=1", 2, "no such parameter"),
+        ("enqueue idle x", 2, "must be a parameter and its value"),
+        ("enqueue idle x=0.1 x=0.2", 2, "stands twice"),
+        ("stop done/1", 4, "SUCCEEDED"),
+        ("stop idle --cancel", 2, "is for a trial"),
+        ("retry done/1", 4, "SUCCEEDED"),
+        ("pause done", 4, "COMPLETED"),
+        ("delete nope -y", 3, "does not exist"),
+        ("create nope.yaml", 2, "there is no such file"),
+        ("completion ksh", 2, "'ksh' is not one of"),
+        ("nonsense", 2, "No such command"),
+    ],
+)
+def test_refusals_have_one_sentence_and_a_code(address: str, command: str, code: int, words: str) -> None:
+    result = wazir(address, *command.split())
+    assert words in result.stderr
+    assert (result.exit_code, result.stdout) == (code, "")
+
+
+def test_a_life_by_commands(address: str, tmp_path: Path) -> None:
+    file = tmp_path / "made.yaml"
+    file.write_text(FILE)
+    for command, code, words in (
+        (f"create {file}", 0, "Study made is active."),
+        (f"create {file}", 4, "made exists already"),
+        (f"create {file} --resume", 0, "Study made is active."),
+        ("pause made", 0, "go on with `wazir resume made`"),
+        ("resume made", 0, "Study made is active."),
+        ("enqueue made x=0.5", 0, "Trial made/1 waits to be run: x=0.5"),
+        ("logs made/1", 3, "has not run yet"),
+        ("stop made/1 --cancel", 0, "Trial made/1 is cancelled."),
+        ("stop made --reason done", 0, "Study made is completed"),
+        ("delete made/1 -y", 0, "Deleted made/1."),
+        ("delete made -y", 0, "Deleted made."),
+        ("show made", 3, "made does not exist"),
+    ):
+        result = wazir(address, *command.split())
+        assert (result.exit_code, words in result.output) == (code, True), (command, result.output)
+
+
+def test_delete_asks_and_keeps_the_study_where_the_answer_is_no(address: str) -> None:
+    result = wazir(address, "delete", "done", typed="n\n")
+    assert "Delete done with its 2 trials?" in result.output
+    assert result.exit_code == 1
+    assert wazir(address, "show", "done").exit_code == 0
+
+
+@pytest.mark.parametrize("command", ["studies", "show done", "trials done", "best done", "watch done"])
+def test_a_service_that_is_away_is_named(command: str, tmp_path: Path) -> None:
+    away = f"unix:{tmp_path}/nobody.sock"
+    result = wazir(away, *command.split())
+    assert result.exit_code == 5
+    assert str(tmp_path) in result.stderr
+
+
+@pytest.mark.parametrize("shell", ["bash", "fish", "zsh"])
+def test_completion_is_for_the_command_wazir(shell: str) -> None:
+    result = wazir(None, "completion", shell)
+    assert result.exit_code == 0
+    assert "_WAZIR_COMPLETE" in result.stdout
+
+
+def commands(group: click.Group, before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        yield (*before, name)
+        if isinstance(command, click.Group):
+            yield from commands(command, (*before, name))
+
+
+@pytest.mark.parametrize("command", list(commands(cli)), ids=" ".join)
+def test_every_command_explains_itself(command: tuple[str, ...]) -> None:
+    result = wazir(None, *command, "--help")
+    assert result.exit_code == 0
+    assert result.stdout.startswith(f"Usage: cli {' '.join(command)} ")
