@@ -16,6 +16,7 @@ import click
 from ..clients.cli.errors import Exit, reported
 from ..domain.errors import FailedPrecondition, InvalidArgument, Unavailable
 from ..storage.audit import problems
+from ..storage.migration import VERSION_TABLE
 from ..storage.open import open_store, shown
 from ..storage.schema import REVISION
 from ..storage.store import Store, StudyFilter
@@ -88,6 +89,7 @@ def restore(db: Path | str, file: Path) -> None:
     if isinstance(db, Path):
         if db.exists():
             raise FailedPrecondition(f"{db} is there already. Restore to a new file, and serve that with --db")
+        _hold_studies(file)
         db.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _copy(file, db)
     else:
@@ -125,6 +127,19 @@ def _file_problems(file: Path) -> Iterator[str]:
                 yield f"row {row} of {table} belongs to a row of {parent} that is not there"
     except sqlite3.DatabaseError as error:
         yield f"SQLite: {error}"
+
+
+def _hold_studies(file: Path) -> None:
+    """Refuses what is no backup before anything is written: an empty file would be restored as no studies."""
+    try:
+        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    except sqlite3.DatabaseError as error:
+        raise FailedPrecondition(f"{file} cannot be read as a backup: {error}") from error
+    if VERSION_TABLE not in tables:
+        raise InvalidArgument(
+            "FILE", str(file), "holds no database of Wazir", "Name a file that `wazir db backup` made"
+        )
 
 
 def _copy(source: Path, target: Path) -> None:

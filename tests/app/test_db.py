@@ -125,6 +125,28 @@ def test_an_older_schema_on_postgresql_is_upgraded_on_demand(postgres: Postgres)
     postgres.drop(url)
 
 
+@pytest.mark.parametrize(
+    ("content", "code", "words"),
+    [
+        (b"", 2, "holds no database of Wazir"),
+        (b"some words", 4, "file is not a database"),
+        (None, 2, "holds no database of Wazir"),
+    ],
+    ids=["empty", "text", "another program's"],
+)
+def test_what_is_no_backup_is_refused_and_leaves_nothing(
+    tmp_path: Path, content: bytes | None, code: int, words: str
+) -> None:
+    file = tmp_path / "backup"
+    if content is None:
+        execute(file, "CREATE TABLE notes (words TEXT)")
+    else:
+        file.write_bytes(content)
+    result = wazir("db", "restore", "--db", tmp_path / "new" / "wazir.db", file)
+    assert (result.exit_code, words in result.output) == (code, True)
+    assert list(tmp_path.iterdir()) == [file]
+
+
 def test_what_is_not_there_is_not_made(tmp_path: Path) -> None:
     for command in (["check"], ["backup", str(tmp_path / "copy")]):
         result = wazir("db", *command, "--db", tmp_path / "nothing.db")
