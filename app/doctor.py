@@ -23,6 +23,7 @@ from ..clients.client import Client
 from ..clients.endpoint import resolve_address
 from ..clients.local_address import address_of
 from ..domain.errors import WazirError
+from ..domain.names import DEFAULT_OWNER
 from .options import any_database_option
 
 SMALL_DISK = 1 << 30
@@ -137,8 +138,9 @@ def service(db: Path | str, address: str | None) -> Iterator[Finding]:
         assert address is not None
         with Client(resolve_address(address), retry_for=1.0) as client:
             began = time.monotonic()
-            number = sum(1 for _ in client.list_studies())
-            return f"{address} answers in {(time.monotonic() - began) * 1000:.0f} ms and shows {number} studies"
+            number = sum(1 for _ in client.list_studies(owner=os.environ.get("WAZIR_OWNER") or DEFAULT_OWNER))
+            took = (time.monotonic() - began) * 1000
+            return f"{address} answers in {took:.0f} ms and shows {number} {'study' if number == 1 else 'studies'}"
 
     yield _looked_at("service", look)
 

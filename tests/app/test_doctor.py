@@ -9,9 +9,11 @@ import pytest
 from click.testing import CliRunner
 
 from wazir.app.cli import cli
+from wazir.clients.client import Client
+from wazir.domain.names import StudyName
 from wazir.storage.open import open_store
 
-from ..clients.served import serving
+from ..clients.served import serving, spec
 
 
 def findings(*arguments: object) -> tuple[int, dict[str, tuple[str, str]]]:
@@ -22,7 +24,8 @@ def findings(*arguments: object) -> tuple[int, dict[str, tuple[str, str]]]:
 
 @pytest.fixture(autouse=True)
 def no_service_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("WAZIR_ADDRESS", raising=False)
+    for name in ("WAZIR_ADDRESS", "WAZIR_OWNER"):
+        monkeypatch.delenv(name, raising=False)
 
 
 def test_a_machine_in_order(tmp_path: Path) -> None:
@@ -37,6 +40,17 @@ def test_a_machine_in_order(tmp_path: Path) -> None:
     assert found["wazir[server]"][0] == "ok"
     assert "SQLAlchemy" in found["wazir[server]"][1]
     assert found["python"][0] == "ok"
+
+
+def test_a_service_is_asked_for_the_studies_of_ones_own_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token is good for one owner: to list another's would be refused, and be called wrong."""
+    monkeypatch.setenv("WAZIR_OWNER", "vision")
+    with serving("memory", tmp_path) as address:
+        with Client(address) as client:
+            client.create_study(StudyName("vision", "s"), spec())
+        _, found = findings("--db", tmp_path / "wazir.db", "--address", address)
+    assert found["service"][0] == "ok"
+    assert found["service"][1].endswith("shows 1 study")
 
 
 def test_what_is_away_is_wrong_and_shows_no_password() -> None:
