@@ -95,9 +95,10 @@ class IllegalMove(FailedPrecondition):
     reason = "ILLEGAL_MOVE"
 
     def __init__(self, name: str, state: str, target: str, allowed: Iterable[str] = ()) -> None:
-        states = ", ".join(allowed) or "nothing: it has ended"
+        states = ", ".join(allowed)
         super().__init__(
-            f"{name} is {state} and cannot become {target}; it may become {states}",
+            f"{name} is {state} and cannot become {target}"
+            + (f"; it may become {states}" if states else ": it has ended"),
             details={"name": name, "state": state, "target": target},
         )
 

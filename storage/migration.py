@@ -10,6 +10,7 @@ import logging
 from pathlib import Path
 
 from sqlalchemy import Connection, String, column, inspect, select, table
+from sqlalchemy.exc import DBAPIError
 
 from ..domain.errors import FailedPrecondition
 from .schema import REVISION, metadata
@@ -68,4 +69,10 @@ def migrate(connection: Connection, where: str, *, upgrade: bool = True) -> None
         REVISION,
         extra={"action": "migrate", "revision": REVISION},
     )
-    command.upgrade(config, "head")
+    try:
+        command.upgrade(config, "head")
+    except DBAPIError as error:
+        raise FailedPrecondition(
+            f"{where} could not be brought from schema {found or '(none)'} to {REVISION}: {error.orig}. Somebody has "
+            "changed its tables: restore a backup, or name another database"
+        ) from error

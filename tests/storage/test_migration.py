@@ -99,6 +99,18 @@ def test_a_database_that_is_up_to_date_opens_without_alembic(tmp_path: Path) -> 
     assert done.stdout == "False\n"
 
 
+def test_a_migration_that_fails_says_why_and_leaves_the_database(tmp_path: Path) -> None:
+    path = tmp_path / "wazir.db"
+    open_sqlite(path).close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE wazir_schema SET version_num = 'v0002'")
+        connection.commit()
+    with pytest.raises(FailedPrecondition, match="could not be brought from schema v0002 to .*duplicate column"):
+        open_sqlite(path)
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT version_num FROM wazir_schema").fetchone() == ("v0002",)
+
+
 def test_a_database_of_an_earlier_version_is_brought_up_with_all_that_is_in_it(tmp_path: Path) -> None:
     path = tmp_path / "wazir.db"
     open_sqlite(path).close()
