@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
+from wazir.domain.errors import FailedPrecondition
 from wazir.storage import migration, schema
 from wazir.storage.sqlite import open_sqlite
 from wazir.storage.store import Answer
@@ -105,7 +106,7 @@ def test_a_migration_that_fails_says_why_and_leaves_the_database(tmp_path: Path)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("UPDATE wazir_schema SET version_num = 'v0002'")
         connection.commit()
-    with pytest.raises(FailedPrecondition, match="could not be brought from schema v0002 to .*duplicate column"):
+    with pytest.raises(FailedPrecondition, match=r"could not be brought from schema v0002 to .*duplicate column"):
         open_sqlite(path)
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT version_num FROM wazir_schema").fetchone() == ("v0002",)
