@@ -13,6 +13,9 @@ Whoever starts a trial describes it in the environment:
     WAZIR_ATTEMPT      the number of this execution
     WAZIR_PARAMETERS   the parameters, a JSON object
     WAZIR_SPOOL        a file for reports that could not be delivered; may be missing
+    WAZIR_UNTIL        the step at which it is to pause; may be missing
+    WAZIR_CHECKPOINTS  the folder of the trial's checkpoints; may be missing
+    WAZIR_PARENT_CHECKPOINTS  that of the trial whose checkpoint it begins from; may be missing
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ from ..domain.metric import check_metric_name
 from ..domain.names import TrialName, parse_trial
 from ..domain.parameters import Value
 from ..domain.trial import Measurement
+from .checkpoint import Checkpoints
 from .reporter import Reporter
 
 if TYPE_CHECKING:
@@ -51,16 +55,25 @@ class Trial:
     """
 
     def __init__(
-        self, name: TrialName | None, attempt: int, parameters: Mapping[str, Value], reporter: Reporter | None
+        self,
+        name: TrialName | None,
+        attempt: int,
+        parameters: Mapping[str, Value],
+        reporter: Reporter | None,
+        checkpoint: Checkpoints | None = None,
+        until: int | None = None,
     ) -> None:
         """For `current_trial` and `Study.ask`. Without a name it is a stand-in: there is no study around it."""
+        self._checkpoint = checkpoint or Checkpoints(None, "")
+        self._until = until
         self._name = name
         self._attempt = attempt
         self._values = _Parameters(parameters)
         self._params: Mapping[str, Value] = MappingProxyType(self._values)
         self._reporter = reporter
         self._steps = threading.Lock()
-        self._next_step = self.resume_step() + 1
+        self._resume_step = self._checkpoint.step()
+        self._next_step = self._resume_step + 1
         self._stop = False
         self._stop_reason = ""
 
@@ -119,6 +132,10 @@ class Trial:
             self._next_step = done + 1
         if self._reporter is not None:
             self._reporter.put(Measurement(done, numbers, time.time()))
+        if self._until is not None and done >= self._until:
+            # The service will say so; a trial that is quick would do more meanwhile.
+            self._stop_reason = self._stop_reason or f"step {done}: it was to go to step {self._until} and wait there"
+            self._stop = True
         return done + 1
 
     def should_stop(self) -> bool:
@@ -132,8 +149,14 @@ class Trial:
         return reporter.stop or self._stop
 
     def resume_step(self) -> int:
-        """How many steps are done already and need not be done again. 0: trials start anew."""
-        return 0
+        """How many steps are done already and need not be done again: those of the latest checkpoint when this attempt
+        began. 0 without one."""
+        return self._resume_step
+
+    @property
+    def checkpoint(self) -> Checkpoints:
+        """Saves and finds checkpoints, so that an attempt can go on where an earlier one stopped."""
+        return self._checkpoint
 
     def infeasible(self, reason: str) -> None:
         """Says that these parameters cannot be evaluated: the trial becomes INFEASIBLE, however it then ends, and the
@@ -234,7 +257,13 @@ def _from_environment(environment: Mapping[str, str]) -> Trial:
         raise InvalidArgument("WAZIR_ATTEMPT", attempt, "must be the number of an attempt, 1 or more")
     spool = environment.get("WAZIR_SPOOL")
     reporter = Reporter(name, int(attempt), lambda: _connect(address), spool=Path(spool) if spool else None)
-    return Trial(name, int(attempt), _parameters(_required(environment, "WAZIR_PARAMETERS")), reporter)
+    folder, parent = environment.get("WAZIR_CHECKPOINTS"), environment.get("WAZIR_PARENT_CHECKPOINTS")
+    checkpoint = Checkpoints(Path(folder) if folder else None, str(name), Path(parent) if parent else None)
+    until = environment.get("WAZIR_UNTIL", "")
+    if until and not (until.isascii() and until.isdigit()):
+        raise InvalidArgument("WAZIR_UNTIL", until, "must be a number of steps")
+    parameters = _parameters(_required(environment, "WAZIR_PARAMETERS"))
+    return Trial(name, int(attempt), parameters, reporter, checkpoint, int(until) if until else None)
 
 
 def _required(environment: Mapping[str, str], variable: str) -> str:

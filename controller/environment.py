@@ -5,6 +5,7 @@
     WAZIR_ATTEMPT      the attempt's number
     WAZIR_PARAMETERS   its parameters as JSON: {"lr": 0.1, "batch": 32, "nesterov": true}; types are kept
     WAZIR_TOKEN        what it may call with, for this trial alone; empty where none is needed
+    WAZIR_UNTIL        at so many steps it is to pause; empty where it is to go on to its own end
     WAZIR_TOKEN_FILE   empty: whatever token the controller itself has is none of the training code's
 
 A runtime adds its own (`local/environment.py`). These names win over the template's `env:`, because training code that
@@ -42,6 +43,7 @@ def order(study: Study, trial: Trial, address: str, devices: tuple[str, ...] | N
         "WAZIR_TRIAL": str(trial.name),
         "WAZIR_ATTEMPT": str(attempt.number),
         "WAZIR_PARAMETERS": json.dumps(dict(parameters), ensure_ascii=False),
+        "WAZIR_UNTIL": "" if trial.until_step is None else str(trial.until_step),
         "WAZIR_TOKEN": token,
         "WAZIR_TOKEN_FILE": "",
     }
@@ -53,4 +55,5 @@ def order(study: Study, trial: Trial, address: str, devices: tuple[str, ...] | N
         workdir=template.workdir,
         devices=devices,
         gpus=template.resources.gpu,
+        checkpoint_of=trial.checkpoint_of,
     )

@@ -115,3 +115,5 @@ class Order:
     devices: tuple[str, ...] | None = None
     """GPUs it may use; None leaves the choice to the environment."""
     gpus: float = 0.0
+    checkpoint_of: int | None = None
+    """The trial of the same study whose checkpoint it begins from, where it has none of its own."""

@@ -1,6 +1,8 @@
 """What a local attempt finds in its environment beside what every attempt finds (`controller/environment.py`).
 
     WAZIR_SPOOL             where the trial-side client leaves reports that it could not deliver
+    WAZIR_CHECKPOINTS       the folder of its trial's checkpoints, which all attempts of it share
+    WAZIR_PARENT_CHECKPOINTS  that of the trial whose checkpoint it begins from; empty where there is none
     WAZIR_MARKER            whose process this is; by it the process table is searched after a crash
     CUDA_VISIBLE_DEVICES    the GPUs it was given, none where others were; untouched where none are handed out
     PATH                    the folder of the Python that runs Wazir comes first, so `python` is that one
@@ -17,17 +19,22 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..execution import Order
+from .folder import Folder
 from .gpus import VISIBLE
 from .processes import MARKER
 
 
-def environment(order: Order, spool: Path, marker: str, inherited: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The variables to set for an order, over those of `inherited`."""
+def environment(
+    order: Order, folder: Folder, parent: Path | None, marker: str, inherited: Mapping[str, str] = os.environ
+) -> dict[str, str]:
+    """The variables to set for an order, over those of `inherited`. `parent`: checkpoints of another trial."""
     variables = {
         "PATH": search_path(inherited),
         "PYTHONUNBUFFERED": "1",
         **order.env,
-        "WAZIR_SPOOL": str(spool),
+        "WAZIR_SPOOL": str(folder.spool),
+        "WAZIR_CHECKPOINTS": str(folder.checkpoints),
+        "WAZIR_PARENT_CHECKPOINTS": "" if parent is None else str(parent),
         MARKER: marker,
     }
     if order.devices is not None:

@@ -3,6 +3,7 @@
 {root}/identity                        who runs here
 {root}/lock                            held by the controller that runs here now
 {root}/live/{uid}.{trial}.{attempt}    one empty file for each attempt that is not forgotten
+{root}/{uid}/{trial}/checkpoints/      what its attempts save to go on from (`clients/checkpoint.py`)
 {root}/{uid}/{trial}/{attempt}/
     launch.json    what was launched, and its supervisor; written before anything runs
     output.log     what it printed, standard output and standard error together
@@ -40,6 +41,7 @@ class Folder:
     def __init__(self, root: Path, key: Key) -> None:
         self.key = key
         self.path = root / key.uid / str(key.trial) / str(key.attempt)
+        self.checkpoints = checkpoints(root, key.uid, key.trial)
         self.log = self.path / "output.log"
         self.spool = self.path / "spool.jsonl"
         self._live = root / "live" / f"{key.uid}.{key.trial}.{key.attempt}"
@@ -111,6 +113,10 @@ class Folder:
         if number == errno.ENOEXEC:
             return f"trial.command: {program!r} is no program; begin it with a line like #!/bin/sh"
         return f"trial.command: {program!r} could not be started: {words}"
+
+
+def checkpoints(root: Path, uid: str, trial: int) -> Path:
+    return root / uid / str(trial) / "checkpoints"
 
 
 def live(root: Path) -> Iterator[Key]:

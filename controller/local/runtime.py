@@ -23,7 +23,7 @@ from ...domain.errors import FailedPrecondition
 from ..execution import Ending, Execution, Exit, Fault, Key, Order, Phase, Why
 from . import processes
 from .environment import environment
-from .folder import Folder, Supervisor, live
+from .folder import Folder, Supervisor, checkpoints, live
 from .launcher import Launcher
 
 log = logging.getLogger(__name__)
@@ -97,12 +97,13 @@ class LocalRuntime:
         if not re.fullmatch(r"[A-Za-z0-9][-A-Za-z0-9]*", key.uid):
             raise ValueError(f"{key.uid!r} is no uid of a study")  # it becomes a folder's name
         folder = Folder(self._root, key)
+        parent = None if order.checkpoint_of is None else checkpoints(self._root, key.uid, order.checkpoint_of)
         request = {
             "key": str(key),
             "study": str(order.study),
             "folder": str(folder.path),
             "command": order.command,
-            "env": environment(order, folder.spool, str(key)),
+            "env": environment(order, folder, parent, str(key)),
             "workdir": order.workdir,
             "devices": order.devices or (),
             "gpus": order.gpus,

@@ -11,6 +11,7 @@ import pytest
 from wazir.controller.environment import order
 from wazir.controller.execution import Key, Order
 from wazir.controller.local.environment import environment, search_path
+from wazir.controller.local.folder import Folder
 from wazir.controller.loop import check_gpus
 from wazir.domain.errors import InvalidArgument
 from wazir.domain.names import StudyName
@@ -30,13 +31,13 @@ SPACE = Space(
 )
 
 
-def make(template: TrialTemplate, devices: tuple[str, ...] | None = None) -> Order:
+def make(template: TrialTemplate, devices: tuple[str, ...] | None = None, until_step: int | None = None) -> Order:
     study = make_study("digits")
     study = replace(study, spec=replace(study.spec, space=SPACE, trial=template))
     trial = replace(
         make_trial(study, 7, attempt=2), parameters={"lr": 0.1, "batch": 32, "nesterov": True, "opt": "adam"}
     )
-    return order(study, trial, "localhost:8080", devices)
+    return order(study, replace(trial, until_step=until_step), "localhost:8080", devices)
 
 
 def test_the_template_is_filled_in() -> None:
@@ -66,12 +67,18 @@ def test_training_code_finds_its_service_its_name_and_its_parameters_with_their_
     assert env["WAZIR_PARAMETERS"].count("32.0") == 0
 
 
+def test_a_trial_that_is_to_pause_knows_where() -> None:
+    assert make(TrialTemplate(("train", "${args}"))).env["WAZIR_UNTIL"] == ""
+    assert make(TrialTemplate(("train", "${args}")), until_step=9).env["WAZIR_UNTIL"] == "9"
+
+
 def test_a_template_cannot_change_whose_trial_it_is() -> None:
     env = make(TrialTemplate(("train", "${args}"), env={"WAZIR_TRIAL": "another", "WAZIR_ADDRESS": "elsewhere"})).env
     assert env["WAZIR_TRIAL"] == "owners/default/studies/digits/trials/7"
     assert env["WAZIR_ADDRESS"] == "localhost:8080"
 
 
+FOLDER = Folder(Path("runs"), Key("u", 1, 1))
 ORDER = Order(Key("u", 1, 1), StudyName("default", "s"), ("train",), env={"A": "1"})
 
 
@@ -85,14 +92,21 @@ ORDER = Order(Key("u", 1, 1), StudyName("default", "s"), ("train",), env={"A": "
     ],
 )
 def test_visible_gpus(devices: tuple[str, ...] | None, visible: str | None, reason: str) -> None:
-    made = environment(replace(ORDER, devices=devices), Path("spool"), "u/1/1", {})
+    made = environment(replace(ORDER, devices=devices), FOLDER, None, "u/1/1", {})
     assert made.get("CUDA_VISIBLE_DEVICES") == visible, reason
 
 
 def test_the_template_may_set_path_and_buffering_but_not_the_marker() -> None:
     env = {"PATH": "/mine", "PYTHONUNBUFFERED": "", "WAZIR_MARKER": "another", "WAZIR_SPOOL": "elsewhere"}
-    made = environment(replace(ORDER, env=env), Path("spool"), "u/1/1", {})
-    assert made == {"PATH": "/mine", "PYTHONUNBUFFERED": "", "WAZIR_MARKER": "u/1/1", "WAZIR_SPOOL": "spool"}
+    made = environment(replace(ORDER, env=env), FOLDER, None, "u/1/1", {})
+    assert made == {
+        "PATH": "/mine",
+        "PYTHONUNBUFFERED": "",
+        "WAZIR_MARKER": "u/1/1",
+        "WAZIR_SPOOL": "runs/u/1/1/spool.jsonl",
+        "WAZIR_CHECKPOINTS": "runs/u/1/checkpoints",
+        "WAZIR_PARENT_CHECKPOINTS": "",
+    }
 
 
 def test_the_python_that_runs_wazir_is_found_first_and_named_once() -> None:

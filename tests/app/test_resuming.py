@@ -1,0 +1,64 @@
+"""`wazir run` with an algorithm that pauses trials: each goes on from its checkpoint, and no step is done twice."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+TRAIN = """
+import json, sys
+from pathlib import Path
+import wazir
+
+trial = wazir.current_trial()
+latest = trial.checkpoint.latest() if "--checkpoints" in sys.argv else None
+loss = json.loads((latest / "loss.json").read_text()) if latest else trial.params["x"] + 1.0
+for epoch in range(trial.resume_step(), 9):
+    loss -= 0.1
+    with Path("epochs").open("a") as done:
+        done.write(f"{trial.id} {epoch + 1}\\n")
+    if "--checkpoints" in sys.argv:
+        with trial.checkpoint.save(step=epoch + 1) as folder:
+            (folder / "loss.json").write_text(json.dumps(loss))
+    trial.report({"loss": loss}, step=epoch + 1)
+    if trial.should_stop():
+        break
+"""
+STUDY = """
+study: rungs
+objective: {metric: loss, goal: minimize}
+algorithm: {name: asha, min: 1, max: 9, eta: 3, seed: 1}
+parameters: {x: {min: 0.0, max: 1.0}}
+budget: {trials: 9, parallel: 2}
+trial: {command: [python, train.py, "OPTION"]}
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("option", ["--checkpoints", "--none"])
+def test_trials_go_on_where_they_were(option: str, tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(TRAIN)
+    (tmp_path / "study.yaml").write_text(STUDY.replace("OPTION", option))
+    wazir = Path(sys.executable).with_name("wazir")
+    subprocess.run([wazir, "run", "study.yaml"], cwd=tmp_path, check=True, capture_output=True)
+    listed = subprocess.run(
+        [wazir, "trials", "rungs", "-o", "json"], cwd=tmp_path, check=True, capture_output=True, text=True
+    )
+    trials = {trial["id"]: trial for trial in json.loads(listed.stdout)}
+    steps = sorted(trial["metrics_step"] for trial in trials.values())
+    # How many go on follows from the order of arrival, but one in three at least does, and nobody beyond the last rung.
+    assert len(trials) == 9
+    assert set(steps) <= {1, 3, 9}
+    assert steps[-1] >= 3
+    done = Counter((tmp_path / "epochs").read_text().splitlines())
+    if option == "--checkpoints":
+        assert set(done.values()) == {1}, "a step was done twice"
+    assert {trial["state"].lower() for trial in trials.values()} <= {"stopped", "succeeded"}
+    for number, trial in trials.items():
+        expected = trial["parameters"]["x"] + 1.0 - 0.1 * trial["metrics_step"]
+        assert trial["metrics"]["loss"] == pytest.approx(expected), number
