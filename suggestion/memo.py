@@ -10,7 +10,7 @@ import json
 from typing import Any
 
 
-def write_memo(by: str, **entries: int | str) -> str:
+def write_memo(by: str, **entries: int | str | list[float]) -> str:
     """`by` is the designer's name and version, as in `grid/1`."""
     return json.dumps({"by": by, **entries}, separators=(",", ":"))
 

@@ -41,6 +41,7 @@ class Known:
 DESIGNERS: Final = {
     "asha": Known(".designers.asha:Asha"),
     "auto": Known(".designers.auto:Auto"),
+    "gp": Known(".designers.gp:GaussianProcessBandit"),
     "grid": Known(".designers.grid:Grid"),
     "hyperband": Known(".designers.hyperband:Hyperband"),
     "quasirandom": Known(".designers.quasirandom:QuasiRandom"),

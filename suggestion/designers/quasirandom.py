@@ -10,12 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...domain.parameters import Parameters, Value
-from ...domain.space import Space
 from ..designer import History, New, Problem, Suggestions
 from ..memo import read_memo, write_memo
 from ..space.sampling import Taken, take
 from ..space.sobol import sobol_rows
+from ..space.usual import defaults
 from ..untried import find_untried
 
 
@@ -50,7 +49,7 @@ class QuasiRandom:
         first: list[New] = []
         taken: Taken = Counter()
         if not before and count > 0:
-            usual = _defaults(problem.space)
+            usual = defaults(problem.space)
             if usual is not None and take(usual, history, problem.repeats, taken):
                 first.append(New(usual, "the defaults of the search space"))
         found = find_untried(
@@ -68,14 +67,3 @@ class QuasiRandom:
         )
         after = write_memo("quasirandom/1", seed=seed, used=used + found.used, **found.order)
         return Suggestions(first + found.proposals, after, found.exhausted)
-
-
-def _defaults(space: Space) -> Parameters | None:
-    """The point of the defaults, where there is one and it satisfies the constraints."""
-    point: dict[str, Value] = {}
-    for parameter in space.parameters:
-        if space.is_active(parameter, point):
-            if parameter.default is None:
-                return None
-            point[parameter.name] = parameter.default
-    return point if space.satisfies(point) else None

@@ -47,7 +47,7 @@ def test_the_tables_are_alphabetical() -> None:
     ("name", "settings", "message"),
     [
         ("quasirandon", {}, r'algorithm\.name = "quasirandon": is not known. Did you mean "quasirandom"\?'),
-        ("zzz", {}, r'algorithm\.name = "zzz": is not known. Known are: asha, auto, grid'),
+        ("zzz", {}, r'algorithm\.name = "zzz": is not known. Known are: asha, auto, gp, grid'),
         ("", {}, r'algorithm\.name = "": is not known'),
         ("grid", {"pionts": 5}, r'algorithm\.pionts = 5: no such setting. Did you mean "points"\?'),
         ("random", {"points": 5}, r"algorithm\.points = 5: no such setting. It has no settings"),

@@ -1,0 +1,270 @@
+"""A Gaussian-process bandit: points of the greatest expected improvement under a model of all that was seen.
+
+Jones, Schonlau and Welch, "Efficient Global Optimization of Expensive Black-Box Functions" (1998), with the model of
+`models/gaussian_process.py`, the warping of objectives of OSS Vizier (Song et al., 2024) and the logarithm of expected
+improvement of Ament et al. (2023).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...domain.errors import InvalidArgument
+from ...domain.parameters import Parameters
+from ..designer import History, New, Observation, Outcome, Problem, Suggestions
+from ..memo import read_memo, write_memo
+from ..models.acquisition import derivatives, log_expected_improvement
+from ..models.gaussian_process import GaussianProcess, Hyperparameters, NotPositive, Prior, centre, fit
+from ..models.kernel import Array
+from ..models.search import Acquisition, near, search, spread
+from ..models.warping import Warping
+from ..space.encoding import encoder
+from ..space.lattice import Lattice, lattice
+from ..space.sampling import Taken, take
+from ..space.sobol import sobol_rows
+from ..space.usual import middle
+from ..untried import find_untried
+
+logger = logging.getLogger(__name__)
+
+FIRST: Final = 6
+"""Points before the model is asked, the one in the middle included. More of them were no better, in docs/decisions."""
+
+MODELLED: Final = 1_000
+"""Trials that the model learns from: the better half of them the best of all, the others spread evenly over the rest,
+so that the cost of a point stops growing."""
+
+FITTED: Final = 300
+"""Trials that hyperparameters are fitted to, chosen likewise."""
+
+REFIT: Final = 0.05
+"""Hyperparameters are fitted anew when there are more trials by this part."""
+
+BATCH: Final = 64
+"""Points of one round that the model is asked for; the others of a larger round are quasi-random."""
+
+GOOD: Final = 5
+"""The best trials, near which the search looks closely."""
+
+_BY: Final = "gp/1"
+_PRIOR: Final = Prior()
+_ITERATIONS: Final = 25
+
+
+class GaussianProcessBandit:
+    """The first points are the defaults, or the middle of the space, and quasi-random ones. From then on each point has
+    the greatest expected improvement on the best trial. Trials still pending count as if they had ended with what the
+    model expects of them, infeasible ones as if they were as bad as the worst.
+
+    Memo: the seed of the quasi-random points and how many are used, the last hyperparameters, from which the next fit
+    starts, and the number of trials they were fitted to.
+    """
+
+    name = "gp"
+    version = 1
+    cheap = False
+
+    @dataclass(frozen=True)
+    class Settings:
+        """There are none."""
+
+    def __init__(self, settings: Settings, problem: Problem) -> None:
+        """Raises InvalidArgument for several objectives."""
+        if len(problem.objectives) != 1:
+            names = [o.metric for o in problem.objectives]
+            hint = "Name one of them, or use quasirandom"
+            raise InvalidArgument("algorithm.name", self.name, f"has one objective, and not {names}", hint)
+
+    def suggest(
+        self, problem: Problem, history: History, count: int, rng: np.random.Generator, memo: str
+    ) -> Suggestions:
+        before = read_memo(_BY, memo)
+        answer = _Answer(problem, history, rng, before)
+        trials = _Trials(history.observations)
+        if not before and count > 0:
+            answer.add_usual()
+        lacking = count - len(answer.proposals)
+        ready = len(trials.measured) >= 2
+        start = FIRST - trials.informative - len(answer.proposals) if ready else lacking
+        answer.add_quasirandom(min(start, lacking), "a start for the model")
+        lacking = count - len(answer.proposals)
+        fitted = before
+        if ready and lacking > 0:
+            try:
+                model = _Model(problem, trials, answer, before)
+                fitted = {"theta": model.theta, "fitted": model.fitted}
+                model.add_points(min(lacking, BATCH))
+                why = "the model has no other point to offer"
+            except NotPositive as error:
+                logger.warning("gp answers with quasi-random points: %s", error)
+                why = f"fallback: {error}"
+            answer.add_quasirandom(count - len(answer.proposals), why)
+        state = {key: fitted[key] for key in ("theta", "fitted") if key in fitted}
+        after = write_memo(_BY, seed=answer.seed, used=answer.used, **state, **answer.order)
+        return Suggestions(answer.proposals, after, answer.exhausted)
+
+
+class _Trials:
+    """A history by what its trials say."""
+
+    def __init__(self, observations: Sequence[Observation]) -> None:
+        self.measured = [o for o in observations if o.outcome is Outcome.MEASURED]
+        self.infeasible = [o for o in observations if o.outcome is Outcome.INFEASIBLE]
+        self.pending = [o for o in observations if o.outcome in (Outcome.PENDING, Outcome.PAUSED)]
+
+    @property
+    def informative(self) -> int:
+        return len(self.measured) + len(self.infeasible) + len(self.pending)
+
+
+class _Answer:
+    """An answer in the making."""
+
+    def __init__(self, problem: Problem, history: History, rng: np.random.Generator, before: dict[str, Any]) -> None:
+        self.problem, self.history, self.rng, self._before = problem, history, rng, before
+        self.seed = int(before["seed"]) if before else int(rng.integers(2**63))
+        self.used = int(before.get("used", 0))
+        self.order: dict[str, int] = {key: before[key] for key in ("key", "position", "size") if key in before}
+        self.exhausted = False
+        self.proposals: list[New] = []
+        self._taken: Taken = Counter()
+
+    def add(self, point: Parameters, why: str, details: dict[str, float]) -> bool:
+        """Whether the point lies within the constraints and may be tried once more; it is then proposed."""
+        if not self.problem.space.satisfies(point):
+            return False
+        if not take(point, self.history, self.problem.repeats, self._taken):
+            return False
+        self.proposals.append(New(point, why, details))
+        return True
+
+    def add_usual(self) -> None:
+        usual = middle(self.problem.space)
+        if usual is not None:
+            self.add(usual, "the defaults of the search space, and the middle where there are none", {})
+
+    def add_quasirandom(self, count: int, why: str) -> None:
+        if count <= 0:
+            return
+        found = find_untried(
+            self.problem,
+            self.history,
+            count,
+            self.rng,
+            {**self._before, **self.order},
+            self._taken,
+            lambda start, n: sobol_rows(self.seed, self.used + start, n, len(self.problem.space.parameters)),
+            lambda number: (
+                f"point {self.used + number + 1} of a scrambled Sobol sequence ({why})",
+                {"index": float(self.used + number)},
+            ),
+        )
+        self.proposals += found.proposals
+        self.used += found.used
+        self.order = dict(found.order) or self.order
+        self.exhausted = found.exhausted
+
+
+class _Model:
+    """What is known of the objective. Coordinates are those of the lattice, values those of the warping."""
+
+    def __init__(self, problem: Problem, trials: _Trials, answer: _Answer, before: dict[str, Any]) -> None:
+        """Raises NotPositive for values that are no numbers."""
+        self._answer, self._goal = answer, problem.objectives[0]
+        self._lattice: Lattice = lattice(problem.space)
+        losses = np.array([self._goal.loss(o.values[0]) for o in trials.measured])
+        if not np.isfinite(losses).all():
+            raise NotPositive("the objective of a measured trial is not finite")
+        self._warping = Warping(losses)
+        z = np.concatenate([self._warping.values, np.full(len(trials.infeasible), self._warping.values.max())])
+        kept = thin(z, MODELLED)
+        known = [*trials.measured, *trials.infeasible]
+        self._x, self._z = self._rows([known[i].parameters for i in kept]), z[kept]
+        pending = [o.parameters for o in trials.pending[-MODELLED:]] + [p.parameters for p in answer.proposals]
+        self._pending = self._rows(pending)
+        self.theta, self.fitted = self._fit(before, len(z))
+
+    def _rows(self, points: Sequence[Parameters]) -> Array:
+        return self._lattice.snap(encoder(self._answer.problem.space).encode(points))[0]
+
+    def _fit(self, before: dict[str, Any], known: int) -> tuple[list[float], int]:
+        starts = [centre(self._lattice.dimension, _PRIOR)]
+        if len(before.get("theta", ())) == len(starts[0]):
+            fitted = int(before["fitted"])
+            if fitted <= known < fitted + max(1.0, REFIT * fitted):
+                return before["theta"], fitted
+            starts.insert(0, np.array(before["theta"]))
+        kept = thin(self._z, FITTED)
+        theta = fit(self._x[kept], self._z[kept], self._lattice.categorical, _PRIOR, starts, _ITERATIONS)
+        # Rounded, so that the memo is short and holds the very numbers that were used.
+        return [round(float(t), 4) for t in theta], known
+
+    def add_points(self, count: int) -> None:
+        """Proposes up to `count` points, each as if those before had ended as expected."""
+        h = Hyperparameters.read(np.array(self.theta))
+        categorical, mean = self._lattice.categorical, _PRIOR.mean
+        x, z, best = self._x, self._z, float(self._z.min())
+        model = GaussianProcess(x, z, categorical, h, mean)
+        to_come = self._pending
+        for _ in range(count):
+            if len(to_come):
+                x, z = np.concatenate([x, to_come]), np.concatenate([z, model.predict(to_come)[0]])
+                model = GaussianProcess(x, z, categorical, h, mean)
+            found = self._add_best(model, best, 1.0 / np.sqrt(h.w))
+            if found is None:
+                return
+            to_come = found
+
+    def _add_best(self, model: GaussianProcess, best: float, lengths: Array) -> Array | None:
+        """The row, (1, d), of the point that was proposed; None where there is none."""
+
+        def value(u: Array) -> Array:
+            return log_expected_improvement(*model.predict(u), best)
+
+        def with_gradient(u: Array) -> tuple[Array, Array]:
+            m, s, dm, ds = model.predict_with_gradient(u)
+            v, by_mean, by_deviation = derivatives(m, s, best)
+            return v, by_mean[:, None] * dm + by_deviation[:, None] * ds
+
+        rng, space = self._answer.rng, self._answer.problem.space
+        good = self._x[np.argsort(self._z, kind="stable")[:GOOD]]
+        rows = [spread(rng, self._lattice.dimension), near(rng, good, lengths, self._lattice.categorical)]
+        decode = encoder(space).decode
+        if space.rules:
+            rows = [r[[space.satisfies(p) for p in decode(r)]] for r in rows]
+        if not sum(map(len, rows)):
+            return None
+        found, values = search(
+            Acquisition(value, with_gradient), self._lattice, np.concatenate(rows), len(rows[0]), rng
+        )
+        for row, v in zip(found, values, strict=True):
+            m, s = (float(a[0]) for a in model.predict(row[None, :]))
+            if self._answer.add(decode(row[None, :])[0], *self._explained(m, s, float(v), best)):
+                proposed: Array = row[None, :]
+                return proposed
+        return None
+
+    def _explained(self, mean: float, deviation: float, value: float, best: float) -> tuple[str, dict[str, float]]:
+        at, low, high = (self._goal.loss(self._warping.back(z)) for z in (mean, mean - deviation, mean + deviation))
+        about = abs(high / 2 - low / 2)
+        seen = self._goal.loss(self._warping.back(best))
+        kind = "exploits" if mean < best else "explores"
+        why = f"{kind}: {self._goal.metric} {at:.4g} ± {about:.2g} expected, {seen:.4g} is the best so far"
+        return why, {"mean": at, "deviation": about, "log_expected_improvement": value}
+
+
+def thin(z: Array, most: int) -> NDArray[np.intp]:
+    """Places, ascending, of at most `most` of the values: half of them those of the least, half spread evenly."""
+    if len(z) <= most:
+        return np.arange(len(z))
+    order = np.argsort(z, kind="stable")
+    least, rest = order[: most // 2], np.sort(order[most // 2 :])
+    spread_evenly = rest[np.linspace(0, len(rest) - 1, most - len(least)).astype(int)]
+    return np.sort(np.concatenate([least, spread_evenly]))

@@ -1,0 +1,158 @@
+"""Gaussian-process regression with lengths, amplitude and noise at their maximum a posteriori.
+
+Rasmussen and Williams, "Gaussian Processes for Machine Learning" (2006): algorithm 2.1 and equations 2.25, 2.26, 5.8,
+5.9. Their K is σ² k + τ² + σ_n² I here: τ² stands for a constant mean of unknown value (their section 2.7).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import lapack
+from scipy.optimize import minimize
+
+from .kernel import Array, Mask, matern, squared_distance, sum_of_distances
+
+
+class NotPositive(ArithmeticError):
+    """The points' covariance cannot be factored: a number among them is no number, or they are too ill-conditioned."""
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Normal distributions of the logarithms: of ℓ, whose centre grows with √d, of σ² and of σ_n²; and τ²."""
+
+    length: float = -0.7
+    length_scale: float = 1.0
+    amplitude: float = 0.0
+    amplitude_scale: float = 1.0
+    noise: float = -8.0
+    noise_scale: float = 2.0
+    mean: float = 1.0
+
+
+_LOG_LENGTH = (np.log(0.005), np.log(100.0))
+_LOG_AMPLITUDE = (np.log(0.01), np.log(100.0))
+_LOG_NOISE = (np.log(1e-6), np.log(1.0))
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """`w`: 1/ℓ², (d,); `amplitude`: σ²; `noise`: σ_n²."""
+
+    w: Array
+    amplitude: float
+    noise: float
+
+    @classmethod
+    def read(cls, theta: Array) -> Hyperparameters:
+        """From (log ℓ_1, ..., log ℓ_d, log σ², log σ_n²)."""
+        return cls(np.exp(-2.0 * theta[:-2]), float(np.exp(theta[-2])), float(np.exp(theta[-1])))
+
+
+def centre(dimension: int, prior: Prior) -> Array:
+    """The mode of the prior, (d + 2,)."""
+    lengths = np.full(dimension, prior.length + 0.5 * np.log(dimension))
+    return np.concatenate([lengths, [prior.amplitude, prior.noise]])
+
+
+def _scales(dimension: int, prior: Prior) -> Array:
+    return np.concatenate([np.full(dimension, prior.length_scale), [prior.amplitude_scale, prior.noise_scale]])
+
+
+class Likelihood:
+    """The negative logarithm of the posterior of the hyperparameters (without its constant), and its gradient."""
+
+    def __init__(self, x: Array, y: Array, categorical: Mask, prior: Prior) -> None:
+        self._x, self._y, self._categorical = x, y, categorical
+        self._mean = prior.mean
+        self._centre, self._scale = centre(x.shape[1], prior), _scales(x.shape[1], prior)
+
+    def __call__(self, theta: Array) -> tuple[float, Array]:
+        h = Hyperparameters.read(theta)
+        n = len(self._y)
+        k, slope = matern(squared_distance(self._x, self._x, h.w, self._categorical))
+        covariance = h.amplitude * k
+        covariance += self._mean
+        covariance.flat[:: n + 1] += h.noise
+        factor, failed = lapack.dpotrf(covariance, lower=True, clean=True)
+        deviation = (theta - self._centre) / self._scale
+        if failed:
+            return 1e10, deviation / self._scale
+        alpha, _ = lapack.dpotrs(factor, self._y, lower=True)
+        value = 0.5 * self._y @ alpha + np.log(np.diagonal(factor)).sum() + 0.5 * deviation @ deviation
+        inverse, _ = lapack.dpotri(factor, lower=True)
+        # dpotri fills one triangle.
+        inverse = inverse + np.tril(inverse, -1).T
+        # d value / dK, (5.9) with the sign of a cost.
+        m = 0.5 * (inverse - np.outer(alpha, alpha))
+        gradient = deviation / self._scale
+        by_w = sum_of_distances(m * slope, self._x, self._categorical) * h.amplitude
+        gradient[:-2] += by_w * h.w * -2.0
+        gradient[-2] += np.einsum("ij,ij->", m, k) * h.amplitude
+        gradient[-1] += np.trace(m) * h.noise
+        return float(value), gradient
+
+
+def fit(x: Array, y: Array, categorical: Mask, prior: Prior, starts: list[Array], iterations: int) -> Array:
+    """log hyperparameters at the best maximum found from `starts`, (d + 2,)."""
+    likelihood = Likelihood(x, y, categorical, prior)
+    bounds = [_LOG_LENGTH] * x.shape[1] + [_LOG_AMPLITUDE, _LOG_NOISE]
+    best, least = starts[0], np.inf
+    for start in starts:
+        found = minimize(likelihood, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": iterations})
+        if found.fun < least:
+            best, least = found.x, found.fun
+    return best
+
+
+class GaussianProcess:
+    """The posterior given `y`, (n,), at `x`, (n, d)."""
+
+    def __init__(self, x: Array, y: Array, categorical: Mask, h: Hyperparameters, mean: float) -> None:
+        self.x, self.y, self.h = x, y, h
+        self._categorical, self._mean = categorical, mean
+        covariance = self._cross(x)[0]
+        covariance.flat[:: len(y) + 1] += h.noise
+        self._factor, failed = lapack.dpotrf(covariance, lower=True, clean=True)
+        extra = 1e-8 * (h.amplitude + mean)
+        while failed:
+            if not extra <= h.amplitude + mean:
+                raise NotPositive(f"the covariance of {len(y)} points has no Cholesky factor")
+            covariance.flat[:: len(y) + 1] += extra
+            extra *= 10.0
+            self._factor, failed = lapack.dpotrf(covariance, lower=True, clean=True)
+        self._inverse = lapack.dtrtri(self._factor, lower=True)[0]
+        self._alpha = self._inverse.T @ (self._inverse @ y)
+        # LAPACK lets NaN pass.
+        if not np.isfinite(self._alpha).all():
+            raise NotPositive(f"the covariance of {len(y)} points, or a value among them, is not finite")
+
+    def _cross(self, at: Array) -> tuple[Array, Array]:
+        k, slope = matern(squared_distance(at, self.x, self.h.w, self._categorical))
+        k *= self.h.amplitude
+        k += self._mean
+        return k, slope
+
+    def predict(self, at: Array) -> tuple[Array, Array]:
+        """Mean and standard deviation of the function, noise not included, at `at`, (m, d): two of (m,)."""
+        k, _ = self._cross(at)
+        v = k @ self._inverse.T
+        variance = self.h.amplitude + self._mean - np.einsum("ij,ij->i", v, v)
+        return k @ self._alpha, np.sqrt(np.maximum(variance, 1e-12 * self.h.amplitude))
+
+    def predict_with_gradient(self, at: Array) -> tuple[Array, Array, Array, Array]:
+        """Mean, deviation, (m,), and their derivatives by the ordered coordinates, (m, d); 0 by categorical ones."""
+        k, slope = self._cross(at)
+        v = k @ self._inverse.T
+        variance = self.h.amplitude + self._mean - np.einsum("ij,ij->i", v, v)
+        deviation = np.sqrt(np.maximum(variance, 1e-12 * self.h.amplitude))
+        # dk/dx_j = 2 σ² slope w_j (x_j - x_ij), summed with weights alpha, and with K^-1 k for the variance.
+        slope *= 2.0 * self.h.amplitude
+        w = np.where(self._categorical, 0.0, self.h.w)
+        by_mean = slope * self._alpha
+        by_variance = slope * (v @ self._inverse)
+        mean_gradient = (by_mean.sum(axis=1)[:, None] * at - by_mean @ self.x) * w
+        variance_gradient = -2.0 * (by_variance.sum(axis=1)[:, None] * at - by_variance @ self.x) * w
+        return k @ self._alpha, deviation, mean_gradient, variance_gradient / (2.0 * deviation[:, None])

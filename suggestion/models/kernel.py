@@ -1,0 +1,55 @@
+"""The Matérn-5/2 kernel with a length for each axis (automatic relevance determination).
+
+k(a, b) = σ² (1 + √5 r + 5/3 r²) exp(-√5 r),  r² = Σ_j w_j δ_j(a, b),  w_j = 1 / ℓ_j²
+
+δ_j is the squared difference on an ordered axis, and on a categorical one 0 for the same value and 1 for another (as
+in Optuna's GPSampler). Rasmussen and Williams, "Gaussian Processes for Machine Learning" (2006), section 4.2.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+_SQRT5 = 5**0.5
+
+
+def squared_distance(a: Array, b: Array, w: Array, categorical: Mask) -> Array:
+    """r², (n, m), of the rows of `a`, (n, d), and `b`, (m, d)."""
+    if not categorical.any():
+        return _euclidean(a * np.sqrt(w), b * np.sqrt(w))
+    ordered = ~categorical
+    root = np.sqrt(w[ordered])
+    r2 = _euclidean(a[:, ordered] * root, b[:, ordered] * root)
+    for j in np.flatnonzero(categorical):
+        r2 += w[j] * (a[:, j, None] != b[None, :, j])
+    return r2
+
+
+def _euclidean(a: Array, b: Array) -> Array:
+    r2 = a @ (-2.0 * b.T)
+    r2 += np.einsum("ij,ij->i", a, a)[:, None]
+    r2 += np.einsum("ij,ij->i", b, b)
+    # Rounding may lead below 0 where rows are equal.
+    return np.maximum(r2, 0.0, out=r2)
+
+
+def matern(r2: Array) -> tuple[Array, Array]:
+    """k / σ² and its derivative by r², elementwise."""
+    s = np.sqrt(5.0 * r2)
+    e = np.exp(-s)
+    slope = (1.0 + s) * e
+    # 5/3 r² = s²/3, and d/d(r²) [(1 + s + s²/3) e^-s] = -5/6 (1 + s) e^-s.
+    return slope + (r2 * (5.0 / 3.0)) * e, slope * (-5.0 / 6.0)
+
+
+def sum_of_distances(m: Array, x: Array, categorical: Mask) -> Array:
+    """Σ_ab m_ab δ_j(x_a, x_b) for each axis j, (d,), of a symmetric `m`, (n, n); without a table of n² d distances."""
+    rows = m.sum(axis=1)
+    total: Array = 2.0 * (rows @ (x * x) - np.einsum("ij,ij->j", x, m @ x))
+    for j in np.flatnonzero(categorical):
+        total[j] = m[x[:, j, None] != x[None, :, j]].sum()
+    return total
