@@ -102,7 +102,8 @@ settings = st.dictionaries(
     max_size=3,
 )
 seconds = st.floats(0.001, 1e9) | st.integers(1, 10**9).map(float)
-names = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=12)
+names = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=12).filter(lambda n: n != "args")
+"""`${args}` stands for all parameters, so that none may have this name."""
 
 
 @st.composite

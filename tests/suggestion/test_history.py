@@ -139,7 +139,7 @@ LOSS, SPEED = Objective("loss", Goal.MINIMIZE), Objective("speed", Goal.MAXIMIZE
             "what it has so far is not its value",
         ),
         (TrialState.STOPPING, None, Outcome.PENDING, (), True, "still runs"),
-        (TrialState.PAUSED, {"loss": 1.0, "speed": 2.0}, Outcome.PENDING, (), True, "may be promoted"),
+        (TrialState.PAUSED, {"loss": 1.0, "speed": 2.0}, Outcome.PAUSED, (1.0, 2.0), True, "may be promoted"),
         (TrialState.SUCCEEDED, {"speed": 2.0, "loss": 1.0}, Outcome.MEASURED, (1.0, 2.0), True, "in the study's order"),
         (TrialState.STOPPED, {"loss": 0.0, "speed": -0.5}, Outcome.MEASURED, (0.0, -0.5), True, "measurements count"),
         (TrialState.STOPPED, {"loss": 1.0}, Outcome.UNKNOWN, (), True, "an objective is missing, the point is used up"),
