@@ -8,8 +8,7 @@ from .checkout import ROOT, folders_of_packages, python
 
 EXTRAS = [
   "alembic", "click", "grpc_health", "grpc_reflection", "kubernetes", "numpy", "pandas", "prometheus_client", "psutil",
-  "uvloop",
-  "pynvml", "rich", "scipy", "sklearn", "skopt", "sqlalchemy", "yaml",
+  "pynvml", "rich", "scipy", "sklearn", "skopt", "sqlalchemy", "uvloop", "yaml",
 ]  # fmt: skip
 
 BLOCK = f"""
