@@ -47,6 +47,7 @@ DESIGNERS: Final = {
     "quasirandom": Known(".designers.quasirandom:QuasiRandom"),
     "random": Known(".designers.random:Random"),
     "shuffled_grid": Known(".designers.grid:ShuffledGrid"),
+    "tpe": Known(".designers.tpe:TreeParzen"),
 }
 
 RULES: Final = {

@@ -8,7 +8,6 @@ improvement of Ament et al. (2023).
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,9 +15,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ...domain.errors import InvalidArgument
 from ...domain.parameters import Parameters
-from ..designer import History, New, Observation, Outcome, Problem, Suggestions
+from ..answer import Answer, Seen, check_one_objective
+from ..designer import History, Problem, Suggestions
 from ..memo import read_memo, write_memo
 from ..models.acquisition import derivatives, log_expected_improvement
 from ..models.gaussian_process import GaussianProcess, Hyperparameters, NotPositive, Prior, centre, fit
@@ -27,17 +26,13 @@ from ..models.search import Acquisition, near, search, spread
 from ..models.warping import Warping
 from ..space.encoding import encoder
 from ..space.lattice import Lattice, lattice
-from ..space.sampling import Taken, take
-from ..space.sobol import sobol_rows
-from ..space.usual import middle
-from ..untried import find_untried
 
 logger = logging.getLogger(__name__)
 
 FIRST: Final = 6
 """Points before the model is asked, the one in the middle included. More of them were no better, in docs/decisions."""
 
-MODELLED: Final = 1_000
+MODELLED: Final = 750
 """Trials that the model learns from: the better half of them the best of all, the others spread evenly over the rest,
 so that the cost of a point stops growing."""
 
@@ -49,6 +44,10 @@ REFIT: Final = 0.05
 
 BATCH: Final = 64
 """Points of one round that the model is asked for; the others of a larger round are quasi-random."""
+
+SETTLED: Final = 100
+"""Once hyperparameters were fitted to more trials, the next fit starts from them alone; before, from the prior's mode
+too, which a fit to few trials may have left for the worse."""
 
 GOOD: Final = 5
 """The best trials, near which the search looks closely."""
@@ -77,28 +76,18 @@ class GaussianProcessBandit:
 
     def __init__(self, settings: Settings, problem: Problem) -> None:
         """Raises InvalidArgument for several objectives."""
-        if len(problem.objectives) != 1:
-            names = [o.metric for o in problem.objectives]
-            hint = "Name one of them, or use quasirandom"
-            raise InvalidArgument("algorithm.name", self.name, f"has one objective, and not {names}", hint)
+        check_one_objective(self.name, problem)
 
     def suggest(
         self, problem: Problem, history: History, count: int, rng: np.random.Generator, memo: str
     ) -> Suggestions:
         before = read_memo(_BY, memo)
-        answer = _Answer(problem, history, rng, before)
-        trials = _Trials(history.observations)
-        if not before and count > 0:
-            answer.add_usual()
-        lacking = count - len(answer.proposals)
-        ready = len(trials.measured) >= 2
-        start = FIRST - trials.informative - len(answer.proposals) if ready else lacking
-        answer.add_quasirandom(min(start, lacking), "a start for the model")
-        lacking = count - len(answer.proposals)
+        answer, seen = Answer(problem, history, rng, before), Seen(history.observations)
+        lacking = answer.add_first(count, FIRST, seen)
         fitted = before
-        if ready and lacking > 0:
+        if lacking > 0:
             try:
-                model = _Model(problem, trials, answer, before)
+                model = _Model(problem, seen, answer, before)
                 fitted = {"theta": model.theta, "fitted": model.fitted}
                 model.add_points(min(lacking, BATCH))
                 why = "the model has no other point to offer"
@@ -107,87 +96,26 @@ class GaussianProcessBandit:
                 why = f"fallback: {error}"
             answer.add_quasirandom(count - len(answer.proposals), why)
         state = {key: fitted[key] for key in ("theta", "fitted") if key in fitted}
-        after = write_memo(_BY, seed=answer.seed, used=answer.used, **state, **answer.order)
+        after = write_memo(_BY, **answer.state, **state)
         return Suggestions(answer.proposals, after, answer.exhausted)
-
-
-class _Trials:
-    """A history by what its trials say."""
-
-    def __init__(self, observations: Sequence[Observation]) -> None:
-        self.measured = [o for o in observations if o.outcome is Outcome.MEASURED]
-        self.infeasible = [o for o in observations if o.outcome is Outcome.INFEASIBLE]
-        self.pending = [o for o in observations if o.outcome in (Outcome.PENDING, Outcome.PAUSED)]
-
-    @property
-    def informative(self) -> int:
-        return len(self.measured) + len(self.infeasible) + len(self.pending)
-
-
-class _Answer:
-    """An answer in the making."""
-
-    def __init__(self, problem: Problem, history: History, rng: np.random.Generator, before: dict[str, Any]) -> None:
-        self.problem, self.history, self.rng, self._before = problem, history, rng, before
-        self.seed = int(before["seed"]) if before else int(rng.integers(2**63))
-        self.used = int(before.get("used", 0))
-        self.order: dict[str, int] = {key: before[key] for key in ("key", "position", "size") if key in before}
-        self.exhausted = False
-        self.proposals: list[New] = []
-        self._taken: Taken = Counter()
-
-    def add(self, point: Parameters, why: str, details: dict[str, float]) -> bool:
-        """Whether the point lies within the constraints and may be tried once more; it is then proposed."""
-        if not self.problem.space.satisfies(point):
-            return False
-        if not take(point, self.history, self.problem.repeats, self._taken):
-            return False
-        self.proposals.append(New(point, why, details))
-        return True
-
-    def add_usual(self) -> None:
-        usual = middle(self.problem.space)
-        if usual is not None:
-            self.add(usual, "the defaults of the search space, and the middle where there are none", {})
-
-    def add_quasirandom(self, count: int, why: str) -> None:
-        if count <= 0:
-            return
-        found = find_untried(
-            self.problem,
-            self.history,
-            count,
-            self.rng,
-            {**self._before, **self.order},
-            self._taken,
-            lambda start, n: sobol_rows(self.seed, self.used + start, n, len(self.problem.space.parameters)),
-            lambda number: (
-                f"point {self.used + number + 1} of a scrambled Sobol sequence ({why})",
-                {"index": float(self.used + number)},
-            ),
-        )
-        self.proposals += found.proposals
-        self.used += found.used
-        self.order = dict(found.order) or self.order
-        self.exhausted = found.exhausted
 
 
 class _Model:
     """What is known of the objective. Coordinates are those of the lattice, values those of the warping."""
 
-    def __init__(self, problem: Problem, trials: _Trials, answer: _Answer, before: dict[str, Any]) -> None:
+    def __init__(self, problem: Problem, seen: Seen, answer: Answer, before: dict[str, Any]) -> None:
         """Raises NotPositive for values that are no numbers."""
         self._answer, self._goal = answer, problem.objectives[0]
         self._lattice: Lattice = lattice(problem.space)
-        losses = np.array([self._goal.loss(o.values[0]) for o in trials.measured])
+        losses = np.array([self._goal.loss(o.values[0]) for o in seen.measured])
         if not np.isfinite(losses).all():
             raise NotPositive("the objective of a measured trial is not finite")
         self._warping = Warping(losses)
-        z = np.concatenate([self._warping.values, np.full(len(trials.infeasible), self._warping.values.max())])
+        z = np.concatenate([self._warping.values, np.full(len(seen.infeasible), self._warping.values.max())])
         kept = thin(z, MODELLED)
-        known = [*trials.measured, *trials.infeasible]
+        known = [*seen.measured, *seen.infeasible]
         self._x, self._z = self._rows([known[i].parameters for i in kept]), z[kept]
-        pending = [o.parameters for o in trials.pending[-MODELLED:]] + [p.parameters for p in answer.proposals]
+        pending = [o.parameters for o in seen.pending[-MODELLED:]] + [p.parameters for p in answer.proposals]
         self._pending = self._rows(pending)
         self.theta, self.fitted = self._fit(before, len(z))
 
@@ -200,7 +128,7 @@ class _Model:
             fitted = int(before["fitted"])
             if fitted <= known < fitted + max(1.0, REFIT * fitted):
                 return before["theta"], fitted
-            starts.insert(0, np.array(before["theta"]))
+            starts = [np.array(before["theta"]), *starts][: 1 if fitted > SETTLED else 2]
         kept = thin(self._z, FITTED)
         theta = fit(self._x[kept], self._z[kept], self._lattice.categorical, _PRIOR, starts, _ITERATIONS)
         # Rounded, so that the memo is short and holds the very numbers that were used.
@@ -217,6 +145,8 @@ class _Model:
             if len(to_come):
                 x, z = np.concatenate([x, to_come]), np.concatenate([z, model.predict(to_come)[0]])
                 model = GaussianProcess(x, z, categorical, h, mean)
+                # What is expected counts as reached: else the next point would improve on the same value, beside these.
+                best = float(z.min())
             found = self._add_best(model, best, 1.0 / np.sqrt(h.w))
             if found is None:
                 return
@@ -254,7 +184,7 @@ class _Model:
     def _explained(self, mean: float, deviation: float, value: float, best: float) -> tuple[str, dict[str, float]]:
         at, low, high = (self._goal.loss(self._warping.back(z)) for z in (mean, mean - deviation, mean + deviation))
         about = abs(high / 2 - low / 2)
-        seen = self._goal.loss(self._warping.back(best))
+        seen = self._goal.loss(self._warping.back(float(self._z.min())))
         kind = "exploits" if mean < best else "explores"
         why = f"{kind}: {self._goal.metric} {at:.4g} ± {about:.2g} expected, {seen:.4g} is the best so far"
         return why, {"mean": at, "deviation": about, "log_expected_improvement": value}

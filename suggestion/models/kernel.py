@@ -39,11 +39,19 @@ def _euclidean(a: Array, b: Array) -> Array:
 
 def matern(r2: Array) -> tuple[Array, Array]:
     """k / σ² and its derivative by r², elementwise."""
-    s = np.sqrt(5.0 * r2)
-    e = np.exp(-s)
-    slope = (1.0 + s) * e
+    # In place: these are the largest arrays of a suggestion, and making more of them costs as much as the exponential.
+    s = np.sqrt(r2)
+    s *= _SQRT5
+    k = np.negative(s)
+    np.exp(k, out=k)
+    s += 1.0
+    s *= k
     # 5/3 r² = s²/3, and d/d(r²) [(1 + s + s²/3) e^-s] = -5/6 (1 + s) e^-s.
-    return slope + (r2 * (5.0 / 3.0)) * e, slope * (-5.0 / 6.0)
+    k *= r2
+    k *= 5.0 / 3.0
+    k += s
+    s *= -5.0 / 6.0
+    return k, s
 
 
 def sum_of_distances(m: Array, x: Array, categorical: Mask) -> Array:

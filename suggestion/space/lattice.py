@@ -65,7 +65,7 @@ def lattice(space: Space) -> Lattice:
 
 
 def _table(kind: Kind) -> Array | None:
-    if kind.size is None or kind.size > COUNTED:
+    if kind.size is None or (kind.size > COUNTED and not isinstance(kind, Categorical)):
         return None
     return np.sort(encoder(_alone(kind)).encode([{"x": kind.at(i)} for i in range(kind.size)])[:, 0])
 

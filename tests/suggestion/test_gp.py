@@ -75,7 +75,7 @@ def best(observations: Sequence[Observation]) -> float:
         (SQUARE, lambda p: bowl(p) ** 4, 30, 1, 1e-3, "a skewed one, from 1e-9 to 1e7"),
         (SQUARE, lambda p: number(p["x"]) + number(p["y"]), 12, 1, -10.0, "the optimum in a corner is met exactly"),
         (MIXED, mixed, 45, 1, -0.9, "a conditional parameter and all kinds of values"),
-        (SQUARE, bowl, 40, 8, 1e-1, "batches"),
+        (SQUARE, bowl, 40, 8, 1e-2, "batches"),
         (SQUARE, lambda p: bowl(p) if number(p["x"]) < 2 else float("nan"), 30, 1, 1e-2, "a third is infeasible"),
     ],
 )

@@ -1,0 +1,102 @@
+"""A model-based algorithm's answer in the making: first points, modelled ones, and quasi-random ones for the rest."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..domain.errors import InvalidArgument
+from ..domain.parameters import Parameters
+from .designer import History, New, Observation, Outcome, Problem
+from .space.sampling import Taken, take
+from .space.sobol import sobol_rows
+from .space.usual import middle
+from .untried import find_untried
+
+
+def check_one_objective(name: str, problem: Problem) -> None:
+    """Raises InvalidArgument for several objectives."""
+    if len(problem.objectives) != 1:
+        names = [o.metric for o in problem.objectives]
+        hint = "Name one of them, or use quasirandom"
+        raise InvalidArgument("algorithm.name", name, f"has one objective, and not {names}", hint)
+
+
+class Seen:
+    """A history by what its trials say: values, nothing yet, or that the point cannot be evaluated."""
+
+    def __init__(self, observations: Sequence[Observation]) -> None:
+        self.measured = [o for o in observations if o.outcome is Outcome.MEASURED]
+        self.infeasible = [o for o in observations if o.outcome is Outcome.INFEASIBLE]
+        self.pending = [o for o in observations if o.outcome in (Outcome.PENDING, Outcome.PAUSED)]
+
+    @property
+    def informative(self) -> int:
+        return len(self.measured) + len(self.infeasible) + len(self.pending)
+
+
+class Answer:
+    """`proposals` so far. `state`: what the memo keeps of the seed and of the quasi-random points."""
+
+    def __init__(self, problem: Problem, history: History, rng: np.random.Generator, before: Mapping[str, Any]) -> None:
+        """`before`: the entries of the memo."""
+        self.problem, self.history, self.rng = problem, history, rng
+        self.seed = int(before["seed"]) if before else int(rng.integers(2**63))
+        self.exhausted = False
+        self.proposals: list[New] = []
+        self._before = before
+        self._used = int(before.get("used", 0))
+        self._order: dict[str, int] = {key: before[key] for key in ("key", "position", "size") if key in before}
+        self._taken: Taken = Counter()
+
+    @property
+    def state(self) -> dict[str, int]:
+        return {"seed": self.seed, "used": self._used, **self._order}
+
+    def add(self, point: Parameters, why: str, details: Mapping[str, float]) -> bool:
+        """Whether the point lies within the constraints and may be tried once more; it is then proposed."""
+        if not self.problem.space.satisfies(point):
+            return False
+        if not take(point, self.history, self.problem.repeats, self._taken):
+            return False
+        self.proposals.append(New(point, why, details))
+        return True
+
+    def add_first(self, count: int, first: int, seen: Seen) -> int:
+        """Proposes the usual point where nothing was proposed before, and quasi-random ones while fewer than `first`
+        trials are known, or fewer than two values. How many of `count` are still lacking, 0 without two values."""
+        if not self._before and count > 0:
+            usual = middle(self.problem.space)
+            if usual is not None:
+                self.add(usual, "the defaults of the search space, and the middle where there are none", {})
+        ready = len(seen.measured) >= 2
+        lacking = count - len(self.proposals)
+        start = first - seen.informative - len(self.proposals) if ready else lacking
+        self.add_quasirandom(min(start, lacking), "a start for the model")
+        return count - len(self.proposals) if ready else 0
+
+    def add_quasirandom(self, count: int, why: str) -> None:
+        """Up to `count` points, and in a finite space the last untried ones."""
+        if count <= 0:
+            return
+        dimension = len(self.problem.space.parameters)
+        found = find_untried(
+            self.problem,
+            self.history,
+            count,
+            self.rng,
+            {**self._before, **self._order},
+            self._taken,
+            lambda start, n: sobol_rows(self.seed, self._used + start, n, dimension),
+            lambda number: (
+                f"point {self._used + number + 1} of a scrambled Sobol sequence ({why})",
+                {"index": float(self._used + number)},
+            ),
+        )
+        self.proposals += found.proposals
+        self._used += found.used
+        self._order = dict(found.order) or self._order
+        self.exhausted = found.exhausted
