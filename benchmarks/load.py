@@ -68,12 +68,14 @@ class Wazir:
         self._ask = api.SuggestTrialsRequest(
             parent=f"owners/default/studies/load-{study}", count=1, client_id=f"client-{client}", start=True
         )
-        self._told = api.EndAttemptRequest(attempt=1, cause=trial_pb2.CAUSE_SUCCEEDED, final_metrics={"loss": 0.5})
+        self._told = api.EndAttemptRequest(cause=trial_pb2.CAUSE_SUCCEEDED, final_metrics={"loss": 0.5})
 
     async def first(self) -> str:
         (trial,) = (await self._suggest(self._ask)).trials
         assert len(trial.parameters) == DIMENSIONS
         name: str = trial.name
+        # One that an earlier window left behind has lost its lease, and this is its next attempt.
+        self._told.attempt = len(trial.attempts)
         return name
 
     async def second(self, answer: str) -> None:
@@ -122,7 +124,9 @@ class Report(Wazir):
             self._told.name = await super().first()
         self._steps += 1
         point = self._measurement(step=self._steps, metrics={"loss": 0.5})
-        return await self._report(self._reported(name=self._told.name, attempt=1, measurements=[point]))
+        return await self._report(
+            self._reported(name=self._told.name, attempt=self._told.attempt, measurements=[point])
+        )
 
     async def second(self, answer: Any) -> None:
         """Nothing: the next report follows."""
