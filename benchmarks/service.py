@@ -210,7 +210,7 @@ def scale(folder: Path, times: Times, many: int, measurements: int) -> dict[str,
             fill(store, trials, each)
             store.close()
             server = running[name] = stack.enter_context(servers.wazir(file, folder / f"{name}.log"))
-            with Client(server.address) as client:
+            with Client(server.address, timeout=300.0) as client:
                 # The first one reads the study; what is measured is every later one.
                 (trial,) = client.suggest(NAME, client_id="client-0", start=True).trials
                 client.end_attempt(trial.name, 1, Cause.SUCCEEDED, final={"loss": 0.5})

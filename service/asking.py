@@ -246,7 +246,7 @@ class Asking:
         if not callers:
             self._limit(desk)
             return
-        live = self._live.to_ask(desk.name)
+        live = await self._live.to_ask(desk.name)
         if live.designer is None or live.designer.cheap:
             points = self._inline(live, estimate(live.study, [c.ask for c in callers]))
             if not await self._transact(desk, callers, points, self._inline):
@@ -373,7 +373,7 @@ class Asking:
         return None
 
     async def _compute_on(self, worker: Worker, desk: _Desk, computation: _Computation) -> Round | None:
-        live = self._live.to_ask(desk.name)
+        live = await self._live.to_ask(desk.name)
         study, designer = live.study, live.designer
         count = estimate(study, [c.ask for c in desk.present()])
         if count <= 0 or designer is None or designer.cheap:
@@ -453,13 +453,13 @@ class Asking:
                 result = await self._writer.submit(work)
             except DuplicatePoint:
                 # An enqueued trial took a point after the history was read.
-                live = self._live.refresh(desk.name)
+                live = await self._live.refresh(desk.name)
                 points = make(live, points.asked if points else 0)
                 continue
             if isinstance(result, NeedsRound):
                 known = self._live.heard(desk.name)
                 if known is None or known.study.revision != result.study.revision:
-                    known = self._live.refresh(desk.name)
+                    known = await self._live.refresh(desk.name)
                 points = make(known, result.count)
                 if points is None:
                     return False

@@ -1,14 +1,16 @@
 """What the service keeps in memory of a study: its row, its history for designers, its curves for the stopping rule.
 
-All of it can be made again from the store, and is, whenever a change was missed. Used on the event loop only; `refresh`
-is the one thing that reads.
+All of it can be made again from the store, and is, whenever a change was missed. Used on the event loop only; what
+reads, reads on a thread.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 from functools import partial
+from weakref import WeakValueDictionary
 
 from ..domain.errors import RevisionCompacted
 from ..domain.names import StudyName
@@ -40,7 +42,14 @@ class LiveStudy:
     revision: int = 0
     points_read: int = 0
     """The measurement sequence up to which curves were read from the store; later ones came as reports."""
-    curves_ready: bool = False
+    doubts: int = 1
+    """How often there was reason to think that reports are missing in the curves, and how many of these reasons were seen
+    to: reports may come while others are read."""
+    doubts_seen_to: int = 0
+
+    @property
+    def curves_ready(self) -> bool:
+        return self.doubts_seen_to == self.doubts
 
     @classmethod
     def of(cls, study: Study) -> LiveStudy:
@@ -91,15 +100,22 @@ class LiveStudies:
         self._store = store
         self._most = most
         self._studies: OrderedDict[StudyName, LiveStudy] = OrderedDict()
+        self._reading: WeakValueDictionary[StudyName, asyncio.Lock] = WeakValueDictionary()
+        """Held while a study is read, so that it is read once for all who wait."""
         feed.listen(self._hear)
 
-    def refresh(self, name: StudyName) -> LiveStudy:
-        """The study with a history up to date with the store. Costs in proportion to what changed unheard.
+    async def refresh(self, name: StudyName) -> LiveStudy:
+        """The study with a history up to date with the store. Costs in proportion to what changed unheard, and calls go
+        on meanwhile.
 
         Raises NotFound.
         """
+        async with self._reading.setdefault(name, asyncio.Lock()):
+            return await self._refresh(name)
+
+    async def _refresh(self, name: StudyName) -> LiveStudy:
+        study = await asyncio.to_thread(self._store.read, lambda view: view.study(name))
         known = self._studies.get(name)
-        study = self._store.read(lambda view: view.study(name))
         if known is None or known.study.uid != study.uid:
             known = self._studies[name] = LiveStudy.of(study)
         self._studies.move_to_end(name)
@@ -107,7 +123,8 @@ class LiveStudies:
             self._studies.popitem(last=False)
         while known.revision < study.revision:
             try:
-                changes = self._store.read(partial(_changes, study=study, since=known.revision))
+                read = partial(_changes, study=study, since=known.revision)
+                changes = await asyncio.to_thread(self._store.read, read)
             except RevisionCompacted:
                 known = self._studies[name] = LiveStudy.of(study)
                 continue
@@ -122,33 +139,39 @@ class LiveStudies:
             return None
         return known
 
-    def with_curves(self, name: StudyName) -> LiveStudy:
+    async def with_curves(self, name: StudyName) -> LiveStudy:
         """Like `refresh`, with the curves of reports that were made before this process looked."""
-        known = self.heard(name) or self.refresh(name)
-        while not known.curves_ready:
-            points = self._store.read(partial(_points, study=known.study, since=known.points_read))
-            by_metric = {o.metric: c for o, c in zip(known.study.spec.objectives, known.curves, strict=True)}
-            for p in points:
-                if p.metric in by_metric:
-                    by_metric[p.metric].report(p.trial_id, p.attempt, p.step, p.value)
-            if points:
-                known.points_read = points[-1].sequence
-            else:
-                known.curves_ready = True
+        known = self.heard(name)
+        if known is not None and known.curves_ready:
+            return known
+        async with self._reading.setdefault(name, asyncio.Lock()):
+            known = self.heard(name) or await self._refresh(name)
+            while not known.curves_ready:
+                doubts = known.doubts
+                read = partial(_points, study=known.study, since=known.points_read)
+                points = await asyncio.to_thread(self._store.read, read)
+                by_metric = {o.metric: c for o, c in zip(known.study.spec.objectives, known.curves, strict=True)}
+                for p in points:
+                    if p.metric in by_metric:
+                        by_metric[p.metric].report(p.trial_id, p.attempt, p.step, p.value)
+                if points:
+                    known.points_read = points[-1].sequence
+                else:
+                    known.doubts_seen_to = doubts
         return known
 
-    def to_ask(self, name: StudyName) -> LiveStudy:
+    async def to_ask(self, name: StudyName) -> LiveStudy:
         """The study as its designer is to see it."""
-        known = self.heard(name) or self.refresh(name)
+        known = self.heard(name) or await self.refresh(name)
         if reads_curves(known.designer):
-            known = self.with_curves(name)
+            known = await self.with_curves(name)
             known.bring_curves()
         return known
 
     def doubt_curves(self, name: StudyName) -> None:
         """Reports were stored that this process has not seen; they are read when the curves are next asked for."""
         if name in self._studies:
-            self._studies[name].curves_ready = False
+            self._studies[name].doubts += 1
 
     def forget(self) -> None:
         """Anything may have changed unheard: all is read again when it is asked for."""

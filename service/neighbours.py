@@ -42,6 +42,7 @@ class Neighbours:
         self._waiting: dict[StudyName, None] = {}
         self._worker: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
         self.there = store.exchange.shared
         """Whether there may be any."""
         if self.there:
@@ -52,6 +53,7 @@ class Neighbours:
         self._store.exchange.listen(self._hear)
 
     async def close(self) -> None:
+        self._closed = True
         if self._worker is not None:
             self._worker.cancel()
             await asyncio.gather(self._worker, return_exceptions=True)
@@ -67,6 +69,8 @@ class Neighbours:
             self._loop.call_soon_threadsafe(self._take, news)
 
     def _take(self, news: News) -> None:
+        if self._closed:
+            return
         match news.topic:
             case Topic.STUDY | Topic.POINTS:
                 for line in news.text.splitlines():

@@ -225,7 +225,7 @@ class Service:
         stop = None
         study = self._open.get(name.parent) or await self.study(name.parent)
         if study.spec.stopping is not None:
-            stop = reporting.judge(self._live.with_curves(name.parent), name, attempt, measurements)
+            stop = reporting.judge(await self._live.with_curves(name.parent), name, attempt, measurements)
         else:
             self._live.doubt_curves(name.parent)
         reason, goal = (stop.reason, StopGoal.STOP) if stop else (attempts.parked(trial, measurements), StopGoal.PAUSE)

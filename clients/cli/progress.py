@@ -20,6 +20,9 @@ from .output import STATE_STYLES, in_order, number, pairs, span, state_text
 RECENT = 6
 """Ended trials shown on a terminal."""
 
+SHOWN = ENDED | {TrialState.PAUSED}
+"""States that a line is written about, once for each attempt."""
+
 
 class Progress:
     """Feed it with `update`; threads may. Use as a context manager, so that the terminal is left as it was."""
@@ -59,9 +62,10 @@ class Progress:
                     self._running[trial.id] = trial
                 else:
                     self._running.pop(trial.id, None)
-                if trial.state in ENDED and self._told.get(trial.id) != len(trial.attempts):
-                    self._told[trial.id] = len(trial.attempts)
+                if trial.state in ENDED:
                     self._note_best(trial)
+                if trial.state in SHOWN and self._told.get(trial.id) != len(trial.attempts):
+                    self._told[trial.id] = len(trial.attempts)
                     self._recent = [*self._recent[-(RECENT - 1) :], trial]
                     # What ended before this view began is in the header's counts.
                     if not first:
@@ -89,7 +93,8 @@ class Progress:
 
     def _line(self, trial: Trial) -> Text:
         assert self.study is not None
-        took = (trial.end_time or 0) - (trial.start_time or trial.end_time or 0)
+        ended = trial.end_time or (trial.attempt.end_time if trial.attempt else None) or 0.0
+        took = ended - (trial.start_time or ended)
         text = Text(f"trial {trial.id:>4}  ")
         text.append(f"{trial.state.value:<10}", STATE_STYLES.get(trial.state.value, ""))
         for objective in self.study.spec.objectives:

@@ -136,7 +136,7 @@ class DesignerContract:
         expected = {canonical(p): problem.repeats for p in points}
         assert Counter(canonical(p.parameters) for p in made) == expected
 
-    @examples
+    @settings(examples, max_examples=15)
     @given(st.data(), seeds)
     def test_trials_of_others_are_not_repeated_at_the_end_of_a_finite_space(
         self, algorithm: Algorithm, data: st.DataObject, seed: int
