@@ -43,8 +43,8 @@ class LiveStudy:
     points_read: int = 0
     """The measurement sequence up to which curves were read from the store; later ones came as reports."""
     doubts: int = 1
-    """How often there was reason to think that reports are missing in the curves, and how many of these reasons were seen
-    to: reports may come while others are read."""
+    """How often there was reason to think that reports are missing in the curves, and how many of these reasons were
+    seen to: reports may come while others are read."""
     doubts_seen_to: int = 0
 
     @property
