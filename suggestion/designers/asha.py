@@ -9,15 +9,14 @@ trial. Nobody ever waits for others.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from ..designer import History, New, Outcome, Problem, ReadsCurves, Resume, Suggestions
 from ..memo import read_memo, write_memo
-from ..settings import setting
 from .quasirandom import QuasiRandom
-from .rungs import check_rungs, ladder, loss_at, nothing_waits
+from .rungs import LadderSettings, check_rungs, ladder, loss_at, nothing_waits
 
 
 class Asha(ReadsCurves):
@@ -31,13 +30,9 @@ class Asha(ReadsCurves):
     version = 1
     cheap = True
 
-    @dataclass(frozen=True)
-    class Settings:
-        min: int = setting(1, "steps of the first rung, at which every trial is paused", least=1, most=2**53)
-        max: int | None = setting(None, "steps of a whole trial; it has to be given", least=2, most=2**53)
-        eta: float = setting(3.0, "about one in eta trials goes on from each rung to the next", least=1.1, most=1e6)
+    Settings = LadderSettings
 
-    def __init__(self, settings: Settings, problem: Problem) -> None:
+    def __init__(self, settings: LadderSettings, problem: Problem) -> None:
         """Raises InvalidArgument for settings without a ladder, and for several objectives."""
         self._eta = settings.eta
         self._rungs = ladder(settings.min, check_rungs(settings.min, settings.max, problem, self.name), settings.eta)

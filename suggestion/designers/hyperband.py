@@ -14,9 +14,8 @@ import numpy as np
 
 from ..designer import History, New, Observation, Outcome, Problem, Resume, Suggestions
 from ..memo import read_memo, write_memo
-from ..settings import setting
 from .quasirandom import QuasiRandom
-from .rungs import check_rungs, final_loss, nothing_waits, rung_of
+from .rungs import LadderSettings, check_rungs, final_loss, nothing_waits, rung_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +52,9 @@ class Hyperband:
     version = 1
     cheap = True
 
-    @dataclass(frozen=True)
-    class Settings:
-        min: int = setting(1, "the fewest steps after which trials are compared", least=1, most=2**53)
-        max: int | None = setting(None, "steps of a whole trial; it has to be given", least=2, most=2**53)
-        eta: float = setting(3.0, "about one in eta trials goes on from each rung to the next", least=1.1, most=1e6)
+    Settings = LadderSettings
 
-    def __init__(self, settings: Settings, problem: Problem) -> None:
+    def __init__(self, settings: LadderSettings, problem: Problem) -> None:
         """Raises InvalidArgument for settings without a ladder, and for several objectives."""
         most = check_rungs(settings.min, settings.max, problem, self.name)
         self._brackets = brackets(settings.min, most, settings.eta)
