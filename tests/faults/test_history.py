@@ -161,7 +161,7 @@ def restart(postgres: Postgres) -> None:
 # The checker
 
 
-def in_process(folder: Path, patience: float = 100.0) -> list[str]:
+def in_process(folder: Path, patience: float = 100.0, seed: int = 7) -> list[str]:
     """What the checker finds in a history of a server in this process, whose bugs are the test's."""
 
     async def main() -> list[str]:
@@ -169,7 +169,7 @@ def in_process(folder: Path, patience: float = 100.0) -> list[str]:
         server = Server(store, [f"unix:{folder}/s"], ServiceSettings(duty_interval=0.05))
         await server.start()
         try:
-            return await Workload([f"unix:{folder}/s"], seed=7, patience=patience).run()
+            return await Workload([f"unix:{folder}/s"], seed=seed, patience=patience).run()
         finally:
             await server.stop(0)
             store.close()
@@ -276,5 +276,10 @@ def test_the_checker_finds_a_planted_bug(
     plant: Plant, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plant(monkeypatch)
-    found = in_process(tmp_path, patience=15.0)  # with a bug it may go on for ever
-    assert any(words in sentence for sentence in found), found[:10]
+    # A bug shows when clients happen to meet it, and nobody's clock decides that: a few histories are looked at.
+    found: list[str] = []
+    for seed in range(7, 13):
+        found = in_process(tmp_path, 10.0, seed)  # with a bug it may go on for ever
+        if any(words in sentence for sentence in found):
+            return
+    pytest.fail(f"six histories, and nothing was found but {found[:10]}")
