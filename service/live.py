@@ -77,7 +77,7 @@ class LiveStudy:
             self.curves[0].changed.add(trial.id)
             if trial.state not in PENDING:
                 for curves in self.curves:
-                    curves.end(trial.id, trial.state in COUNTS_AS_CURVE)
+                    curves.end(trial.id, trial.state in COUNTS_AS_CURVE, whole=trial.state is TrialState.SUCCEEDED)
         for trial_id in deleted:
             self.history.remove(trial_id)
             for curves in self.curves:

@@ -29,9 +29,18 @@ class Seen:
     """A history by what its trials say: values, nothing yet, or that the point cannot be evaluated."""
 
     def __init__(self, observations: Sequence[Observation]) -> None:
-        self.measured = [o for o in observations if o.outcome is Outcome.MEASURED]
-        self.infeasible = [o for o in observations if o.outcome is Outcome.INFEASIBLE]
-        self.pending = [o for o in observations if o.outcome in (Outcome.PENDING, Outcome.PAUSED)]
+        self.measured: list[Observation] = []
+        self.infeasible: list[Observation] = []
+        self.pending: list[Observation] = []
+        of = {
+            Outcome.MEASURED: self.measured,
+            Outcome.INFEASIBLE: self.infeasible,
+            Outcome.PENDING: self.pending,
+            Outcome.PAUSED: self.pending,
+            Outcome.UNKNOWN: list[Observation](),
+        }
+        for o in observations:
+            of[o.outcome].append(o)
 
     @property
     def informative(self) -> int:

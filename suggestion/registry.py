@@ -41,9 +41,13 @@ class Known:
 DESIGNERS: Final = {
     "asha": Known(".designers.asha:Asha"),
     "auto": Known(".designers.auto:Auto"),
+    "bayesian": Known(".designers.bayesian:Bayesian", "skopt"),
+    "bohb": Known(".designers.bohb:Bohb"),
+    "cmaes": Known(".designers.cmaes:CmaEs"),
     "gp": Known(".designers.gp:GaussianProcessBandit"),
     "grid": Known(".designers.grid:Grid"),
     "hyperband": Known(".designers.hyperband:Hyperband"),
+    "pbt": Known(".designers.pbt:PopulationBasedTraining"),
     "quasirandom": Known(".designers.quasirandom:QuasiRandom"),
     "random": Known(".designers.random:Random"),
     "shuffled_grid": Known(".designers.grid:ShuffledGrid"),
@@ -52,6 +56,7 @@ DESIGNERS: Final = {
 
 RULES: Final = {
     "asha": Known(".stopping.asha:Asha"),
+    "curve": Known(".stopping.curve:LearningCurve"),
     "median": Known(".stopping.median:Median"),
     "threshold": Known(".stopping.threshold:Threshold"),
 }

@@ -8,14 +8,12 @@ improvement of Ament et al. (2023).
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...domain.parameters import Parameters
 from ..answer import Answer, Seen, check_one_objective
 from ..designer import History, Problem, Suggestions
 from ..memo import read_memo, write_memo
@@ -26,6 +24,7 @@ from ..models.search import Acquisition, near, search, spread
 from ..models.warping import Warping
 from ..space.encoding import encoder
 from ..space.lattice import Lattice, lattice
+from ..space.rows import Rows
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +76,7 @@ class GaussianProcessBandit:
     def __init__(self, settings: Settings, problem: Problem) -> None:
         """Raises InvalidArgument for several objectives."""
         check_one_objective(self.name, problem)
+        self._rows = Rows(problem.space)
 
     def suggest(
         self, problem: Problem, history: History, count: int, rng: np.random.Generator, memo: str
@@ -87,7 +87,7 @@ class GaussianProcessBandit:
         fitted = before
         if lacking > 0:
             try:
-                model = _Model(problem, seen, answer, before)
+                model = _Model(problem, seen, answer, before, self._rows)
                 fitted = {"theta": model.theta, "fitted": model.fitted}
                 model.add_points(min(lacking, BATCH))
                 why = "the model has no other point to offer"
@@ -103,7 +103,7 @@ class GaussianProcessBandit:
 class _Model:
     """What is known of the objective. Coordinates are those of the lattice, values those of the warping."""
 
-    def __init__(self, problem: Problem, seen: Seen, answer: Answer, before: dict[str, Any]) -> None:
+    def __init__(self, problem: Problem, seen: Seen, answer: Answer, before: dict[str, Any], rows: Rows) -> None:
         """Raises NotPositive for values that are no numbers."""
         self._answer, self._goal = answer, problem.objectives[0]
         self._lattice: Lattice = lattice(problem.space)
@@ -114,13 +114,10 @@ class _Model:
         z = np.concatenate([self._warping.values, np.full(len(seen.infeasible), self._warping.values.max())])
         kept = thin(z, MODELLED)
         known = [*seen.measured, *seen.infeasible]
-        self._x, self._z = self._rows([known[i].parameters for i in kept]), z[kept]
+        self._x, self._z = rows.of([known[i].parameters for i in kept])[0], z[kept]
         pending = [o.parameters for o in seen.pending[-MODELLED:]] + [p.parameters for p in answer.proposals]
-        self._pending = self._rows(pending)
+        self._pending = rows.of(pending)[0]
         self.theta, self.fitted = self._fit(before, len(z))
-
-    def _rows(self, points: Sequence[Parameters]) -> Array:
-        return self._lattice.snap(encoder(self._answer.problem.space).encode(points))[0]
 
     def _fit(self, before: dict[str, Any], known: int) -> tuple[list[float], int]:
         starts = [centre(self._lattice.dimension, _PRIOR)]

@@ -79,8 +79,9 @@ class Hyperband:
             number += 1
         resumed = resumed[:count]
         wanted = wanted[: count - len(resumed)]
-        points = str(read_memo("hyperband/1", memo).get("points", ""))
-        found = self._points.suggest(problem, history, len(wanted), rng, points)
+        by = f"{self.name}/1"
+        points = str(read_memo(by, memo).get("points", ""))
+        found = self._new_points(problem, history, len(wanted), rng, points)
         new = []
         for proposal, (number, bracket) in zip(found.proposals, wanted, strict=False):
             assert isinstance(proposal, New)
@@ -89,7 +90,13 @@ class Hyperband:
             why = f"bracket {number}: one of {bracket.sizes[0]} to step {bracket.steps[0]}; {proposal.why}"
             new.append(replace(proposal, until_step=until, details=details, why=why))
         exhausted = found.exhausted and not resumed and nothing_waits(history)
-        return Suggestions([*resumed, *new], write_memo("hyperband/1", points=found.memo), exhausted)
+        return Suggestions([*resumed, *new], write_memo(by, points=found.memo), exhausted)
+
+    def _new_points(
+        self, problem: Problem, history: History, count: int, rng: np.random.Generator, memo: str
+    ) -> Suggestions:
+        """Points of trials that begin. `memo`: what this returned last time."""
+        return self._points.suggest(problem, history, count, rng, memo)
 
     def _of(self, number: int) -> Bracket:
         return self._brackets[number % len(self._brackets)]

@@ -10,14 +10,12 @@ Falkner, Klein and Hutter, "BOHB" (2018); Watanabe, "Tree-Structured Parzen Esti
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from scipy.special import logsumexp, ndtr
 
-from ...domain.parameters import Parameters
 from ..answer import Answer, Seen, check_one_objective
 from ..designer import History, Problem, Suggestions
 from ..memo import read_memo, write_memo
@@ -25,6 +23,7 @@ from ..models.kernel import Array, Mask
 from ..settings import setting
 from ..space.encoding import encoder
 from ..space.lattice import Lattice, lattice
+from ..space.rows import Rows
 
 GREATEST: Final = 25
 """Trials that l is made of at most."""
@@ -57,6 +56,7 @@ class TreeParzen:
         """Raises InvalidArgument for several objectives."""
         check_one_objective(self.name, problem)
         self._settings = settings
+        self._rows = Rows(problem.space)
 
     def suggest(
         self, problem: Problem, history: History, count: int, rng: np.random.Generator, memo: str
@@ -70,14 +70,15 @@ class TreeParzen:
 
     def _add(self, answer: Answer, seen: Seen, count: int) -> None:
         space, goal = answer.problem.space, answer.problem.objectives[0]
-        ranked = sorted(seen.measured, key=lambda o: (goal.loss(o.values[0]), o.trial_id))
+        losses = [goal.loss(o.values[0]) for o in seen.measured]
+        ranked = [seen.measured[i] for i in np.argsort(losses, kind="stable")]
         n = min(GREATEST, math.ceil(self._settings.gamma * len(ranked)))
         others = [o.parameters for o in (*ranked[n:], *seen.infeasible, *seen.pending)]
         others = [others[i] for i in np.unique(np.linspace(0, len(others) - 1, min(OTHERS, len(others))).astype(int))]
         others += [p.parameters for p in answer.proposals]
         on = lattice(space)
-        better = Parzen(on, *rows_of(answer.problem, [o.parameters for o in ranked[:n]]))
-        worse = Parzen(on, *rows_of(answer.problem, others))
+        better = Parzen(on, *self._rows.of([o.parameters for o in ranked[:n]]))
+        worse = Parzen(on, *self._rows.of(others))
         decode = encoder(space).decode
         for _ in range(count):
             u, active = on.snap(better.draw(answer.rng, self._settings.candidates))
@@ -87,11 +88,6 @@ class TreeParzen:
                 if answer.add(decode(u[i : i + 1])[0], why, {"log_l_over_g": float(score[i])}):
                     worse = worse.with_row(u[i : i + 1], active[i : i + 1])
                     break
-
-
-def rows_of(problem: Problem, points: Sequence[Parameters]) -> tuple[Array, Mask]:
-    """Coordinates on the lattice and which parameters are active, two of (n, d)."""
-    return lattice(problem.space).snap(encoder(problem.space).encode(points))
 
 
 class Parzen:

@@ -32,6 +32,9 @@ class Lattice:
         self.dimension = len(kinds)
         self.tables: Final[list[Array | None]] = [_table(kind) for kind in kinds]
         """By axis: the coordinates of its values, ascending, or None where it is searched as continuous."""
+        self._borders = {
+            i: _borders(k, t) for i, (k, t) in enumerate(zip(kinds, self.tables, strict=True)) if t is not None
+        }
         self.categorical: Mask = np.array([isinstance(k, Categorical) for k in kinds])
         """(d,) whether the axis has no order."""
         self.continuous: Mask = np.array([t is None for t in self.tables])
@@ -47,9 +50,10 @@ class Lattice:
         """The rows of the lattice nearest to `u`, (n, d), coordinates beyond [0, 1] taken for the nearer end; and which
         parameters are active there, (n, d)."""
         u = np.minimum(np.maximum(u, 0.0), 1.0)
-        for i, table in enumerate(self.tables):
-            if table is not None:
-                u[:, i] = table[_nearest(table, u[:, i])]
+        for i, borders in self._borders.items():
+            table = self.tables[i]
+            assert table is not None
+            u[:, i] = table[np.searchsorted(borders, u[:, i], side="right")]
         active = np.ones(u.shape, dtype=bool)
         for i, conditions in self._conditions:
             for parent, holds in conditions:
@@ -74,9 +78,18 @@ def _alone(kind: Kind) -> Space:
     return Space((Parameter("x", kind),))
 
 
-def _nearest(table: Array, u: Array) -> NDArray[np.intp]:
-    places: NDArray[np.intp] = np.searchsorted((table[1:] + table[:-1]) / 2, u, side="right")
-    return places
+def _borders(kind: Kind, table: Array) -> Array:
+    """For each value but the first the least coordinate that decodes to it or a later one, by halving: rooms are not of
+    one size, and snapping must change no point, not even by a rounding error."""
+    places = {(type(value), value): i for i, value in enumerate(kind.at(i) for i in range(len(table)))}
+    decode = encoder(_alone(kind)).decode
+    wanted = np.arange(1, len(table))
+    below, borders = table[:-1], table[1:]
+    while ((below < (middle := (below + borders) / 2)) & (middle < borders)).any():
+        found = np.array([places[type(p["x"]), p["x"]] for p in decode(middle[:, None])], dtype=np.int64)
+        reached = found >= wanted
+        below, borders = np.where(reached, below, middle), np.where(reached, middle, borders)
+    return borders
 
 
 def _holds(parent: Parameter, condition: Condition) -> Callable[[Array], Mask]:
@@ -84,6 +97,7 @@ def _holds(parent: Parameter, condition: Condition) -> Callable[[Array], Mask]:
     kind, table = parent.kind, _table(parent.kind)
     if table is not None:
         true = np.array([condition.holds(kind.at(i)) for i in range(len(table))])
-        return lambda u: true[_nearest(table, u)]
+        between = (table[1:] + table[:-1]) / 2
+        return lambda u: true[np.searchsorted(between, u)]
     decode = encoder(_alone(kind)).decode
     return lambda u: np.array([condition.holds(point["x"]) for point in decode(u[:, None])], dtype=bool)

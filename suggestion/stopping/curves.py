@@ -6,7 +6,8 @@ import math
 from array import array
 from bisect import bisect_left, bisect_right, insort
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -79,15 +80,18 @@ class Curve:
 
 
 @dataclass(slots=True)
-class _Averages:
-    """At one step: the completed trials' running averages, ascending, of the first `seen` that completed."""
+class _AtStep:
+    """What completed trials had done by one step, as losses."""
 
-    values: array[float] = field(default_factory=lambda: array("d"))
+    averages: array[float] = field(default_factory=lambda: array("d"))
+    """The running averages of the first `seen` that completed, ascending."""
     seen: int = 0
+    bests: array[float] = field(default_factory=lambda: array("d"))
+    """The best losses of the first whole trials, in the order of their ends. NaN without a report."""
 
     @property
     def cost(self) -> int:
-        return len(self.values) + _OVERHEAD
+        return len(self.averages) + len(self.bests) + _OVERHEAD
 
 
 class Rung:
@@ -128,11 +132,16 @@ class CurveIndex:
         # Trials in the order in which they completed; as a set too.
         self._order: list[int] = []
         self._completed: set[int] = set()
+        # Those of them that were not stopped, in that order, and the best of each.
+        self._whole: list[int] = []
+        self._finals = array("d")
+        self.whole_changes = 0
+        """Rises whenever `whole` may answer otherwise."""
         self._rungs: dict[tuple[int, int], Rung] = {}
         self.changed: set[int] = set()
         """Trials with news, for whoever follows the curves and empties it."""
         # By step, least recently used first.
-        self._kept: OrderedDict[int, _Averages] = OrderedDict()
+        self._kept: OrderedDict[int, _AtStep] = OrderedDict()
         self._cost = 0
 
     def report(self, trial_id: int, attempt: int, step: int, value: float) -> None:
@@ -149,11 +158,15 @@ class CurveIndex:
             # Late news of a completed trial: rare, but for the start, when nothing is kept yet.
             self._drop_kept()
 
-    def end(self, trial_id: int, counts: bool) -> None:
-        """The trial has ended. `counts`: whether it is a completed one, whose curve others are compared with."""
+    def end(self, trial_id: int, counts: bool, whole: bool = False) -> None:
+        """The trial has ended. `counts`: whether it is a completed one, whose curve others are compared with; `whole`:
+        whether nobody stopped it, so that its last reports are what it comes to."""
         if counts and trial_id not in self._completed:
             self._completed.add(trial_id)
             self._order.append(trial_id)
+            if whole:
+                self._whole.append(trial_id)
+                self.whole_changes += 1
         elif not counts:
             self._uncomplete(trial_id)
 
@@ -196,21 +209,53 @@ class CurveIndex:
         A trial without a report by then is left out; (NaN, 0) where none is left. A running average that is not a
         number counts as the worst. O(log n) with n completed trials, and O(n log n) when first asked about a step.
         """
-        kept = self._averages(step)
-        n = len(kept.values)
+        averages = self._averages(step)
+        n = len(averages)
         if n == 0:
             return math.nan, 0
-        low, high = kept.values[(n - 1) // 2], kept.values[n // 2]
+        low, high = averages[(n - 1) // 2], averages[n // 2]
         # Halved first, so that the sum stays within the doubles.
         return self._objective.loss(low if low == high else low / 2 + high / 2), n
 
-    def _averages(self, step: int) -> _Averages:
+    def whole(self, step: int) -> tuple[array[float], array[float]]:
+        """Of the trials that nobody stopped, in the order of their ends: the best loss at `step` or before, and the
+        best of all. NaN without a report, infinite where all are NaN. To be read before the next change, and not
+        written.
+
+        O(news), and O(n log m) with n such trials of m reports when first asked about a step.
+        """
+        with self._at(step) as kept:
+            kept.bests.extend(self._best_or_nan(trial, step) for trial in self._whole[len(kept.bests) :])
+        last = 2**63 - 1
+        self._finals.extend(self._best_or_nan(trial, last) for trial in self._whole[len(self._finals) :])
+        return kept.bests, self._finals
+
+    def _best_or_nan(self, trial_id: int, step: int) -> float:
+        curve = self._curves.get(trial_id)
+        best = curve.best(step) if curve is not None else None
+        return math.nan if best is None else best
+
+    def _averages(self, step: int) -> array[float]:
+        with self._at(step) as kept:
+            self._bring(kept, step)
+        return kept.averages
+
+    @contextmanager
+    def _at(self, step: int) -> Iterator[_AtStep]:
+        """What is kept of this step, to be brought up to date. What is used least makes room."""
         kept = self._kept.get(step)
         if kept is None:
-            kept = self._kept[step] = _Averages()
+            kept = self._kept[step] = _AtStep()
             self._cost += kept.cost
         self._kept.move_to_end(step)
         before = kept.cost
+        yield kept
+        self._cost += kept.cost - before
+        while self._cost > MAX_KEPT and len(self._kept) > 1:
+            _, dropped = self._kept.popitem(last=False)
+            self._cost -= dropped.cost
+
+    def _bring(self, kept: _AtStep, step: int) -> None:
         news = []
         for trial_id in self._order[kept.seen :]:
             curve = self._curves.get(trial_id)
@@ -219,22 +264,21 @@ class CurveIndex:
                 news.append(average)
         kept.seen = len(self._order)
         if len(news) > 8:
-            kept.values = array("d", sorted([*kept.values, *news]))
+            kept.averages = array("d", sorted([*kept.averages, *news]))
         else:
             for average in news:
-                insort(kept.values, average)
-        self._cost += kept.cost - before
-        while self._cost > MAX_KEPT and len(self._kept) > 1:
-            _, dropped = self._kept.popitem(last=False)
-            self._cost -= dropped.cost
-        return kept
+                insort(kept.averages, average)
 
     def _uncomplete(self, trial_id: int) -> None:
         if trial_id in self._completed:
             self._completed.remove(trial_id)
             self._order.remove(trial_id)
+            if trial_id in self._whole:
+                self._whole.remove(trial_id)
             self._drop_kept()
 
     def _drop_kept(self) -> None:
+        self.whole_changes += 1
         self._kept.clear()
         self._cost = 0
+        del self._finals[:]

@@ -7,8 +7,8 @@ import pytest
 from .checkout import ROOT, folders_of_packages, python
 
 EXTRAS = [
-  "alembic", "click", "grpc_health", "grpc_reflection", "kubernetes", "numpy", "pandas", "prometheus_client", "psutil",
-  "pynvml", "rich", "scipy", "sklearn", "skopt", "sqlalchemy", "uvloop", "yaml",
+  "alembic", "click", "cmaes", "grpc_health", "grpc_reflection", "kubernetes", "numpy", "pandas", "prometheus_client",
+  "psutil", "pynvml", "rich", "scipy", "sklearn", "skopt", "sqlalchemy", "uvloop", "yaml",
 ]  # fmt: skip
 
 BLOCK = f"""

@@ -36,7 +36,7 @@ CONDITIONAL = Space(
 )
 
 
-NEEDED = {"asha": {"max": 9}, "hyperband": {"max": 9}}
+NEEDED = {"asha": {"max": 9}, "bohb": {"max": 9}, "hyperband": {"max": 9}, "pbt": {"max": 9}}
 """Settings without which there is no such algorithm."""
 
 

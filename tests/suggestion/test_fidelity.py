@@ -155,10 +155,11 @@ def reached(simulation: Simulation) -> dict[int, int]:
     return dict(sorted(counts.items()))
 
 
+@pytest.mark.parametrize("name", ["hyperband", "bohb"])
 @pytest.mark.parametrize("parallel", [1, 4, 32])
-def test_hyperband_gives_every_rung_of_every_bracket_its_trials(parallel: int) -> None:
+def test_hyperband_gives_every_rung_of_every_bracket_its_trials(parallel: int, name: str) -> None:
     """R = 9, eta = 3: brackets of 9, 5 and 3 trials."""
-    simulation = Simulation(Algorithm("hyperband", settings={"max": 9}), steady, 9, 17, parallel)
+    simulation = Simulation(Algorithm(name, settings={"max": 9}), steady, 9, 17, parallel)
     simulation.run()
     by_bracket: dict[int | None, list[int]] = {}
     for o in simulation.history.observations:
@@ -199,7 +200,7 @@ def test_a_failed_trial_is_made_up_for(fails: Callable[[int, int], bool], steps:
 
 
 @settings(deadline=None, max_examples=30)
-@given(st.integers(1, 30), st.integers(1, 8), st.integers(2, 4), st.sampled_from(["asha", "hyperband"]))
+@given(st.integers(1, 30), st.integers(1, 8), st.integers(2, 4), st.sampled_from(["asha", "hyperband", "bohb"]))
 def test_the_budget_and_the_limit_are_kept_and_somebody_comes_to_the_end(
     trials: int, parallel: int, eta: int, name: str
 ) -> None:
@@ -236,7 +237,7 @@ def test_asha_never_waits() -> None:
     assert new.until_step == 1
 
 
-@pytest.mark.parametrize("name", ["asha", "hyperband"])
+@pytest.mark.parametrize("name", ["asha", "hyperband", "bohb"])
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
@@ -252,7 +253,35 @@ def test_settings_that_are_refused(name: str, settings: dict[str, object], words
     assert words in str(error.value)
 
 
-@pytest.mark.parametrize("name", ["asha", "hyperband"])
+@pytest.mark.parametrize("model", ["tpe", "gp"])
+def test_bohbs_new_points_are_learned_from_the_most_steps_that_enough_have_done(model: str) -> None:
+    """What is best after one step is worst after nine: only who looks at nine finds the best."""
+
+    def crossing(x: float, step: int) -> float:
+        return abs(x - 0.8) if step < 9 else abs(x - 0.2)
+
+    algorithm = Algorithm("bohb", settings={"max": 9, "model": model, "random_fraction": 0.0})
+    simulation = Simulation(algorithm, crossing, 9, 85, 1)
+    simulation.run()
+    points = [float(str(o.parameters["x"])) for o in simulation.history.observations]
+    early, late = points[5:9], points[-20:]
+    assert sum(abs(x - 0.8) < 0.25 for x in early) >= 3, "four values at one step are enough for one parameter"
+    assert sum(abs(x - 0.2) < 0.25 for x in late) >= 15, "later there are enough at nine"
+
+
+def test_a_part_of_bohbs_points_is_drawn_blindly() -> None:
+    blind = Simulation(Algorithm("bohb", settings={"max": 9, "random_fraction": 1.0}), steady, 9, 30, 4)
+    plain = Simulation(Algorithm("bohb", settings={"max": 9}), steady, 9, 30, 4)
+    for simulation in (blind, plain):
+        simulation.run()
+    near = [
+        sum(abs(float(str(o.parameters["x"])) - 0.3) < 0.15 for o in s.history.observations) for s in (blind, plain)
+    ]
+    assert near[0] == pytest.approx(30 * 0.3, abs=2), "evenly over the space"
+    assert near[1] > near[0] + 3
+
+
+@pytest.mark.parametrize("name", ["asha", "hyperband", "bohb"])
 def test_several_objectives_are_refused(name: str) -> None:
     with pytest.raises(InvalidArgument, match="compares trials by one objective, and the study has 2"):
         make_designer(

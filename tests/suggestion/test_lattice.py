@@ -37,6 +37,17 @@ def test_snapping_changes_no_point_and_gives_equal_points_one_row(data: st.DataO
     assert (again[:, held] == rows[:, held]).all()
 
 
+def test_the_border_of_two_values_is_where_the_encoder_has_it() -> None:
+    """Within the last bit: a third of six is 2 in doubles, while a third is less than half-way from 1.5 / 6 to 2.5 /
+    6."""
+    for size in range(2, 60):
+        for kind in (Categorical(tuple(range(size))), Integer(1, size), Integer(1, size, Scale.LOG)):
+            space = Space((Parameter("x", kind),))
+            near = [np.nextafter(i / size, way) for i in range(1, size) for way in (0.0, i / size, 1.0)]
+            u = np.array([[x] for x in near])
+            assert encoder(space).decode(u) == encoder(space).decode(lattice(space).snap(u)[0])
+
+
 def test_what_is_on_it() -> None:
     found = lattice(MIXED)
     assert found.categorical.tolist() == [True, False, False, False]

@@ -213,4 +213,4 @@ def test_what_is_kept_is_bounded_and_the_answers_stay(monkeypatch: pytest.Monkey
         curves.end(trial, counts=True)
     for step in [*range(20), *range(20)]:
         assert curves.median_average(step) == (14.5 + step / 2, 30)
-        assert sum(len(kept.values) for kept in curves._kept.values()) <= 100
+        assert sum(len(kept.averages) for kept in curves._kept.values()) <= 100

@@ -11,12 +11,13 @@ from wazir.domain.parameters import Parameters, Value
 from wazir.domain.space import Categorical, Condition, Double, Integer, Parameter, Scale, Space
 from wazir.domain.study import Algorithm
 from wazir.suggestion.designer import New, Observation, Outcome, Problem
-from wazir.suggestion.designers.tpe import Parzen, rows_of
+from wazir.suggestion.designers.tpe import Parzen
 from wazir.suggestion.generator import generator
 from wazir.suggestion.history import TrialHistory
 from wazir.suggestion.registry import make_designer
 from wazir.suggestion.space.encoding import encoder
 from wazir.suggestion.space.lattice import lattice
+from wazir.suggestion.space.rows import Rows
 
 LOSS = (Objective("loss", Goal.MINIMIZE),)
 MIXED = Space(
@@ -37,8 +38,8 @@ def drawn(n: int, seed: int = 0) -> list[Parameters]:
 @pytest.mark.parametrize("n", [0, 1, 2, 17])
 def test_the_density_is_the_formula_written_out(n: int) -> None:
     points, at = drawn(n), drawn(9, seed=1)
-    rows, active = rows_of(PROBLEM, points)
-    u, on = rows_of(PROBLEM, at)
+    rows, active = Rows(PROBLEM.space).of(points)
+    u, on = Rows(PROBLEM.space).of(at)
     sigma = max(0.2 * max(n, 1) ** (-1 / 8), 1 / (n + 1) / 4)
     sizes = {"kind": 3, "form": 2}
 
@@ -72,7 +73,7 @@ def test_draws_have_that_density() -> None:
     """The part of draws in each cell of a partition, against the integral of the density over it."""
     space = Space((Parameter("x", Double(0.0, 1.0)), Parameter("c", Categorical(("a", "b", "c")))))
     problem = Problem(space, LOSS)
-    rows, active = rows_of(problem, [{"x": 0.02, "c": "a"}, {"x": 0.6, "c": "a"}, {"x": 0.7, "c": "b"}])
+    rows, active = Rows(problem.space).of([{"x": 0.02, "c": "a"}, {"x": 0.6, "c": "a"}, {"x": 0.7, "c": "b"}])
     estimator = Parzen(lattice(space), rows, active)
     n, cells = 60_000, 20
     made = lattice(space).snap(estimator.draw(np.random.default_rng(2), n))[0]

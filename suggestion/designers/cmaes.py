@@ -1,0 +1,271 @@
+"""Covariance matrix adaptation on mixed spaces, by the `cmaes` package.
+
+Hansen, "The CMA Evolution Strategy: A Tutorial" (2016); for ordered values with a margin and for categories Hamano,
+Uchida, Shirakawa, Morimoto, Nagao and Saito, "CatCMA with Margin" (2025), which is `cmaes.CatCMAwM`; restarts with
+twice the population: Auger and Hansen, "A Restart CMA Evolution Strategy with Increasing Population Size" (2005).
+
+A generation is told by the order of its values alone, so nothing depends on their scale. All that was told since the
+last restart is in the memo, and with the seed it makes the same distribution again.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+from cmaes import CatCMAwM
+
+from ...domain.parameters import Parameters, digest
+from ...domain.space import Space
+from ..answer import Answer, Seen, check_one_objective
+from ..designer import History, Problem, Suggestions
+from ..memo import read_memo, write_memo
+from ..models.kernel import Array
+from ..settings import setting
+from ..space.encoding import INACTIVE, encoder
+from ..space.lattice import lattice
+from ..space.usual import middle
+
+_BY: Final = "cmaes/1"
+
+SMALLEST_STEP: Final = 1e-6
+"""A run is over when no axis has a larger deviation, in units of its length: there is nothing left to find here."""
+
+DRAWS: Final = 100
+"""Samples drawn for each point that is asked for, before a quasi-random one takes its place."""
+
+REMEMBERED: Final = 32
+"""Distributions kept in memory, so that what was told need not be told again for every point."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What makes the present distribution. `start`: its first mean, a row of the unit cube; `told`: by generation the
+    samples that it was told of, best first; `drawn`: samples of the present generation so far."""
+
+    seed: int
+    number: int
+    start: tuple[float, ...]
+    told: tuple[tuple[int, ...], ...] = ()
+    drawn: int = 0
+
+
+class CmaEs:
+    """A generation is over when as many of its samples have a value as the population counts; until then more are
+    drawn from the same distribution, so any number of trials may run side by side. An infeasible trial is the worst of
+    its generation, a failed one is not of it.
+
+    Memo: the seed of the quasi-random points and how many are used, and the `Run`.
+    """
+
+    name = "cmaes"
+    version = 1
+    cheap = False
+
+    @dataclass(frozen=True)
+    class Settings:
+        sigma: float = setting(0.25, "the first deviation of each axis, in units of its length", least=0.001, most=1.0)
+        population: int | None = setting(
+            None,
+            "samples of a generation; without it 4 + 3 ln d, and twice as many after each restart",
+            least=2,
+            most=10_000,
+        )
+
+    def __init__(self, settings: Settings, problem: Problem) -> None:
+        """Raises InvalidArgument for several objectives."""
+        check_one_objective(self.name, problem)
+        self._settings = settings
+
+    def suggest(
+        self, problem: Problem, history: History, count: int, rng: np.random.Generator, memo: str
+    ) -> Suggestions:
+        before = read_memo(_BY, memo)
+        answer = Answer(problem, history, rng, before)
+        seen = Seen(history.observations)
+        run = _read(before) if before else self._begin(problem, seen, answer.seed)
+        if not before and count > 0 and (usual := middle(problem.space)) is not None:
+            answer.add(usual, "the defaults of the search space, and the middle where there are none", {})
+        axes = _Axes(problem.space)
+        if axes.any:
+            run = self._sample(answer, seen, axes, run, count)
+        answer.add_quasirandom(count - len(answer.proposals), "no sample may still be tried")
+        return Suggestions(answer.proposals, write_memo(_BY, **answer.state, **_written(run)), answer.exhausted)
+
+    def _begin(self, problem: Problem, seen: Seen, seed: int) -> Run:
+        """Around the best that is known before anything was proposed, else in the middle."""
+        goal = problem.objectives[0]
+        best = min(seen.measured, key=lambda o: (goal.loss(o.values[0]), o.trial_id), default=None)
+        point = middle(problem.space) if best is None else best.parameters
+        dimension = len(problem.space.parameters)
+        row = [INACTIVE] * dimension if point is None else encoder(problem.space).encode([point])[0].tolist()
+        return Run(seed, 0, tuple(row))
+
+    def _sample(self, answer: Answer, seen: Seen, axes: _Axes, run: Run, count: int) -> Run:
+        known = _losses(answer.problem, seen)
+        generation = _Generation(self._distribution(axes, run), axes, run)
+        for _ in range(DRAWS * count):
+            order = _order([known.get(key, math.nan) for key in generation.keys], generation.size)
+            if order is not None:
+                run = replace(run, told=(*run.told, order), drawn=0)
+                cma = self._distribution(axes, run)
+                if _is_over(cma):
+                    start = np.random.default_rng((run.seed, run.number, 1)).random(len(run.start))
+                    run = Run(run.seed, run.number + 1, tuple(start.tolist()))
+                    cma = self._distribution(axes, run)
+                generation = _Generation(cma, axes, run)
+                continue
+            if len(answer.proposals) >= count:
+                break
+            point = generation.draw()
+            run = replace(run, drawn=run.drawn + 1)
+            number = len(run.told) + 1
+            where = f"generation {number}" + (f" of restart {run.number}" if run.number else "")
+            answer.add(point, f"sample {run.drawn} of {where}, {generation.about}", {"generation": float(number)})
+        return run
+
+    def _distribution(self, axes: _Axes, run: Run) -> Any:
+        """The distribution that follows from what the run was told. Not to be changed: others have it, too."""
+        key = (axes.key, self._settings, run.seed, run.number, run.start)
+        with _lock:
+            told, cma = _kept.pop(key, ((), None))
+        if cma is None or run.told[: len(told)] != told:
+            told, cma = (), axes.fresh(run, self._settings)
+        if len(told) < len(run.told):
+            cma = copy.deepcopy(cma)
+            for number in range(len(told), len(run.told)):
+                order = run.told[number]
+                cma.reseed_rng(_seed(run, number))
+                samples = [cma.ask() for _ in range(max(order) + 1)]
+                cma.tell([(samples[index], float(rank)) for rank, index in enumerate(order)])
+        with _lock:
+            _kept[key] = (run.told, cma)
+            while len(_kept) > REMEMBERED:
+                _kept.popitem(last=False)
+        return cma
+
+
+_kept: OrderedDict[Any, tuple[tuple[tuple[int, ...], ...], Any]] = OrderedDict()
+_lock = threading.Lock()
+
+
+class _Axes:
+    """The space as `CatCMAwM` takes it: continuous axes, ordered ones of few values, and categories. Axes with one
+    value are left out."""
+
+    def __init__(self, space: Space) -> None:
+        on = lattice(space)
+        self.decode = encoder(space).decode
+        self._dimension = on.dimension
+        sizes = [math.inf if table is None else len(table) for table in on.tables]
+        self._x = [i for i, n in enumerate(sizes) if n == math.inf]
+        # The package's advice: two values are categories, whatever they are.
+        self._c = [i for i, n in enumerate(sizes) if n == 2 or (on.categorical[i] and 2 < n < math.inf)]
+        self._z = [i for i, n in enumerate(sizes) if 2 < n < math.inf and not on.categorical[i]]
+        self._tables = on.tables
+        listed = tuple((i, tuple(self._table(i))) for i in [*self._c, *self._z])
+        self.key = (tuple(self._x), tuple(self._c), listed, self._dimension)
+
+    @property
+    def any(self) -> bool:
+        return bool(self._x or self._z or self._c)
+
+    def _table(self, axis: int) -> Array:
+        table = self._tables[axis]
+        assert table is not None
+        return table
+
+    def fresh(self, run: Run, settings: CmaEs.Settings) -> Any:
+        free = len(self._x) + len(self._z)
+        population = settings.population or 4 + math.floor(3 * math.log(free + len(self._c)))
+        return CatCMAwM(
+            x_space=[[0.0, 1.0]] * len(self._x) or None,
+            z_space=[list(self._table(i)) for i in self._z] or None,
+            c_space=[len(self._table(i)) for i in self._c] or None,
+            population_size=population * 2**run.number,
+            mean=np.array([run.start[i] for i in (*self._x, *self._z)]) if free else None,
+            sigma=settings.sigma if free else None,
+            # Without it the package takes the distance to the nearest bound, which may be none.
+            cov=np.eye(free) if free else None,
+            seed=0,
+        )
+
+    def point(self, sample: Any) -> Parameters:
+        row = np.full(self._dimension, INACTIVE)
+        if self._x:
+            row[self._x] = sample.x
+        if self._z:
+            row[self._z] = sample.z
+        for axis, chosen in zip(self._c, () if sample.c is None else sample.c, strict=True):
+            row[axis] = self._table(axis)[int(np.argmax(chosen))]
+        point: Parameters = self.decode(row[np.newaxis])[0]
+        return point
+
+
+class _Generation:
+    """Samples of one distribution, always the same ones in the same order; those that the run has drawn are drawn."""
+
+    def __init__(self, cma: Any, axes: _Axes, run: Run) -> None:
+        self._cma = copy.deepcopy(cma)
+        self._cma.reseed_rng(_seed(run, len(run.told)))
+        self._axes = axes
+        self.size: int = cma.population_size
+        widest = _widest(cma)
+        self.about = f"of {self.size}" + (f"; deviations up to {widest:.2g}" if widest else "")
+        self.keys: list[str] = []
+        """Which points they are."""
+        for _ in range(run.drawn):
+            self.draw()
+
+    def draw(self) -> Parameters:
+        point = self._axes.point(self._cma.ask())
+        self.keys.append(digest(point))
+        return point
+
+
+def _losses(problem: Problem, seen: Seen) -> dict[str, float]:
+    """By point: what is to be minimised, infinite where it cannot be evaluated."""
+    goal = problem.objectives[0]
+    found = {digest(o.parameters): math.inf for o in seen.infeasible}
+    for o in seen.measured:
+        key = digest(o.parameters)
+        found[key] = min(found.get(key, math.inf), goal.loss(o.values[0]))
+    return found
+
+
+def _order(values: Sequence[float], size: int) -> tuple[int, ...] | None:
+    """The first `size` samples that have a value, best first; None while there are fewer. NaN is no value."""
+    ready = [i for i, value in enumerate(values) if not math.isnan(value)][:size]
+    return tuple(sorted(ready, key=lambda i: (values[i], i))) if len(ready) == size else None
+
+
+def _widest(cma: Any) -> float:
+    """The largest deviation of an axis, in units of its length; 0 where all are categories."""
+    if not cma.n_continuous + cma.n_integer:
+        return 0.0
+    return float(cma._sigma * np.sqrt(np.max(np.diag(cma._C))))
+
+
+def _is_over(cma: Any) -> bool:
+    widest = _widest(cma)
+    return widest > 0.0 and bool(widest < SMALLEST_STEP or cma.should_stop())
+
+
+def _seed(run: Run, generation: int) -> int:
+    return int(np.random.SeedSequence([run.seed, run.number, generation]).generate_state(1)[0])
+
+
+def _written(run: Run) -> dict[str, Any]:
+    told = ";".join(".".join(map(str, order)) for order in run.told)
+    return {"run_seed": run.seed, "run": run.number, "start": list(run.start), "told": told, "drawn": run.drawn}
+
+
+def _read(entries: Mapping[str, Any]) -> Run:
+    told = tuple(tuple(map(int, order.split("."))) for order in str(entries["told"]).split(";") if order)
+    return Run(int(entries["run_seed"]), int(entries["run"]), tuple(entries["start"]), told, int(entries["drawn"]))

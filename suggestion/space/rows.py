@@ -1,0 +1,43 @@
+"""Coordinates of points that are asked for again and again: those of a study's trials, round after round."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ...domain.parameters import Parameters
+from ...domain.space import Space
+from .encoding import Array, encoder
+from .lattice import Mask, lattice
+
+KEPT = 20_000
+"""Points; beyond them all are forgotten, and made anew."""
+
+
+class Rows:
+    """The lattice's rows of points of one space. Points are told apart as objects, which must not change; making them
+    out is most of what a round costs with a thousand trials. For one thread."""
+
+    def __init__(self, space: Space) -> None:
+        self._space = space
+        d = len(space.parameters)
+        self._u, self._active = np.empty((0, d)), np.empty((0, d), dtype=bool)
+        self._places: dict[int, int] = {}
+        # As long as a point is kept nothing else can have its id.
+        self._points: list[Parameters] = []
+
+    def of(self, points: Sequence[Parameters]) -> tuple[Array, Mask]:
+        """Coordinates and which parameters are active, two of (n, d)."""
+        places = self._places
+        new = [p for p in points if id(p) not in places]
+        if new:
+            if len(self._points) + len(new) > KEPT:
+                self.__init__(self._space)  # type: ignore[misc]
+                places, new = self._places, list(points)
+            u, active = lattice(self._space).snap(encoder(self._space).encode(new))
+            places.update((id(p), i) for i, p in enumerate(new, len(self._points)))
+            self._points += new
+            self._u, self._active = np.concatenate([self._u, u]), np.concatenate([self._active, active])
+        wanted = [places[id(p)] for p in points]
+        return self._u[wanted], self._active[wanted]

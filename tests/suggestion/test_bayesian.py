@@ -1,0 +1,89 @@
+"""scikit-optimize behind the contract: its settings arrive, and what it learns is used."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from skopt import Optimizer
+
+from wazir.domain.errors import InvalidArgument
+from wazir.domain.metric import Goal, Objective
+from wazir.domain.parameters import Parameters
+from wazir.domain.space import Categorical, Double, Integer, Parameter, Space
+from wazir.domain.study import Algorithm
+from wazir.suggestion.designer import New, Observation, Outcome, Problem
+from wazir.suggestion.designers import bayesian
+from wazir.suggestion.generator import generator
+from wazir.suggestion.history import TrialHistory
+from wazir.suggestion.registry import make_designer
+
+SPACE = Space(
+    (
+        Parameter("x", Double(0.0, 1.0)),
+        Parameter("n", Integer(1, 9)),
+        Parameter("kind", Categorical(("a", "b", "c"))),
+    )
+)
+PROBLEM = Problem(SPACE, (Objective("loss", Goal.MINIMIZE),))
+
+
+def loss(point: Parameters) -> float:
+    return (float(point["x"]) - 0.3) ** 2 + abs(int(point["n"]) - 7) / 8 + (point["kind"] != "b")
+
+
+def play(trials: int, seed: int = 1, **settings: Any) -> list[Observation]:
+    designer = make_designer(Algorithm("bayesian", settings=settings), PROBLEM)
+    seen: list[Observation] = []
+    memo = ""
+    while len(seen) < trials:
+        answer = designer.suggest(PROBLEM, TrialHistory(seen), 1, generator(seed, len(seen)), memo)
+        memo = answer.memo
+        (proposal,) = answer.proposals
+        assert isinstance(proposal, New)
+        value = loss(proposal.parameters)
+        seen.append(Observation(len(seen) + 1, proposal.parameters, Outcome.MEASURED, (value,)))
+    return seen
+
+
+@pytest.mark.parametrize("model", ["GP", "ET"])
+def test_what_it_learns_is_used(model: str) -> None:
+    found = play(25, base_estimator=model, n_initial_points=8)
+    values = [o.values[0] for o in found]
+    assert np.mean(values[15:]) < np.mean(values[:8]) / 2
+    assert min(values) < 0.15
+
+
+def test_the_library_gets_the_settings_and_every_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[dict[str, Any]] = []
+    told: list[int] = []
+
+    class Watched(Optimizer):  # type: ignore[misc]
+        def __init__(self, dimensions: Any, **settings: Any) -> None:
+            made.append(settings)
+            super().__init__(dimensions, **settings)
+
+        def tell(self, x: Any, y: Any, fit: bool = True) -> Any:
+            told.append(len(y) if isinstance(y, list) else 1)
+            return super().tell(x, y, fit)
+
+    monkeypatch.setattr(bayesian, "Optimizer", Watched)
+    play(6, base_estimator="RF", n_initial_points=4, acq_func="EI", acq_optimizer="sampling", random_state=7)
+    expected = {"base_estimator": "RF", "acq_func": "EI", "acq_optimizer": "sampling", "random_state": 7}
+    assert made == [{**expected, "n_initial_points": 0}] * 2
+    assert told == [4, 1, 5, 1]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"acq_func": "UCB"}, "gp_hedge, EI, LCB, PI"),
+        ({"base_estimator": "gp"}, "GP, RF, ET, GBRT"),
+        ({"n_initial_points": 1}, "n_initial_points"),
+        ({"base_estimator": "RF", "acq_optimizer": "lbfgs"}, "RF has no gradient"),
+    ],
+)
+def test_settings_that_are_none_of_the_librarys_are_refused(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(InvalidArgument, match=words):
+        make_designer(Algorithm("bayesian", settings=settings), PROBLEM)
