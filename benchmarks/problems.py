@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wazir.domain.parameters import Parameters, Value
 from wazir.domain.space import Categorical, Condition, Discrete, Double, Integer, Kind, Parameter, Scale, Space
 
 Loss = Callable[[Parameters], float]
+Floats = NDArray[np.float64]
 
 REFERENCES = Path(__file__).with_name("quality_references.json")
 """Best known values that `open_problems.json` does not state, and what random search reaches (`quality.py
@@ -96,6 +98,40 @@ def task(name: str) -> Task:
     else:
         evaluate = _surrogate(make["scenario"], make["instance"], make["target"], make["minimise"], make["fixed"])
     return Task(name, space, evaluate, best)
+
+
+@dataclass(frozen=True)
+class CurveTask:
+    """One problem whose trials are trained epoch by epoch: `curves` gives the losses of points, (n, epochs)."""
+
+    name: str
+    space: Space
+    curves: Callable[[Sequence[Parameters]], Floats]
+    epochs: int
+    best_known: float | None
+    """At any epoch, where it is stated."""
+
+
+def curve_tasks() -> list[str]:
+    """The open problems with curves, and for the other instances to choose and validate on one each."""
+    stated = [n for n, p in open_problems().items() if p["family"] == "lcbench"]
+    encoding = json.loads((data_folder() / "lcbench" / "encoding.json").read_text())
+    used = {n.split("-")[1] for n in stated}
+    others = sorted(i for i in encoding["OpenML_task_id"] if i.isdigit() and i not in used)
+    return [*stated, *(f"lcbench-{i}-{'ce' if k % 2 else 'err'}" for k, i in enumerate(others))]
+
+
+def curve_task(name: str) -> CurveTask:
+    described = open_problems().get(name) or _described(name)
+    space = Space(tuple(_parameter(p) for p in described["space"]))
+    make = described["make"]
+    losses = _losses(make["scenario"], make["instance"], make["target"], make["minimise"])
+    epochs = int(make["fixed"]["epoch"])
+
+    def curves(points: Sequence[Parameters]) -> Floats:
+        return losses(points, range(1, epochs + 1)).reshape(-1, epochs)
+
+    return CurveTask(name, space, curves, epochs, described.get("best_known_any_epoch"))
 
 
 def _described(name: str) -> dict[str, Any]:
@@ -209,6 +245,13 @@ INPUTS = {
 
 
 def _surrogate(scenario: str, instance: str, target: str, minimise: str, fixed: Mapping[str, float]) -> Loss:
+    losses = _losses(scenario, instance, target, minimise)
+    return lambda point: float(losses([{**point, **fixed}], ())[0])
+
+
+def _losses(
+    scenario: str, instance: str, target: str, minimise: str
+) -> Callable[[Sequence[Mapping[str, Value]], Sequence[int]], Floats]:
     session = _session(scenario)
     encoding = json.loads((data_folder() / scenario / "encoding.json").read_text())
     categories, numbers = INPUTS[scenario]
@@ -216,14 +259,18 @@ def _surrogate(scenario: str, instance: str, target: str, minimise: str, fixed: 
     names = [i.name for i in session.get_inputs()]
     offset, sign = {"value": (0.0, 1.0), "1 - value": (1.0, -1.0), "100 - value": (100.0, -1.0)}[minimise]
 
-    def evaluate(point: Parameters) -> float:
-        whole: dict[str, Value] = {**point, **fixed, categories[0]: instance}
-        xc = np.array([[encoding[c][str(whole.get(c, "#na#"))] for c in categories]], dtype=np.int32)
-        xn = np.array([[float(whole.get(n, 0.0)) for n in numbers]], dtype=np.float32)
+    def losses(points: Sequence[Mapping[str, Value]], epochs: Sequence[int]) -> Floats:
+        """Of each point in turn, at each of the epochs where there are any."""
+        whole = [{**point, categories[0]: instance} for point in points]
+        xc = np.array([[encoding[c][str(p.get(c, "#na#"))] for c in categories] for p in whole], dtype=np.int32)
+        xn = np.array([[float(p.get(n, 0.0)) for n in numbers] for p in whole], dtype=np.float32)
+        if epochs:
+            xc, xn = xc.repeat(len(epochs), axis=0), xn.repeat(len(epochs), axis=0)
+            xn[:, numbers.index("epoch")] = np.tile(epochs, len(points))
         (found,) = session.run(None, {names[0]: xc, names[1]: xn})
-        return offset + sign * float(found[0, column])
+        return offset + sign * np.asarray(found[:, column], dtype=np.float64)
 
-    return evaluate
+    return losses
 
 
 def _trained(model: str, dataset: str, n: int, folds: int = 3, epochs: int = 6) -> Loss:

@@ -3,10 +3,12 @@
     python benchmarks/quality.py run RUNS --algorithms gp optuna-gp --problems open --seeds 3 --trials 100 [--batch 8]
     python benchmarks/quality.py table RUNS [--trials 25 50 100] [--batch 8] [--against optuna-gp] [--each]
     python benchmarks/quality.py reference [--problems validation]
+    python benchmarks/quality.py [--quick] [--json FILE]
 
-`run` adds to RUNS, a file with one run a line, what it does not hold yet, each run in a process of its own, and
-`table` reads it. Needs `pip install ioh onnxruntime scikit-learn`, and for Optuna's samplers `optuna torch cmaes`;
-the data is that of `problems.py`.
+Without a verb our own algorithms are run and their scores published, on three problems with `--quick`. `run` adds to
+RUNS, a file with one run a line, what it does not hold yet, each run in a process of its own, and `table` reads it.
+Needs `pip install ioh onnxruntime scikit-learn`, and for Optuna's samplers `optuna torch cmaes`; the data is that of
+`problems.py`.
 
 **Score** of an algorithm: the mean over problems of log10(max(nr, 0.01)), with nr = (best found - best known) / (median
 of random search after as many trials - best known). Less is better; 0 is as good as random search. CPU is that of
@@ -26,8 +28,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import harness
 import numpy as np
-from problems import REFERENCES, Task, names, references, task
+from harness import publish
+from problems import REFERENCES, Task, names, open_problems, references, task
 from samplers import sampler
 from scipy import stats
 
@@ -239,9 +243,22 @@ def _refined(made: Task, u: np.ndarray, losses: np.ndarray, rng: np.random.Gener
     return best
 
 
+def own(options: argparse.Namespace) -> None:
+    """Scores and costs of our own algorithms."""
+    problems = list(open_problems())[:3] if options.quick else list(open_problems())
+    trials, seeds = (25, 1) if options.quick else (50, 3)
+    figures: dict[str, float] = {}
+    for algorithm in ("gp", "tpe", "random"):
+        runs = [play(algorithm, problem, seed, trials, 1) for problem in problems for seed in range(seeds)]
+        figures[f"{algorithm} score after {trials}"] = mean_over_problems(scores(runs, trials)[algorithm])
+        figures[f"{algorithm} CPU ms a point"] = 1000 * float(np.mean([r.cpu for r in runs]))
+    publish(figures, options.json)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    verbs = parser.add_subparsers(required=True)
+    parser = harness.parser(__doc__)
+    parser.set_defaults(act=own)
+    verbs = parser.add_subparsers()
     one = verbs.add_parser("one", help="one run, printed as a line of JSON")
     for name, kind in (("algorithm", str), ("problem", str), ("seed", int), ("trials", int), ("batch", int)):
         one.add_argument(name, type=kind)

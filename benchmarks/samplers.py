@@ -46,6 +46,11 @@ class Own:
             self._history.put(observation)
         return points
 
+    def know(self, points: Sequence[Parameters], losses: Sequence[float]) -> None:
+        """Trials that are over before the run begins."""
+        for number, (point, loss) in enumerate(zip(points, losses, strict=True), 1):
+            self._history.put(Observation(number, point, Outcome.MEASURED, (loss,)))
+
     def tell(self, losses: Sequence[float]) -> None:
         for asked, loss in zip(self._asked, losses, strict=True):
             self._history.put(Observation(asked.trial_id, asked.parameters, Outcome.MEASURED, (loss,)))
@@ -60,15 +65,27 @@ class Optuna:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         warnings.simplefilter("ignore")
         made = getattr(optuna.samplers, sampler)(seed=seed)
-        self._space, self._study, self._asked = space, optuna.create_study(sampler=made), list[Any]()
+        self._space, self.study, self.asked = space, optuna.create_study(sampler=made), list[Any]()
 
     def ask(self, count: int) -> list[Parameters]:
-        self._asked = [self._study.ask() for _ in range(count)]
-        return [self._suggested(trial) for trial in self._asked]
+        self.asked = [self.study.ask() for _ in range(count)]
+        return [self._suggested(trial) for trial in self.asked]
+
+    def know(self, points: Sequence[Parameters], losses: Sequence[float]) -> None:
+        """Trials that are over before the run begins. For spaces of real numbers."""
+        import optuna
+
+        ranges = {
+            p.name: optuna.distributions.FloatDistribution(p.kind.min, p.kind.max)
+            for p in self._space.parameters
+            if isinstance(p.kind, Double)
+        }
+        for point, loss in zip(points, losses, strict=True):
+            self.study.add_trial(optuna.trial.create_trial(params=dict(point), distributions=ranges, value=loss))
 
     def tell(self, losses: Sequence[float]) -> None:
-        for trial, loss in zip(self._asked, losses, strict=True):
-            self._study.tell(trial, loss)
+        for trial, loss in zip(self.asked, losses, strict=True):
+            self.study.tell(trial, loss)
 
     def _suggested(self, trial: Any) -> Parameters:
         point: dict[str, Value] = {}
