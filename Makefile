@@ -29,10 +29,10 @@ setup: .venv/.stamp-dev typings  ## make the development environment in .venv
 	@echo "Ready: $(BIN)/wazir, $(BIN)/pytest and the other tools."
 
 test: .venv/.stamp-dev  ## run every test but the soak tests (PYTEST_ARGS="-k name" for some)
-	$(BIN)/pytest -n auto $(PYTEST_ARGS)
+	$(BIN)/pytest -n auto --dist loadgroup $(PYTEST_ARGS)
 
 quick: .venv/.stamp-dev  ## run the tests that take no more than a few seconds each
-	$(BIN)/pytest -n auto -m "not slow and not soak" $(PYTEST_ARGS)
+	$(BIN)/pytest -n auto --dist loadgroup -m "not slow and not soak" $(PYTEST_ARGS)
 
 soak: .venv/.stamp-dev  ## run the tests that repeat for a long time
 	$(BIN)/pytest -m soak --timeout 0 $(PYTEST_ARGS)

@@ -10,22 +10,32 @@ import click
 
 from ..clients.cli.errors import Exit, reported
 from ..clients.cli.output import console, pairs
+from ..clients.cli.studies import for_controllers
 from ..clients.client import Client
 from ..clients.study_file import StudyFile, load
 from ..domain.errors import InvalidArgument, WazirError
 from ..domain.study import StudySpec
+from ..domain.template import Runtime
 from ..domain.trial import TrialState
+from .check_pod import check_pod
 from .local_run import LocalRun
 from .local_service import LocalService
+from .options import cluster_options
 
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--run-one", is_flag=True, help="Run one trial, keep nothing of it.")
+@click.option("--run-one", is_flag=True, help="Run one trial as a process here, keep nothing of it.")
+@cluster_options
 @reported
-def check(file: Path, run_one: bool) -> None:
-    """Check a study FILE: its keys, its space, its template, whether some point satisfies its constraints."""
+def check(file: Path, run_one: bool, kubeconfig: Path | None, context: str | None, namespace: str | None) -> None:
+    """Check a study FILE: its keys, its space, its template, whether some point satisfies its constraints.
+
+    Where its trials are pods, a cluster's API server is asked whether it would take one; nothing is made there.
+    """
     study_file = load(file)
+    spec = for_controllers(study_file.spec)
+    pods = spec.trial is not None and spec.trial.runtime is Runtime.KUBERNETES and not run_one
     # A database of its own, so that nothing of this is found in the real one.
     with (
         tempfile.TemporaryDirectory(prefix="wazir-check-") as folder,
@@ -33,10 +43,13 @@ def check(file: Path, run_one: bool) -> None:
         Client(service.address) as client,
     ):
         try:
-            client.create_study(study_file.study_id, study_file.spec, validate_only=True)
-            if study_file.spec.trial is not None:
+            client.create_study(study_file.study_id, spec if pods else study_file.spec, validate_only=True)
+            if not pods:
                 LocalRun.check(study_file.spec)
+            found = check_pod(client, study_file.study_id, spec, kubeconfig, context, namespace) if pods else ""
             summary(study_file)
+            if found:
+                console().print(f"  {found}")
             if run_one:
                 dry_run(study_file, client, service, Path(folder))
         except WazirError as error:

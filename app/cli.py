@@ -18,6 +18,7 @@ from ..clients.cli.session import Access, Session
 from ..clients.client import Client
 from ..domain.errors import Unavailable
 from .options import DEFAULT_DATABASE
+from .pod_logs import pod_log
 
 PATIENCE = 5.0
 """Seconds that a command waits for a service that is away: enough for a restart, not too long for a person."""
@@ -34,6 +35,7 @@ class LazyGroup(click.Group):
     lazy: ClassVar = {
         "run": ("run", "Run a study on this machine, from its file to its best trial."),
         "serve": ("serve", "Serve studies to clients, workers and controllers."),
+        "controller": ("controller", "Run a service's trials as pods of a cluster, or on this machine."),
         "db": ("db", "Upgrade, check, back up and restore a database."),
         "token": ("token", "Make, list and revoke the tokens of a service's callers."),
         "doctor": ("doctor", "Check this machine, a database and a service."),
@@ -70,7 +72,7 @@ class LazyGroup(click.Group):
 @click.pass_context
 def cli(ctx: click.Context) -> None:
     """Wazir tunes hyperparameters: it suggests parameters, runs trials side by side, and keeps what they measured."""
-    ctx.obj = Session(open_client)
+    ctx.obj = Session(open_client, pod_log)
 
 
 for command in (
@@ -84,7 +86,9 @@ for command in (
     studies.delete,
     trials.trials,
     trials.enqueue,
+    trials.why,
     trials.retry,
+    trials.release,
     trials.logs,
     trials.watch,
     completion,

@@ -14,8 +14,9 @@ from ..controller.local.gpus import find_devices
 from ..controller.local.runtime import LocalRuntime
 from ..controller.loop import Controller, Finish, check_gpus
 from ..controller.settings import Settings
-from ..domain.errors import InvalidArgument
+from ..domain.errors import MISSING, InvalidArgument
 from ..domain.study import Study, StudySpec
+from ..domain.template import Runtime as Kind
 from ..domain.template import references
 
 
@@ -62,6 +63,14 @@ class LocalRun:
         template = spec.trial
         if template is None:
             return
+        if template.runtime is Kind.KUBERNETES or not template.command:
+            what = "is a study of pods" if template.runtime is Kind.KUBERNETES else "has no command of its own"
+            raise InvalidArgument(
+                "trial.command" if template.runtime is None else "trial.runtime",
+                MISSING if template.runtime is None else template.runtime.value,
+                f"{what}, and here trials are processes of this machine",
+                "Make it with `wazir create` and let a `wazir controller` run it",
+            )
         if template.workdir and not Path(template.workdir).is_dir():
             raise InvalidArgument("trial.workdir", template.workdir, "is no folder of this machine")
         program = template.command[0]

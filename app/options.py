@@ -31,6 +31,26 @@ def database_option(command: F) -> F:
     )(command)
 
 
+def cluster_options(command: F) -> F:
+    """Which cluster and namespace."""
+    for option in (
+        click.option(
+            "--namespace",
+            metavar="NAME",
+            envvar="WAZIR_NAMESPACE",
+            help="Where pods run; else the context's namespace, or the one this process itself runs in.",
+        ),
+        click.option("--context", metavar="NAME", help="A context of the kubeconfig; else its current one."),
+        click.option(
+            "--kubeconfig",
+            type=click.Path(path_type=Path, dir_okay=False),
+            help="How to reach the cluster; else KUBECONFIG, ~/.kube/config or the service account of this pod.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 def any_database_option(command: F) -> F:
     """`--db` of commands for servers, whose database may be PostgreSQL's."""
     return click.option(

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
 
 import click
 
@@ -26,6 +25,7 @@ from .local_run import LocalRun
 from .local_service import LocalService, make_folder
 from .logs import log_to_file
 from .options import database_option
+from .signals import heard
 
 PATIENCE = 10.0
 """Seconds to wait for the service of this database while it goes from one process to another."""
@@ -101,7 +101,7 @@ def drain_on_interrupt(local: LocalRun, progress: Progress) -> Iterator[None]:
     """Ctrl-C once: no more starts; twice: trials are told to end, and run again next time. SIGTERM: like twice."""
     pressed = 0
 
-    def interrupted(number: int, frame: FrameType | None) -> None:
+    def interrupted(number: int) -> None:
         nonlocal pressed
         pressed += 1
         if pressed == 1 and number == signal.SIGINT:
@@ -113,12 +113,8 @@ def drain_on_interrupt(local: LocalRun, progress: Progress) -> Iterator[None]:
         if not console().is_terminal:
             click.echo(progress.note, err=True)
 
-    before = {n: signal.signal(n, interrupted) for n in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with heard(interrupted):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def report(client: Client, study: Study, db: Path, file: str) -> None:

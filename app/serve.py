@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from .local_service import LocalService
 from .logs import log_to_stderr
 from .loop import run
 from .options import any_database_option
+from .signals import ENDING, heard
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 DEFAULT_LISTEN = "127.0.0.1:8470"
@@ -113,16 +113,17 @@ def serve(
                 "is beyond this machine, and tokens and studies would travel readably",
                 "Give --tls-cert and --tls-key, or listen on 127.0.0.1; --insecure-without-tls does it all the same",
             )
-    ended = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ended.set())
     settings = ServiceSettings(
         metrics=metrics or "", drain=drain, authenticate=auth == "tokens", server_key=key_of(key_file), tls=tls
     )
     if isinstance(db, str):
-        run(serve_url(db, listen, settings, ended))
+        run(serve_url(db, listen, settings))
         return
-    with LocalService(db, listen=listen, settings=settings, stand_by=False) as service:
+    ended = threading.Event()
+    with (
+        heard(lambda _: ended.set()),
+        LocalService(db, listen=listen, settings=settings, stand_by=False) as service,
+    ):
         for address, port in zip(listen, service.ports, strict=True):
             host = address.rpartition(":")[0]
             click.echo(f"Serving {service.database} at {host}:{port} and {service.address}", err=True)
@@ -130,15 +131,18 @@ def serve(
         click.echo("Ending: calls in flight are answered first ...", err=True)
 
 
-async def serve_url(url: str, listen: Sequence[str], settings: ServiceSettings, ended: threading.Event) -> None:
+async def serve_url(url: str, listen: Sequence[str], settings: ServiceSettings) -> None:
     """Serves a database that other servers may serve as well."""
+    ended = asyncio.Event()
+    for number in ENDING:
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
     store = open_store(url)
     try:
         server = Server(store, listen, settings)
         await server.start()
         for address, port in zip(listen, server.ports, strict=True):
             click.echo(f"Serving {shown(url)} at {address.rpartition(':')[0]}:{port}", err=True)
-        await asyncio.to_thread(ended.wait)
+        await ended.wait()
         click.echo("Ending: calls in flight are answered first ...", err=True)
         await server.stop()
     finally:

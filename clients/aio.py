@@ -80,6 +80,11 @@ class AsyncClient:
     def address(self) -> str:
         return self._endpoint.address
 
+    def environment(self) -> dict[str, str]:
+        """What another machine's process needs in its environment to reach the service as this client does. Of what
+        only this client may show, its token and its certificate's key, there is nothing in it."""
+        return self._endpoint.credentials.environment()
+
     @property
     def retry_for(self) -> float:
         return self._retry_for

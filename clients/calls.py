@@ -374,8 +374,10 @@ def heartbeat(
     devices: Sequence[str] = (),
     gpus: float = 0.0,
     log_path: str = "",
+    run_time: float | None = None,
 ) -> Call[Instruction]:
-    """Keeps the attempt's lease and says what was seen of it; empty parts are no news."""
+    """Keeps the attempt's lease and says what was seen of it; empty parts are no news. `run_time`: since when it runs,
+    in Unix seconds, with the state RUNNING; without it, since now."""
     request = api.HeartbeatRequest(
         name=str(_trial(trial)),
         attempt=attempt,
@@ -385,6 +387,7 @@ def heartbeat(
         devices=devices,
         gpus=gpus,
         log_path=log_path,
+        run_time=None if run_time is None else timestamp(run_time),
     )
     return Call("Heartbeat", request, lambda answer: instruction_from_wire(answer.instruction))
 

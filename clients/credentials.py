@@ -1,8 +1,9 @@
 """What a client shows to a service, and how it knows the service: a token, and TLS.
 
     token       WAZIR_TOKEN, or the file that WAZIR_TOKEN_FILE names
-    TLS         WAZIR_CA: a file with the certificates (PEM) of the authorities to trust; or WAZIR_TLS=1 to trust the
-                public ones. WAZIR_CLIENT_CERT and WAZIR_CLIENT_KEY where the service asks for a certificate (mTLS)
+    TLS         WAZIR_CA: a file with the certificates (PEM) of the authorities to trust, or WAZIR_CA_PEM: these
+                certificates themselves; or WAZIR_TLS=1 to trust the public ones. WAZIR_CLIENT_CERT and
+                WAZIR_CLIENT_KEY where the service asks for a certificate (mTLS)
 
 A token goes over TLS, to the loopback, or nowhere: WAZIR_PLAINTEXT_TOKEN=1 sends it readably all the same. Over a Unix
 socket neither is used, because the permissions of its file say who may call.
@@ -21,6 +22,7 @@ from .local_address import is_loopback
 TOKEN_VARIABLE = "WAZIR_TOKEN"
 TOKEN_FILE_VARIABLE = "WAZIR_TOKEN_FILE"
 CA_VARIABLE = "WAZIR_CA"
+CA_PEM_VARIABLE = "WAZIR_CA_PEM"
 TLS_VARIABLE = "WAZIR_TLS"
 CERT_VARIABLE = "WAZIR_CLIENT_CERT"
 KEY_VARIABLE = "WAZIR_CLIENT_KEY"
@@ -32,11 +34,12 @@ AnyPath = str | os.PathLike[str]
 @dataclass(frozen=True, slots=True)
 class Tls:
     """Files in PEM. `ca`: the authorities to trust; None is the public ones, as gRPC ships them. `cert` and `key`: the
-    client's own certificate, with its chain, and its key; both or neither."""
+    client's own certificate, with its chain, and its key; both or neither. `ca_pem`: what the file `ca` would hold."""
 
     ca: AnyPath | None = None
     cert: AnyPath | None = None
     key: AnyPath | None = None
+    ca_pem: str = ""
 
     def __post_init__(self) -> None:
         if (self.cert is None) != (self.key is None):
@@ -48,15 +51,16 @@ class Tls:
     def read(self) -> tuple[bytes | None, bytes | None, bytes | None]:
         """The authorities, the key and the certificate: what gRPC takes. Raises InvalidArgument where a file is
         missing, or is not what it should be, which gRPC would only tell as a service that is away."""
-        read = (_read("tls.ca", self.ca), _read("tls.key", self.key), _read("tls.cert", self.cert))
+        ca = self.ca_pem.encode() if self.ca is None and self.ca_pem else _read("tls.ca", self.ca)
+        read = (ca, _read("tls.key", self.key), _read("tls.cert", self.cert))
         # Here and not above: a client without TLS does not need it.
         import ssl
 
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         try:
-            if self.ca is not None:
-                what, path = "tls.ca", self.ca
-                context.load_verify_locations(self.ca)
+            if ca is not None:
+                what, path = ("tls.ca", self.ca) if self.ca is not None else (CA_PEM_VARIABLE, "...")
+                context.load_verify_locations(cadata=ca.decode("ascii", "replace"))
             if self.cert is not None:
                 what, path = "tls.cert", self.cert
                 # An empty password keeps OpenSSL from asking for one at the terminal.
@@ -107,6 +111,13 @@ class Credentials:
             )
         return cls(_checked(token or ""), tls)
 
+    def environment(self, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+        """The variables that say the same elsewhere, where no file of this machine is, but for what is secret."""
+        if self.tls is None:
+            return {PLAINTEXT_VARIABLE: "1"} if environment.get(PLAINTEXT_VARIABLE) == "1" else {}
+        ca, _, _ = self.tls.read()
+        return {TLS_VARIABLE: "1"} if ca is None else {CA_PEM_VARIABLE: ca.decode("ascii", "replace")}
+
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
         """What every call carries."""
@@ -115,11 +126,12 @@ class Credentials:
 
 def _tls(environment: Mapping[str, str]) -> Tls | None:
     ca, wanted = environment.get(CA_VARIABLE) or None, environment.get(TLS_VARIABLE, "")
+    pem = "" if ca is not None else environment.get(CA_PEM_VARIABLE, "")
     if wanted not in ("", "0", "1"):
         raise InvalidArgument(TLS_VARIABLE, wanted, "must be 1 or 0")
-    if ca is None and wanted != "1":
+    if ca is None and not pem and wanted != "1":
         return None
-    return Tls(ca, environment.get(CERT_VARIABLE) or None, environment.get(KEY_VARIABLE) or None)
+    return Tls(ca, environment.get(CERT_VARIABLE) or None, environment.get(KEY_VARIABLE) or None, pem)
 
 
 def token_of_file(field: str, path: AnyPath) -> str:

@@ -118,7 +118,7 @@ class Endpoint:
 
     def __init__(self, address: str, credentials: Credentials | None = None) -> None:
         self.address = check_address(address)
-        credentials = credentials or Credentials()
+        self.credentials = credentials = credentials or Credentials()
         self.metadata = credentials.metadata
         # Read here: a missing file is to be told at once, and not by the first call in some thread.
         self.tls = None if credentials.tls is None else grpc.ssl_channel_credentials(*credentials.tls.read())

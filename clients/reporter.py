@@ -31,7 +31,7 @@ from ..domain.errors import InvalidArgument, NotFound, StaleAttempt, WazirError
 from ..domain.names import TrialName
 from ..domain.trial import Instruction, Measurement
 from .pauses import pauses
-from .spool import Item, Spool
+from .spool import Item, spool_at
 
 if TYPE_CHECKING:
     from .client import Client
@@ -110,7 +110,7 @@ class Reporter:
         _reporters.add(self)
 
     def _reset(self) -> None:
-        self._spool = None if self._path is None else Spool(self._path)
+        self._spool = None if self._path is None else spool_at(self._path)
         self._buffer: deque[Item | dict[str, str] | _Marker] = deque()
         self._wake = threading.Event()
         self._urgent = threading.Event()  # somebody waits for deliveries

@@ -5,6 +5,8 @@
 
 They are delivered from there when the service is back; what a process leaves behind, whoever started it delivers. So
 reports outlive the process, also where it is killed. Several processes of one trial may share a file.
+
+Where no file outlives the process, as in a pod, the place is `stderr:`: the same lines, marked, go into its log.
 """
 
 from __future__ import annotations
@@ -29,7 +31,46 @@ a process knows must be on disk before it ends."""
 
 CHUNK = 1_000
 
+TO_LOG = "stderr:"
+MARK = b"wazir-report: "
+"""Before each line that goes into the log."""
+
 logger = logging.getLogger(__name__)
+
+
+def spool_at(place: Path) -> Spool | LogSpool:
+    return LogSpool() if str(place) == TO_LOG else Spool(place)
+
+
+class LogSpool:
+    """Writes reports to standard error at once and keeps them in memory, to be delivered when the service is back. What
+    is delivered and stands in the log, too, is reported twice, which is harmless."""
+
+    def __init__(self) -> None:
+        self._items: list[Item] = []
+
+    @property
+    def pending(self) -> bool:
+        return bool(self._items)
+
+    @pending.setter
+    def pending(self, value: bool) -> None:
+        if not value:
+            self._items.clear()
+
+    def append(self, items: Sequence[Item]) -> None:
+        """Raises OSError."""
+        self._items.extend(items)
+        # At the start of a line, whatever has been printed before, and past all buffers: the process may be killed.
+        lines = b"".join(b"\n" + MARK + _line(item).rstrip() for item in items) + b"\n"
+        while lines:
+            lines = lines[os.write(2, lines) :]
+
+    def deliver(self, send: Callable[[list[Item]], None]) -> None:
+        """As `Spool.deliver`."""
+        for start in range(0, len(self._items), CHUNK):
+            send(self._items[start : start + CHUNK])
+        self._items.clear()
 
 
 class Spool:

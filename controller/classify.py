@@ -4,9 +4,14 @@
 |----------------------------------------------------|---------------|
 | gone without a word                                | PREEMPTED     |
 | the machine could not start anything               | PREEMPTED     |
-| the command could not be started                   | CONFIG_BROKEN |
+| evicted, pre-empted, deleted                       | PREEMPTED     |
+| its node went away                                 | NODE_LOST     |
+| what it was to run could not be started            | CONFIG_BROKEN |
+| over a limit of its own                            | TIMED_OUT     |
 | its trial was told to stop, pause or be cancelled  | STOPPED       |
 | it was told to end: over its time                  | TIMED_OUT     |
+| it was told to end: it could not start             | CONFIG_BROKEN |
+| it was told to end: it waited too long for a place | UNSCHEDULABLE |
 | it was told to end: the controller stops, an orphan| PREEMPTED     |
 | exit code 0                                        | SUCCEEDED     |
 | SIGKILL, and the kernel counted an out-of-memory   | OUT_OF_MEMORY |
@@ -52,12 +57,8 @@ def classify(execution: Execution, trial: Trial, template: TrialTemplate) -> Out
     """The outcome of an ended execution of a live trial, before its output is looked at."""
     ended = execution.exit
     assert ended is not None, f"{execution.key} has not ended"
-    if ended.fault is Fault.LOST:
-        return Outcome(Cause.PREEMPTED, ended.error or "the machine or its supervisor went away")
-    if ended.fault is Fault.MACHINE:
-        return Outcome(Cause.PREEMPTED, ended.error)
-    if ended.fault is Fault.COMMAND:
-        return Outcome(Cause.CONFIG_BROKEN, ended.error)
+    if ended.fault is not None:
+        return Outcome(_FAULTS[ended.fault], ended.error or "the machine or its supervisor went away", ended.code)
     code = ended.code
     if trial.state is TrialState.STOPPING:
         return Outcome(Cause.STOPPED, trial.reason, code)
@@ -66,11 +67,27 @@ def classify(execution: Execution, trial: Trial, template: TrialTemplate) -> Out
         # A template may lose its timeout while the process is on its way out.
         limit = "" if template.timeout is None else f" = {template.timeout:g} s"
         return Outcome(Cause.TIMED_OUT, f"ran for {ran:.1f} s, longer than trial.timeout{limit}", code)
+    if execution.ending is not None and execution.ending.why is Why.BROKEN:
+        return Outcome(Cause.CONFIG_BROKEN, execution.ending.words)
+    if execution.ending is not None and execution.ending.why is Why.UNSCHEDULABLE:
+        waited = execution.ending.time - execution.start_time
+        words = f"waited {waited:.0f} s to be started, longer than trial.start_timeout"
+        return Outcome(Cause.UNSCHEDULABLE, f"{words}: {execution.ending.words}".removesuffix(": "))
     if execution.ending is not None:
         return Outcome(Cause.PREEMPTED, "the controller was shut down", code)
     if code == 0:
         return Outcome(Cause.SUCCEEDED, "", 0)
     return _failed(ended)
+
+
+_FAULTS = {
+    Fault.LOST: Cause.PREEMPTED,
+    Fault.MACHINE: Cause.PREEMPTED,
+    Fault.PREEMPTED: Cause.PREEMPTED,
+    Fault.NODE: Cause.NODE_LOST,
+    Fault.COMMAND: Cause.CONFIG_BROKEN,
+    Fault.DEADLINE: Cause.TIMED_OUT,
+}
 
 
 def _failed(ended: Exit) -> Outcome:

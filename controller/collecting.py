@@ -12,7 +12,7 @@ from ..domain.template import MetricsFrom
 from ..domain.trial import Measurement
 from .classify import never_printed
 from .execution import Key
-from .runtime import Runtime
+from .runtime import OutputLost, Runtime
 
 MAX_TAIL = 16 * 1024
 """Bytes of output that go with the end of an attempt."""
@@ -43,12 +43,17 @@ class Collector:
         )
         self.unsent: list[Measurement] = []
         """Read, and not yet taken by the service. Sending some again is harmless."""
+        self.lost = ""
+        """Why not all of its output could be read, where that is so."""
 
     def read(self, now: float) -> None:
         """Adds to `unsent` what was printed since."""
-        while self._reader is not None and (data := self._runtime.output(self._key, self._offset)):
-            self._offset += len(data)
-            self.unsent.extend(self._reader.feed(data, now))
+        try:
+            while self._reader is not None and (data := self._runtime.output(self._key, self._offset)):
+                self._offset += len(data)
+                self.unsent.extend(self._reader.feed(data, now))
+        except OutputLost as error:
+            self.lost = str(error)
 
     def finish(self, now: float) -> None:
         """As `read`, for an attempt that has ended and will print no more."""

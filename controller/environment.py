@@ -15,9 +15,10 @@ reported under another trial's name would be refused.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from ..domain.study import Study
-from ..domain.template import render_command, render_env
+from ..domain.template import render_env, render_items, render_manifest
 from ..domain.trial import Trial
 from .execution import Key, Order
 
@@ -37,6 +38,9 @@ def order(study: Study, trial: Trial, address: str, devices: tuple[str, ...] | N
         "trial.attempt": str(attempt.number),
         "study.name": study.name.study,
     }
+    pod = template.pod
+    if pod.manifest is not None:
+        pod = replace(pod, manifest=render_manifest(pod.manifest, parameters, facts, inactive))
     env = {
         **render_env(template, parameters, facts, inactive),
         "WAZIR_ADDRESS": address,
@@ -50,10 +54,15 @@ def order(study: Study, trial: Trial, address: str, devices: tuple[str, ...] | N
     return Order(
         key=Key(study.uid, trial.id, attempt.number),
         study=study.name,
-        command=tuple(render_command(template, parameters, facts, inactive)),
+        command=tuple(render_items(template.command, parameters, facts, inactive)),
+        args=tuple(render_items(template.args, parameters, facts, inactive)),
         env=env,
         workdir=template.workdir,
         devices=devices,
         gpus=template.resources.gpu,
+        image=template.image,
+        resources=template.resources,
+        pod=pod,
+        grace=template.grace,
         checkpoint_of=trial.checkpoint_of,
     )

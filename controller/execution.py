@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ..domain.names import StudyName
+from ..domain.pod import PodOptions
+from ..domain.template import Resources
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -40,6 +42,10 @@ class Why(enum.Enum):
     STOP = "stop"
     """Its trial is to stop, pause or be cancelled."""
     TIMEOUT = "timeout"
+    BROKEN = "broken"
+    """It cannot start as it is: no such image, a secret that is missing."""
+    UNSCHEDULABLE = "unschedulable"
+    """It waited for a place longer than it may."""
     SHUTDOWN = "shutdown"
     """The controller stops; the trial is tried again later."""
     ORPHAN = "orphan"
@@ -50,16 +56,23 @@ class Fault(enum.Enum):
     """Why there is no exit code."""
 
     COMMAND = "command"
-    """The command could not be started."""
+    """What it is to run could not be started: no such command, folder or image; a pod that the cluster refuses."""
     MACHINE = "machine"
     """Nothing could be started: no memory, no disk."""
+    PREEMPTED = "preempted"
+    """Ended by the platform or a person: evicted, pre-empted, deleted."""
+    NODE = "node"
+    """Its node went away."""
+    DEADLINE = "deadline"
+    """It ran over a limit of its own, which the platform enforces."""
     LOST = "lost"
     """Gone without a word: power failure, or its supervisor was killed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """How a process ended. `code` is minus the signal's number where a signal ended it; None with a `fault`.
+    """How a process ended. `code` is minus the signal's number where a signal ended it; None with a `fault`, and where
+    it was ended before it had begun.
 
     `time` in Unix seconds. `out_of_memory`: the kernel counted an out-of-memory kill while it ran. `max_rss` in bytes,
     of the process itself or the largest of those it waited for; 0 where unknown.
@@ -76,15 +89,19 @@ class Exit:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """That a process was asked to end (SIGTERM), why and when (Unix seconds)."""
+    """That a process was asked to end (SIGTERM), why and when (Unix seconds). `words`: what it waited for then."""
 
     why: Why
     time: float
+    words: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """An attempt as its runtime sees it. Times are Unix seconds."""
+    """An attempt as its runtime sees it. Times are Unix seconds.
+
+    `start_time`: since when it runs; while it is STARTING, since when it waits.
+    """
 
     key: Key
     study: StudyName
@@ -100,6 +117,16 @@ class Execution:
     gpus: float = 0.0
     """GPUs held: how many, or which part of one."""
     log_path: str = ""
+    waiting: str = ""
+    """What it waits for, in the words of whoever lets it wait; empty where nothing is known to hold it up."""
+    stuck_since: float | None = None
+    """Since when it waits for what time alone does not mend; minus infinity where that is sure."""
+    ordered: bool = False
+    """Its launch was asked for, and nothing of it is there yet."""
+    silent: bool = False
+    """It was told to end, and its node does not answer: nobody knows whether it still runs."""
+    partial: bool = False
+    """Its launch was cut short. Launching it again completes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +136,19 @@ class Order:
     key: Key
     study: StudyName
     command: tuple[str, ...]
+    args: tuple[str, ...] = ()
+    """After the command; where a pod has none, of its image's own program."""
     env: Mapping[str, str] = field(default_factory=dict)
     """In addition to what the runtime's own environment has."""
     workdir: str = ""
     devices: tuple[str, ...] | None = None
     """GPUs it may use; None leaves the choice to the environment."""
     gpus: float = 0.0
+    image: str = ""
+    resources: Resources = Resources()
+    pod: PodOptions = PodOptions()
+    """For pods; its manifest is filled in."""
+    grace: float = 30.0
+    """Seconds from being told to end to being killed."""
     checkpoint_of: int | None = None
     """The trial of the same study whose checkpoint it begins from, where it has none of its own."""

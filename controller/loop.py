@@ -13,7 +13,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from ..domain.attempt import AttemptState, Cause
@@ -52,6 +52,7 @@ from .plan import (
     Short,
     Snapshot,
     Terminate,
+    Told,
     Wake,
     Watched,
     demand,
@@ -59,12 +60,18 @@ from .plan import (
     too_many_gpus,
 )
 from .runtime import Runtime
-from .service import StudyService, Suggested, TrialChanges
+from .service import Stream, StudyChanges, StudyService, Suggested, TrialChanges
 from .settings import Settings
 from .spool import parse
 from .view import StudyView
 
 log = logging.getLogger(__name__)
+
+ENDED_STUDY = frozenset({StudyState.COMPLETED, StudyState.FAILED})
+
+SHARE = 3.0
+"""Seconds between two turns for each second that the last one took."""
+LONGEST_PAUSE = 0.1
 
 AWAY = (Unavailable, DeadlineExceeded, ResourceExhausted)
 """Errors that say nothing about the call: it is made again later."""
@@ -79,6 +86,21 @@ class Finish(enum.Enum):
     """Told to start nothing more; what ran has come to its end."""
     STOPPED = "stopped"
     """Told to stop; what ran was ended, and is tried again next time."""
+    LEFT = "left"
+    """Told to leave; what runs goes on, for the next controller."""
+
+
+@dataclass(slots=True)
+class _Watch:
+    """A study's stream. `left`: nobody needs to hear of the study any more."""
+
+    stream: Stream[TrialChanges] | None = None
+    left: bool = False
+
+    def leave(self) -> None:
+        self.left = True
+        if self.stream is not None:
+            self.stream.cancel()
 
 
 @dataclass(slots=True)
@@ -87,6 +109,7 @@ class _Study:
 
     view: StudyView
     gone: bool = False
+    watch: _Watch = field(default_factory=_Watch)
     asking: int = 0
     short: Short | None = None
 
@@ -96,7 +119,7 @@ class _Attempt:
     """What the loop remembers of one attempt; see `Snapshot` for the words. All of it can be made anew."""
 
     told: float | None = None
-    announced: bool = False
+    announced: Told | None = None
     busy: bool = False
     later: float = 0.0
     stale: bool = False
@@ -107,11 +130,13 @@ class _Attempt:
 
 
 class Controller:
-    """Runs trials of `studies` by `runtime` until they have ended or it is told to stop.
+    """Runs trials of `studies` by `runtime` until they have ended or it is told to stop; with `owners`, those of all
+    their studies that `takes` accepts, now and later.
 
         controller = Controller(client, LocalRuntime(root), [StudyName("default", "digits")], Settings(address))
         controller.run()      # in this thread
         controller.stop()     # from another thread or a signal handler: start nothing more; again: end what runs
+        controller.leave()    # likewise: return, and let go on what runs
 
     `on_change` is called with every change of a study, in the thread that watches it. For one run; the runtime stays
     its maker's to close.
@@ -124,12 +149,22 @@ class Controller:
         studies: Sequence[StudyName],
         settings: Settings,
         *,
+        owners: Sequence[str] = (),
+        takes: Callable[[Study], bool] = lambda study: True,
         on_change: Callable[[TrialChanges], None] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._service = service
         self._runtime = runtime
         self._names = list(dict.fromkeys(studies))
+        self._owners = frozenset(owners)
+        self._takes = takes
+        self._listed: set[str] = set()
+        """Owners whose studies are all known."""
+        self._uids: dict[StudyName, str] = {}
+        """Of all their studies, also of those that are not run here."""
+        self._entering: set[StudyName] = set()
+        self._leaving = threading.Event()
         self._settings = settings
         self._holder = settings.holder or runtime.identity
         self._on_change = on_change
@@ -140,8 +175,11 @@ class Controller:
         self._calls = Calls(settings.calls)
         self._mode = Mode.RUN
         self._closing = threading.Event()
+        self._streams: list[Stream[StudyChanges]] = []
         self._failure: WazirError | None = None
         self._quiet_since: float | None = None
+        self._worked = self._waited = 0.0
+        """How many seconds the last turn took, and when it was over."""
         self._tokens = not settings.address.startswith("unix:")
         """Whether the service gives attempts tokens, as far as is known. Over a Unix socket nobody needs one."""
         self.trouble = ""
@@ -155,14 +193,24 @@ class Controller:
         """
         try:
             for name in self._names:
-                self._begin(name)
-            while not self._turn():
-                pass
+                self._enter(*self._read(name))
+            for owner in self._owners:
+                self._thread(partial(self._watch_owner, owner), f"wazir-watch-{owner}")
+            while not self._leaving.is_set() and not self._turn():
+                # With much going on, news come faster than turns over all of it pay: several are taken at once.
+                if (pause := self._worked * SHARE - (time.monotonic() - self._waited)) > 0:
+                    time.sleep(min(pause, LONGEST_PAUSE))
         finally:
             self._closing.set()
             self._calls.close()
+            for study in self._studies.values():
+                study.watch.leave()
+            for stream in self._streams:
+                stream.cancel()
         if self._failure is not None:
             raise self._failure
+        if self._leaving.is_set():
+            return Finish.LEFT
         return {Mode.RUN: Finish.DONE, Mode.DRAIN: Finish.DRAINED, Mode.STOP: Finish.STOPPED}[self._mode]
 
     def stop(self) -> None:
@@ -171,11 +219,18 @@ class Controller:
         self._mode = Mode.DRAIN if self._mode is Mode.RUN else Mode.STOP
         self._runtime.wake()
 
+    def leave(self) -> None:
+        """Return soon, ending nothing: whoever comes next takes over what runs. From any thread or signal handler."""
+        self._leaving.set()
+        self._runtime.wake()
+
     def _turn(self) -> bool:
         """Observes, plans and acts once, then waits for news; whether there is nothing more to do."""
+        began = time.monotonic()
         while not self._inbox.empty():
             self._inbox.get()()
         now = self._clock()
+        self._leave_ended()
         snapshot = self._snapshot(now)
         wakes = []
         for action in plan(snapshot, self._limits(), now):
@@ -187,6 +242,8 @@ class Controller:
             return True
         if self._quiet_since is not None:
             wakes.append(self._quiet_since + self._settings.farewell)
+        self._waited = time.monotonic()
+        self._worked = self._waited - began
         self._runtime.wait(max(0.0, min(wakes) - self._clock()) if wakes else None)
         return False
 
@@ -197,8 +254,7 @@ class Controller:
         else:
             idle = not self._ours() and not any(study.view.trials for study in studies if not study.gone)
         if self._mode is Mode.RUN:
-            ended = (StudyState.COMPLETED, StudyState.FAILED)
-            done = all(study.gone or study.view.study.state in ended for study in studies)
+            done = all(study.gone or study.view.study.state in ENDED_STUDY for study in studies)
             return self._settings.until_done and idle and done
         if self._mode is Mode.STOP and all(e.phase is Phase.ENDED for e in self._ours()):
             # Only words are left to be said. A service that does not take them hears them from the next controller.
@@ -212,32 +268,96 @@ class Controller:
 
     # ---- learning -----------------------------------------------------------------------------------------------
 
-    def _begin(self, name: StudyName) -> None:
-        """Reads the study and its live trials, and watches it from there."""
+    def _thread(self, job: Callable[[], None], name: str) -> None:
+        threading.Thread(target=self._guarded, args=(job,), name=name, daemon=True).start()
+
+    def _watch_owner(self, owner: str) -> None:
+        """Puts what changes among the owner's studies into the inbox until the controller closes."""
+        while not self._closing.is_set():
+            try:
+                stream = self._service.watch_studies(owner)
+                self._streams.append(stream)
+                for changes in stream:
+                    self._tell(partial(self._seen, owner, changes))
+            except WazirError as error:
+                if self._closing.is_set():
+                    return
+                self.trouble = str(error)
+                log.warning("watching owners/%s: %s", owner, error, extra={"action": "watch_failed", "owner": owner})
+            self._closing.wait(self._settings.retry_after)
+
+    def _seen(self, owner: str, changes: StudyChanges) -> None:
+        self.trouble = ""
+        for study in changes.studies:
+            self._uids[study.name] = study.uid
+            known = self._studies.get(study.name)
+            if known is not None and known.view.study.uid == study.uid:
+                known.view.learn(study)
+            elif study.name not in self._entering and study.state not in ENDED_STUDY and self._takes(study):
+                self._entering.add(study.name)
+                self._calls.submit(partial(self._guarded, partial(self._enter_later, study.name)))
+        for name in changes.deleted:
+            self._uids.pop(name, None)
+        if changes.deleted or owner not in self._listed:
+            self._listed.add(owner)
+            if self._listed == self._owners:
+                self._runtime.sweep(frozenset(self._uids.values()))
+
+    def _enter_later(self, name: StudyName) -> None:
+        while not self._closing.is_set():
+            try:
+                found = self._read(name)
+            except NotFound:
+                self._tell(partial(self._entering.discard, name))
+                return
+            except WazirError as error:
+                if not isinstance(error, AWAY):
+                    log.error("%s: %s", name.short, error, extra={"action": "study_refused", "study": str(name)})
+                self._closing.wait(self._settings.retry_after)
+            else:
+                self._tell(partial(self._enter, *found))
+                return
+
+    def _read(self, name: StudyName) -> tuple[Study, Sequence[Trial]]:
+        """The study, and its live trials at that revision or later."""
         study = self._service.get_study(name)
+        return study, [*self._service.list_trials(name, states=LIVE)]
+
+    def _enter(self, study: Study, live: Sequence[Trial]) -> None:
+        """Begins to run the study's trials, and watches it."""
+        name = study.name
+        self._entering.discard(name)
         template = study.spec.trial
         if template is None:
             raise InvalidArgument(
                 "trial", None, f"{name.short} does not say what to run", "Give its file a `trial:` with a `command`"
             )
-        check_gpus(template, self._runtime.devices)
+        if name in self._names:
+            check_gpus(template, self._runtime.devices)
         view = StudyView(study, self._holder)
-        view.learn(trials=self._service.list_trials(name, states=LIVE))
-        self._studies[name] = _Study(view)
+        view.learn(trials=live)
+        self._studies[name] = entered = _Study(view)
         # From before the list was read: what came between is told again, and known by its revision.
-        threading.Thread(
-            target=self._guarded,
-            args=(lambda: self._watch(name, study.revision),),
-            name=f"wazir-watch-{name.study}",
-            daemon=True,
-        ).start()
+        self._thread(partial(self._watch, entered.watch, name, study.revision), f"wazir-watch-{name.study}")
 
-    def _watch(self, name: StudyName, since: int) -> None:
-        """Puts the study's changes into the inbox until the controller closes or the study is gone."""
-        while not self._closing.is_set():
+    def _leave_ended(self) -> None:
+        """Studies of owners that have ended are not watched any longer: their owner's stream tells when they go on."""
+        if not self._owners:
+            return
+        busy = {execution.key.uid for execution in self._runtime.observe().values()}
+        for name, known in list(self._studies.items()):
+            over = known.gone or known.view.study.state in ENDED_STUDY
+            if over and not known.view.trials and not known.asking and known.view.study.uid not in busy:
+                del self._studies[name]
+                known.watch.leave()
+
+    def _watch(self, watch: _Watch, name: StudyName, since: int) -> None:
+        """Puts the study's changes into the inbox until the controller closes, or the study is gone or left."""
+        while not (self._closing.is_set() or watch.left):
             try:
-                for changes in self._service.watch_trials(name, since):
-                    if self._closing.is_set():
+                watch.stream = self._service.watch_trials(name, since)
+                for changes in watch.stream:
+                    if self._closing.is_set() or watch.left:
                         return
                     since = changes.revision
                     self._tell(partial(self._changed, name, changes))
@@ -250,17 +370,22 @@ class Controller:
                 since = 0
                 continue
             except WazirError as error:
-                if self._closing.is_set():
+                if self._closing.is_set() or watch.left:
                     return
                 log.warning("watching %s: %s", name.short, error, extra={"action": "watch_failed", "study": str(name)})
             self._closing.wait(self._settings.retry_after)
 
     def _changed(self, name: StudyName, changes: TrialChanges) -> None:
-        known = self._studies[name]
+        known = self._studies.get(name)
+        if known is None:
+            return
         if changes.study.uid != known.view.study.uid:
             # Deleted and made anew: what runs for the old one is an orphan, and the new one's trials are to be run.
             log.warning("%s was made anew", name.short, extra={"action": "study_replaced", "study": str(name)})
-            known = self._studies[name] = _Study(StudyView(changes.study, self._holder))
+            # The stream is the new one's already.
+            known = self._studies[name] = replace(
+                known, view=StudyView(changes.study, self._holder), gone=False, asking=0, short=None
+            )
         known.view.learn(changes.study, changes.trials, changes.deleted)
         known.view.streamed(changes.revision)
         if changes.study.state is not StudyState.ACTIVE:
@@ -268,8 +393,10 @@ class Controller:
             known.short = None
 
     def _gone(self, name: StudyName) -> None:
-        log.warning("%s was deleted; its trials end", name.short, extra={"action": "study_gone", "study": str(name)})
-        self._studies[name].gone = True
+        known = self._studies.get(name)
+        if known is not None and not known.gone:
+            log.warning("%s was deleted; its trials end", name.short, extra={"action": "gone", "study": str(name)})
+            known.gone = True
 
     def _snapshot(self, now: float) -> Snapshot:
         executions = self._runtime.observe()
@@ -289,11 +416,12 @@ class Controller:
             studies=[Watched(s.view.study, s.view.trials, s.gone, s.asking, s.short) for s in self._studies.values()],
             executions=executions,
             told={key: a.told for key, a in attempts.items() if a.told is not None},
-            announced=frozenset(key for key, a in attempts.items() if a.announced),
+            announced={key: a.announced for key, a in attempts.items() if a.announced is not None},
             busy=frozenset(key for key, a in attempts.items() if a.busy),
             later={key: a.later for key, a in attempts.items() if a.later > now},
             stale=frozenset(key for key, a in attempts.items() if a.stale),
             collected={key: a.collected for key, a in attempts.items() if a.collected is not None},
+            complete=bool(self._owners) and self._listed == self._owners and not self._entering,
         )
 
     def _limits(self) -> Limits:
@@ -302,6 +430,8 @@ class Controller:
             default_parallel=self._settings.default_parallel,
             devices=self._runtime.devices,
             collect_every=self._settings.collect_every,
+            patience=self._settings.patience,
+            launching=self._settings.launching,
             mode=self._mode,
         )
 
@@ -419,8 +549,14 @@ class Controller:
                     self._tokens = bool(attempt.token)
 
     def _refused(self, study: _Study, error: WazirError) -> None:
-        """The service will not hand out trials, and asking again would not help: let end what runs, and say so."""
+        """The service will not hand out trials, and asking again would not help: let end what runs, and say so. Other
+        studies of an owner go on."""
         study.asking = 0
+        if self._owners:
+            name = study.view.study.name
+            log.error("%s: %s", name.short, error, extra={"action": "study_refused", "study": str(name)})
+            study.short = Short(demand(study.view.study), self._clock() + self._settings.ask_again)
+            return
         self._failure = error
         if self._mode is Mode.RUN:
             self._mode = Mode.DRAIN
@@ -433,16 +569,18 @@ class Controller:
             self._service.heartbeat(
                 trial.name,
                 key.attempt,
-                state=AttemptState.RUNNING,
+                state=AttemptState.QUEUED if execution.phase is Phase.STARTING else AttemptState.RUNNING,
+                message=execution.waiting,
                 node=execution.node,
                 devices=execution.devices,
                 gpus=execution.gpus,
                 log_path=execution.log_path,
+                run_time=None if execution.phase is Phase.STARTING else execution.start_time,
             )
         except (FailedPrecondition, InvalidArgument) as error:
             # For people only: the attempt goes on without it.
             log.warning("%s: %s", key, error, extra={"action": "announce_refused", "attempt": str(key)})
-        attempt.announced = True
+        attempt.announced = Told(execution.phase, execution.waiting, self._clock())
 
     def _collect(self, study: Study, trial: Trial, key: Key, attempt: _Attempt) -> None:
         collector = self._collector(study, key, attempt)
@@ -460,7 +598,8 @@ class Controller:
         last: Sequence[Measurement] = ()
         tail = ""
         if execution is not None:
-            if not attempt.announced and execution.exit is not None and execution.exit.fault is None:
+            running = attempt.announced is not None and attempt.announced.phase is Phase.RUNNING
+            if not running and execution.exit is not None and execution.exit.code is not None:
                 self._announce(trial, key, execution, attempt)
             collector = self._collector(study.view.study, key, attempt)
             collector.finish(now)
@@ -476,6 +615,10 @@ class Controller:
             outcome = with_output(outcome, tail)
             if outcome.cause is Cause.SUCCEEDED:
                 outcome = replace(outcome, message=collector.missing(tail))
+                if collector.lost:
+                    # Its last values would be missing, and nobody would know.
+                    words = f"ended well, but what it printed cannot be read to its end: {collector.lost}"
+                    outcome = replace(outcome, cause=Cause.NODE_LOST, message=words)
         exit_time = execution.exit.time if execution is not None and execution.exit is not None else now
         try:
             ended = self._service.end_attempt(
@@ -492,7 +635,8 @@ class Controller:
             # It has ended otherwise: a person released it, or an answer was lost and the code had its own word.
             log.info("%s: %s", key, error, extra={"action": "ended_otherwise", "attempt": str(key)})
             raise StaleAttempt(trial.name.short, key.attempt, key.attempt, True) from error
-        _log("ended", ended, f"{outcome.cause.value}, now {ended.state.value}: {outcome.message or ended.reason}")
+        words = outcome.message or ended.reason
+        _log("ended", ended, f"{outcome.cause.value}, now {ended.state.value}{words and f': {words}'}")
         self._tell(partial(study.view.learn, trials=[ended]))
 
     def _collector(self, study: Study, key: Key, attempt: _Attempt) -> Collector:
@@ -501,9 +645,9 @@ class Controller:
         return attempt.collector
 
 
-def check_gpus(template: TrialTemplate, devices: Sequence[str]) -> None:
+def check_gpus(template: TrialTemplate, devices: Sequence[str] | None) -> None:
     """Raises InvalidArgument where a trial wants more GPUs than there are."""
-    if template.resources.gpu > len(devices):
+    if devices is not None and template.resources.gpu > len(devices):
         message = too_many_gpus(template.resources.gpu, len(devices))
         raise InvalidArgument(
             "trial.resources.gpu",

@@ -21,6 +21,8 @@ from .classify import Outcome, classify
 from .execution import Execution, Key, Phase, Why
 from .slots import Held, allocate, fitting
 
+SAY_AFTER = 1.0
+"""Seconds that an attempt waits before the service is told for what."""
 ORPHAN_GRACE = 10.0
 """Seconds between SIGTERM and SIGKILL for a process that nobody waits for any more, and for one that has had its
 grace already."""
@@ -37,14 +39,19 @@ class Mode(enum.Enum):
 @dataclass(frozen=True, slots=True)
 class Limits:
     """`parallel`: processes at a time over all studies, None for no limit. `default_parallel`: for a study without a
-    `budget.parallel` of its own. `devices`: the GPUs there are. `collect_every`: seconds between two looks at what a
-    running trial has printed. `ask_most`: trials asked for in one call."""
+    `budget.parallel` of its own. `devices`: the GPUs there are, None where a scheduler hands them out. `collect_every`:
+    seconds between two looks at what a running trial has printed. `launching`: trials that may
+    be on their way from being asked for to being there; more are better suggested later, when more is known.
+    `say_every`: seconds between two tellings of what an attempt waits for. `patience`: seconds that one may wait for
+    what time alone does not mend."""
 
     parallel: int | None = None
     default_parallel: int = 1
-    devices: tuple[str, ...] = ()
+    devices: tuple[str, ...] | None = ()
     collect_every: float = 0.5
-    ask_most: int = 64
+    launching: int = 64
+    say_every: float = 5.0
+    patience: float = 120.0
     mode: Mode = Mode.RUN
 
 
@@ -72,13 +79,23 @@ class Watched:
     short: Short | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the service was last told of an attempt, and when (Unix seconds)."""
+
+    phase: Phase
+    waiting: str
+    at: float
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """All that is known at one moment.
 
-    `executions`: all that the runtime knows, also of studies that are not watched: these are left alone but count.
-    `told`: when each STOPPING trial's attempt was first seen so (Unix seconds). `announced`: attempts that the service
-    knows to be running. `busy`: attempts with a call under way, which wait for its answer. `later`: attempts whose
+    `executions`: all that the runtime knows, also of studies that are not watched: these are left alone but count,
+    unless `complete` says that all studies that may have any are watched. `told`: when each STOPPING trial's attempt
+    was first seen so (Unix seconds). `announced`: what the service knows of attempts. `busy`: attempts with a call
+    under way, which wait for its answer. `later`: attempts whose
     last call failed, and when to try again. `stale`: attempts that the service no longer takes. `collected`: when the
     output of an attempt was last read.
     """
@@ -86,11 +103,12 @@ class Snapshot:
     studies: Sequence[Watched] = ()
     executions: Mapping[Key, Execution] = field(default_factory=dict)
     told: Mapping[Key, float] = field(default_factory=dict)
-    announced: frozenset[Key] = frozenset()
+    announced: Mapping[Key, Told] = field(default_factory=dict)
     busy: frozenset[Key] = frozenset()
     later: Mapping[Key, float] = field(default_factory=dict)
     stale: frozenset[Key] = frozenset()
     collected: Mapping[Key, float] = field(default_factory=dict)
+    complete: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +121,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """Start the attempt, on these GPUs; None leaves GPUs to the environment."""
+    """Start the attempt, or complete its start, on these GPUs; None leaves GPUs to the environment."""
 
     key: Key
     devices: tuple[str, ...] | None = None
@@ -111,7 +129,7 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class Announce:
-    """Tell the service that the attempt runs, and where."""
+    """Tell the service that the attempt runs, and where, or what it waits for."""
 
     key: Key
 
@@ -187,6 +205,7 @@ class _Planner:
         self._held = [Held(e.devices, e.gpus) for e in self._alive if e.devices]
         self._running = len(self._alive)
         self._unplaced = 0
+        self._launched = 0
         # One study that asks for GPUs is enough for them to be handed out; the others then must keep off them.
         self._managed = any(_template(w).resources.gpu > 0 for w in snapshot.studies)
 
@@ -201,7 +220,7 @@ class _Planner:
         by_name = {watched.study.name: watched for watched in self._snapshot.studies}
         for key, execution in sorted(self._snapshot.executions.items()):
             watched = by_uid.get(key.uid)
-            if watched is None and execution.study not in by_name:
+            if watched is None and execution.study not in by_name and not self._snapshot.complete:
                 continue  # of a study that another run or controller takes care of
             trial = None if watched is None or watched.gone else watched.trials.get(key.trial)
             if watched is None or trial is None or _key(watched, trial) != key or key in self._snapshot.stale:
@@ -215,7 +234,9 @@ class _Planner:
             if self._may_call(key):
                 yield End(key, classify(execution, trial, template))
             return
-        if execution.phase is Phase.RUNNING and key not in self._snapshot.announced and self._may_call(key):
+        if execution.partial and trial.state is not TrialState.STOPPING and self._may_call(key):
+            yield Launch(key, execution.devices or None)
+        elif self._is_news(execution) and self._may_call(key):
             yield Announce(key)
         elif execution.phase is Phase.RUNNING and template.metrics.source is MetricsFrom.STDOUT and self._may_call(key):
             due = self._snapshot.collected.get(key, execution.start_time) + self._limits.collect_every
@@ -230,10 +251,33 @@ class _Planner:
             wait = template.grace if learns else 0.0
             if self._due(self._snapshot.told.get(key, self._now) + wait):
                 yield from self._terminate(execution, Why.STOP, _grace(Why.STOP, template, learns))
+        elif execution.phase is Phase.STARTING:
+            yield from self._attend_waiting(execution, template)
         elif template.timeout is not None and self._due(execution.start_time + template.timeout):
             yield from self._terminate(execution, Why.TIMEOUT, template.grace)
 
+    def _attend_waiting(self, execution: Execution, template: TrialTemplate) -> Iterator[Action]:
+        stuck, limit = execution.stuck_since, template.pod.start_timeout
+        if stuck is not None and self._due(stuck + self._limits.patience):
+            yield from self._terminate(execution, Why.BROKEN, template.grace)
+        elif limit is not None and self._due(execution.start_time + limit):
+            yield from self._terminate(execution, Why.UNSCHEDULABLE, template.grace)
+
+    def _is_news(self, execution: Execution) -> bool:
+        """Whether the service is to be told now how the attempt is doing. Words change often and matter less."""
+        told = self._snapshot.announced.get(execution.key)
+        if execution.phase is Phase.RUNNING and (told is None or told.phase is not Phase.RUNNING):
+            return True
+        if not execution.waiting or (told is not None and told.waiting == execution.waiting):
+            return False
+        # Most that a pod waits for is over in a moment, and nobody need hear of it.
+        return self._due(execution.start_time + SAY_AFTER if told is None else told.at + self._limits.say_every)
+
     def _attend_orphan(self, execution: Execution) -> Iterator[Action]:
+        if execution.silent and execution.phase is not Phase.ENDED:
+            # A person has released its trial, or deleted it: its place is not kept for a node that may never answer.
+            self._alive.remove(execution)
+            self._running -= 1
         if execution.phase is Phase.ENDED:
             if execution.key not in self._snapshot.busy:
                 yield Forget(execution.key)
@@ -273,14 +317,17 @@ class _Planner:
                     continue
                 if key in self._snapshot.busy or beside >= self._parallel(watched) or self._full:
                     continue
-                devices = allocate(self._limits.devices, self._held, template.resources.gpu)
-                if devices is None:
-                    self._unplaced += 1
-                    continue
+                devices: tuple[str, ...] | None = None
+                if self._limits.devices is not None:
+                    devices = allocate(self._limits.devices, self._held, template.resources.gpu)
+                    if devices is None:
+                        self._unplaced += 1
+                        continue
+                    self._held.append(Held(devices, template.resources.gpu))
                 yield Launch(key, devices if self._managed else None)
                 beside += 1
                 self._running += 1
-                self._held.append(Held(devices, template.resources.gpu))
+                self._launched += 1
 
     def _refusal(self, trial: Trial, template: TrialTemplate) -> Outcome | None:
         """Why the trial, which has no process, gets none."""
@@ -288,8 +335,9 @@ class _Planner:
             return Outcome(Cause.STOPPED, trial.reason or "stopped before it was started")
         if self._limits.mode is not Mode.RUN:
             return Outcome(Cause.PREEMPTED, "the controller was shut down before it was started")
-        if template.resources.gpu > len(self._limits.devices):
-            return Outcome(Cause.CONFIG_BROKEN, too_many_gpus(template.resources.gpu, len(self._limits.devices)))
+        devices = self._limits.devices
+        if devices is not None and template.resources.gpu > len(devices):
+            return Outcome(Cause.CONFIG_BROKEN, too_many_gpus(template.resources.gpu, len(devices)))
         return None
 
     def _ask(self) -> Iterator[Action]:
@@ -298,6 +346,8 @@ class _Planner:
         here = [watched for watched in self._snapshot.studies if not watched.gone]
         held = {key for watched in here for key in _keys(watched)} | {e.key for e in self._alive}
         taken = len(held) + sum(watched.asking for watched in here)
+        room = self._limits.launching - self._launched
+        room -= sum(e.ordered for e in self._alive) + sum(watched.asking for watched in here)
         for watched in here:
             study = watched.study
             if watched.asking or study.state is not StudyState.ACTIVE or study.ending is not None:
@@ -305,9 +355,9 @@ class _Planner:
             count = self._parallel(watched) - sum(1 for key in held if key.uid == study.uid)
             if self._limits.parallel is not None:
                 count = min(count, self._limits.parallel - taken)
-            count = min(count, self._limits.ask_most)
+            count = min(count, room)
             gpus = _template(watched).resources.gpu
-            if count > 0 and gpus > 0:
+            if count > 0 and gpus > 0 and self._limits.devices is not None:
                 # Trials that could not be placed above come first.
                 count = fitting(self._limits.devices, self._held, gpus, count + self._unplaced) - self._unplaced
             if count <= 0 or (
@@ -316,6 +366,7 @@ class _Planner:
                 continue
             yield Ask(study.name, count)
             taken += count
+            room -= count
 
     # ---- small questions ----------------------------------------------------------------------------------------
 

@@ -10,10 +10,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
 from .execution import Execution, Key, Order, Why
+
+
+class OutputLost(Exception):
+    """What an execution printed cannot be read to its end any more. Its words say why."""
 
 
 class Runtime(Protocol):
@@ -22,8 +26,8 @@ class Runtime(Protocol):
         """A name for this runtime and its place, the same after every restart. Attempts that it runs carry it."""
 
     @property
-    def devices(self) -> tuple[str, ...]:
-        """The GPUs that it may hand out; empty where it has none or leaves this to others."""
+    def devices(self) -> tuple[str, ...] | None:
+        """The GPUs that it may hand out; empty where it has none, None where it leaves that to a scheduler."""
 
     def observe(self) -> Mapping[Key, Execution]:
         """All executions that are not forgotten, as last seen."""
@@ -38,7 +42,10 @@ class Runtime(Protocol):
         """Ends it and all it has started, without asking."""
 
     def output(self, key: Key, offset: int) -> bytes:
-        """What it has printed from byte `offset` on, some of it or all; empty where there is nothing more yet."""
+        """What it has printed from byte `offset` on, some of it or all; empty where there is nothing more yet.
+
+        Raises OutputLost for one that has ended where there was more, and it cannot be had any more.
+        """
 
     def tail(self, key: Key, size: int) -> bytes:
         """At most the last `size` bytes that it has printed."""
@@ -48,6 +55,9 @@ class Runtime(Protocol):
 
     def forget(self, key: Key) -> None:
         """No longer observes it. Its output stays. Only for what has ended; anything else is left alone."""
+
+    def sweep(self, uids: Collection[str]) -> None:
+        """Removes what is left of ended executions of studies other than these, and may be seen by nobody."""
 
     def wait(self, timeout: float | None) -> None:
         """Returns when an execution may have changed, when woken, or after `timeout` seconds."""

@@ -7,7 +7,7 @@ for a while; then they raise Unavailable. StaleAttempt and NotFound mean that an
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from ..domain.attempt import AttemptState, Cause
 from ..domain.names import StudyName, TrialName
@@ -33,6 +33,20 @@ class TrialChanges(Protocol):
     def deleted(self) -> Sequence[int]: ...
     @property
     def revision(self) -> int: ...
+
+
+class StudyChanges(Protocol):
+    @property
+    def studies(self) -> Sequence[Study]: ...
+    @property
+    def deleted(self) -> Sequence[StudyName]: ...
+
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Stream(Iterator[T_co], Protocol[T_co]):
+    def cancel(self) -> None: ...
 
 
 class StudyService(Protocol):
@@ -66,6 +80,7 @@ class StudyService(Protocol):
         devices: Sequence[str] = ...,
         gpus: float = ...,
         log_path: str = ...,
+        run_time: float | None = ...,
     ) -> Instruction: ...
 
     def report(
@@ -87,4 +102,6 @@ class StudyService(Protocol):
         end_time: float | None = ...,
     ) -> Trial: ...
 
-    def watch_trials(self, name: StudyName, /, since: int = ...) -> Iterator[TrialChanges]: ...
+    def watch_trials(self, name: StudyName, /, since: int = ...) -> Stream[TrialChanges]: ...
+
+    def watch_studies(self, owner: str = ..., /) -> Stream[StudyChanges]: ...

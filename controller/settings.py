@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 
+DEFAULT_PATIENCE = 120.0
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -32,6 +34,12 @@ class Settings:
 
     ask_again: float = 15.0
     """After the service had fewer trials than asked for, when nothing that it depends on is seen to change."""
+
+    patience: float = DEFAULT_PATIENCE
+    """How long a pod may wait for what time alone does not mend, such as an image that cannot be pulled."""
+
+    launching: int = 64
+    """Trials that may be on their way from being asked for to being there."""
 
     farewell: float = 15.0
     """How long a controller that stops waits for the service to take the last words. What it does not take is told by

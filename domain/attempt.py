@@ -89,8 +89,11 @@ class Attempt:
     def live(self) -> bool:
         return self.state is not AttemptState.ENDED
 
-    def seconds(self, now: float) -> float:
-        return max(0.0, (now if self.end_time is None else self.end_time) - self.start_time)
+    def gpu_seconds(self, now: float) -> float:
+        """GPUs times seconds that it has run; while it waits for them it holds none."""
+        if self.run_time is None:
+            return 0.0
+        return self.gpus * max(0.0, (now if self.end_time is None else self.end_time) - self.run_time)
 
 
 def check_attempt_move(name: str, state: AttemptState, target: AttemptState) -> None:

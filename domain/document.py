@@ -12,8 +12,10 @@ reads files, stores specifications or prints them does it through here, so there
     parameters                  by name: {type, min, max, scale, step, default, values, when}
     constraints                 a list of conditions, see `constraint.py`
     budget                      {trials, parallel, failed, duration, gpu_hours}
-    trial                       {command, env, workdir, image, runtime, resources: {gpu, cpu, memory}, timeout, grace,
-                                retries: {failed, preempted}, metrics: {from: push | stdout, pattern}}
+    trial                       {command, args, env, workdir, image, runtime, resources: {gpu, cpu, memory}, timeout,
+                                grace, retries: {failed, preempted}, metrics: {from: push | stdout, pattern}}
+                                and for pods {volumes, checkpoints, node_selector, tolerations, service_account,
+                                pull_secrets, priority_class, labels, user, keep, start_timeout, manifest}
 
 What is left out and may be inferred:
 
@@ -45,6 +47,7 @@ from .errors import MISSING, InvalidArgument, nearest
 from .metric import Goal, Objective, Pick, SafetyMetric
 from .names import check_id
 from .parameters import Value
+from .pod import Keep, PodOptions, Source, Volume
 from .space import Categorical, Condition, Discrete, Double, Integer, Kind, Parameter, Scale, Space
 from .study import Algorithm, Budget, Stopping, StudySpec
 from .template import MetricsFrom, MetricsSource, Resources, Runtime, TrialTemplate, as_argument
@@ -155,6 +158,7 @@ _PARAMETER: Final = ("type", "min", "max", "scale", "step", "default", "values",
 _BUDGET: Final = ("trials", "parallel", "failed", "duration", "gpu_hours")
 _TRIAL: Final = (
     "command",
+    "args",
     "env",
     "workdir",
     "image",
@@ -164,6 +168,18 @@ _TRIAL: Final = (
     "grace",
     "retries",
     "metrics",
+    "volumes",
+    "checkpoints",
+    "node_selector",
+    "tolerations",
+    "service_account",
+    "pull_secrets",
+    "priority_class",
+    "labels",
+    "user",
+    "keep",
+    "start_timeout",
+    "manifest",
 )
 
 _ELSEWHERE: Final = {
@@ -188,7 +204,14 @@ _ELSEWHERE: Final = {
     "parallelism": "parallel",
     "max_failed_trials": "failed",
     "cwd": "workdir",
-    "args": 'command, with "${args}" as an item',
+    "nodeSelector": "node_selector",
+    "serviceAccountName": "service_account",
+    "imagePullSecrets": "pull_secrets",
+    "priorityClassName": "priority_class",
+    "volumeMounts": "volumes",
+    "activeDeadlineSeconds": "timeout",
+    "terminationGracePeriodSeconds": "grace",
+    "trialSpec": "manifest",
     "space": "parameters",
     "search_space": "parameters",
     "early_stopping": "stopping",
@@ -277,6 +300,12 @@ class _Section:
         if exact is None:
             raise InvalidArgument(self.path(key), number, "must be a whole number")
         return exact
+
+    def flag(self, key: str, default: bool) -> bool:
+        value = self.value(key) if key in self else default
+        if not isinstance(value, bool):
+            raise InvalidArgument(self.path(key), value, "must be true or false")
+        return value
 
     def choice(self, key: str, kind: type[E], default: E) -> E:
         if key not in self:
@@ -578,9 +607,12 @@ def _trial_from(section: _Section) -> TrialTemplate:
     resources = section.section("resources", ("gpu", "cpu", "memory")) if "resources" in section else None
     retries = section.section("retries", ("failed", "preempted")) if "retries" in section else None
     metrics = section.section("metrics", ("from", "pattern")) if "metrics" in section else None
-    default = TrialTemplate(())
+    default = TrialTemplate()
+    pod = pod_from(section)
     return TrialTemplate(
-        command=_command_from(section),
+        command=_command_from(section, "command", optional="image" in section or pod.manifest is not None),
+        args=_command_from(section, "args", optional=True),
+        pod=pod,
         env=section.texts_by_name("env"),
         workdir=section.text("workdir", ""),
         runtime=section.choice("runtime", Runtime, Runtime.LOCAL) if "runtime" in section else None,
@@ -595,8 +627,10 @@ def _trial_from(section: _Section) -> TrialTemplate:
     )
 
 
-def _command_from(section: _Section) -> tuple[str, ...]:
-    value, where = section.value("command"), section.path("command")
+def _command_from(section: _Section, key: str, *, optional: bool) -> tuple[str, ...]:
+    if optional and key not in section:
+        return ()
+    value, where = section.value(key), section.path(key)
     if isinstance(value, str):
         try:
             items = shlex.split(value)
@@ -604,9 +638,9 @@ def _command_from(section: _Section) -> tuple[str, ...]:
             items = value.split()
         as_list = "[" + ", ".join(_quoted_item(item) for item in items) + "]"
         raise InvalidArgument(
-            where, value, "must be a list, because no shell takes it apart", f"Write command: {as_list}"
+            where, value, "must be a list, because no shell takes it apart", f"Write {key}: {as_list}"
         )
-    return tuple(_text(f"{where}[{i}]", item) for i, item in enumerate(section.items("command")))
+    return tuple(_text(f"{where}[{i}]", item) for i, item in enumerate(section.items(key)))
 
 
 def _resources_from(section: _Section) -> Resources:
@@ -624,9 +658,104 @@ def _retries_from(section: _Section, default: RetryPolicy) -> RetryPolicy:
     )
 
 
+def pod_document(pod: PodOptions) -> dict[str, object]:
+    """The keys of `trial:` that are about pods."""
+    document: dict[str, object] = {}
+    if pod.volumes:
+        document["volumes"] = {path: _volume_to(volume) for path, volume in pod.volumes.items()}
+    if pod.checkpoints is not None:
+        document["checkpoints"] = _volume_to(pod.checkpoints)
+    given: dict[str, object] = {
+        "node_selector": dict(pod.node_selector),
+        "tolerations": [dict(t) for t in pod.tolerations],
+        "service_account": pod.service_account,
+        "pull_secrets": list(pod.pull_secrets),
+        "priority_class": pod.priority_class,
+        "labels": dict(pod.labels),
+    }
+    document |= {key: value for key, value in given.items() if value}
+    if pod.user is not None:
+        document["user"] = pod.user
+    if pod.keep is not Keep.FAILED:
+        document["keep"] = pod.keep.value
+    if pod.start_timeout is not None:
+        document["start_timeout"] = _duration(pod.start_timeout)
+    if pod.manifest is not None:
+        document["manifest"] = pod.manifest
+    return document
+
+
+def pod_from_document(document: object) -> PodOptions:
+    """What `pod_document` gives. Raises InvalidArgument."""
+    return pod_from(_Section("trial", document, _TRIAL))
+
+
+def pod_from(section: _Section) -> PodOptions:
+    manifest = section.section("manifest", None).entries if "manifest" in section else None
+    volumes = section.section("volumes", None) if "volumes" in section else None
+    tolerations = section.sections("tolerations", _TOLERATION)
+    return PodOptions(
+        volumes={}
+        if volumes is None
+        else {path: _volume_from(volumes.section(path, _VOLUME)) for path in volumes.entries},
+        checkpoints=_volume_from(section.section("checkpoints", _VOLUME)) if "checkpoints" in section else None,
+        node_selector=section.texts_by_name("node_selector"),
+        tolerations=tuple(_toleration_from(toleration) for toleration in tolerations),
+        service_account=section.text("service_account", ""),
+        pull_secrets=tuple(
+            _text(f"{section.path('pull_secrets')}[{i}]", n) for i, n in enumerate(section.items("pull_secrets"))
+        ),
+        priority_class=section.text("priority_class", ""),
+        labels=section.texts_by_name("labels"),
+        user=section.whole("user") if "user" in section else None,
+        keep=section.choice("keep", Keep, Keep.FAILED),
+        start_timeout=None if section.unlimited("start_timeout") else section.seconds("start_timeout", 0.0),
+        manifest=manifest,
+    )
+
+
+_VOLUME: Final = (*(source.value for source in Source), "size", "read_only")
+_TOLERATION: Final = ("key", "operator", "value", "effect", "tolerationSeconds")
+
+
+def _volume_from(section: _Section) -> Volume:
+    given = [source for source in Source if source.value in section]
+    if len(given) != 1:
+        words = ", ".join(source.value for source in Source)
+        raise InvalidArgument(section.where, list(section.entries), f"names one source of: {words}")
+    source = given[0]
+    name, size = "", 0
+    if source in (Source.EMPTY, Source.MEMORY):
+        value = section.value(source.value)
+        # `memory: 8Gi` says its size; `empty: true` has none.
+        size = 0 if value is True else _bytes(section.path(source.value), value)
+    else:
+        name = section.text(source.value)
+    if "size" in section:
+        if source not in (Source.EMPTY, Source.MEMORY):
+            raise InvalidArgument(section.path("size"), section.value("size"), "is for `empty` and `memory` only")
+        size = _bytes(section.path("size"), section.value("size"))
+    return Volume(source, name, size, section.flag("read_only", False))
+
+
+def _volume_to(volume: Volume) -> dict[str, object]:
+    bare = volume.source in (Source.EMPTY, Source.MEMORY)
+    document: dict[str, object] = {volume.source.value: (_memory(volume.size) or True) if bare else volume.name}
+    return document | ({"read_only": True} if volume.read_only else {})
+
+
+def _toleration_from(section: _Section) -> dict[str, str | int]:
+    return {
+        key: section.whole(key) if key == "tolerationSeconds" else _text(section.path(key), section.value(key))
+        for key in section.entries
+    }
+
+
 def _trial_to(trial: TrialTemplate) -> dict[str, object]:
-    default = TrialTemplate(())
-    document: dict[str, object] = {"command": list(trial.command)}
+    default = TrialTemplate()
+    document: dict[str, object] = {"command": list(trial.command)} if trial.command else {}
+    if trial.args:
+        document["args"] = list(trial.args)
     if trial.env:
         document["env"] = dict(trial.env)
     if trial.workdir:
@@ -651,7 +780,7 @@ def _trial_to(trial: TrialTemplate) -> dict[str, object]:
     if trial.metrics != default.metrics:
         metrics = {"from": trial.metrics.source.value}
         document["metrics"] = metrics | ({"pattern": trial.metrics.pattern} if trial.metrics.pattern else {})
-    return document
+    return document | pod_document(trial.pod)
 
 
 # Scalars

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from .attempt import RetryPolicy
 from .errors import MISSING, InvalidArgument, nearest
 from .parameters import Parameters, Value
+from .pod import Manifest, PodOptions, texts
 from .space import Space
 
 ARGS = "args"
@@ -56,9 +58,14 @@ class Resources:
 
 @dataclass(frozen=True)
 class TrialTemplate:
-    """`timeout` and `grace` in seconds; no timeout where it is None. `workdir` is absolute or empty."""
+    """`timeout` and `grace` in seconds; no timeout where it is None. `workdir` is absolute or empty.
 
-    command: tuple[str, ...]
+    `command` and `args` as in Kubernetes: without `command` the image's own program gets `args`. Local processes run
+    both, one after the other. A manifest (`pod.manifest`) has its own.
+    """
+
+    command: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     workdir: str = ""
     runtime: Runtime | None = None
@@ -68,11 +75,18 @@ class TrialTemplate:
     grace: float = 30.0
     retries: RetryPolicy = RetryPolicy()
     metrics: MetricsSource = MetricsSource()
+    pod: PodOptions = PodOptions()
+
+    @property
+    def containerised(self) -> bool:
+        """Whether it says what a pod is made of."""
+        return bool(self.image) or self.pod.manifest is not None
 
     def check(self, space: Space | None) -> None:
         """Raises InvalidArgument on an empty command, unknown `${...}`, no use of any parameter, or a bad number."""
-        if not self.command or not self.command[0].strip():
+        if self.command and not self.command[0].strip():
             raise InvalidArgument("trial.command", list(self.command), "names no program to run")
+        self._check_pod()
         names = space.by_name if space is not None else {}
         for name in (ARGS, *STUDY_NAMES):
             if name in names:
@@ -82,7 +96,7 @@ class TrialTemplate:
         for where, text in self._texts():
             for name in references(text):
                 if name == ARGS:
-                    if text != "${args}" or not where.startswith("trial.command"):
+                    if text != "${args}" or not _ARGS_PLACES.fullmatch(where):
                         raise InvalidArgument(
                             where, text, "${args} stands alone, as one item of the command", "Write it as its own item"
                         )
@@ -94,8 +108,8 @@ class TrialTemplate:
             _check_text(where, text)
         if names and not used and self.metrics.source is not MetricsFrom.PUSH:
             raise InvalidArgument(
-                "trial.command",
-                list(self.command),
+                "trial.command" if self.pod.manifest is None else "trial.manifest",
+                list(self.command) if self.pod.manifest is None else MISSING,
                 "uses no parameter, so every trial would do the same",
                 'Put "${args}" or "--name=${name}" into it, or read `wazir.current_trial().params` in the code and '
                 "push the metrics",
@@ -106,12 +120,17 @@ class TrialTemplate:
             raise InvalidArgument("trial.workdir", self.workdir, "must be an absolute path")
         for where, text in (("trial.workdir", self.workdir), ("trial.image", self.image)):
             _check_text(where, text)
-        for where, seconds in (("trial.timeout", self.timeout), ("trial.grace", self.grace)):
+        for where, seconds in (
+            ("trial.timeout", self.timeout),
+            ("trial.grace", self.grace),
+            ("trial.start_timeout", self.pod.start_timeout),
+        ):
             if seconds is not None and not 0 <= seconds <= MAX_SECONDS:
                 rule = f"must be a duration from 0 to {MAX_SECONDS} s, for instance 90s or 6h"
                 raise InvalidArgument(where, seconds, rule)
-        if self.timeout == 0:
-            raise InvalidArgument("trial.timeout", 0, "leaves no time to run", "Leave it out for no limit")
+        for where, seconds in (("trial.timeout", self.timeout), ("trial.start_timeout", self.pod.start_timeout)):
+            if seconds == 0:
+                raise InvalidArgument(where, 0, "leaves no time to run", "Leave it out for no limit")
         for name, number in (("failed", self.retries.failed), ("preempted", self.retries.preempted)):
             if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= MAX_RETRIES:
                 raise InvalidArgument(
@@ -131,27 +150,62 @@ class TrialTemplate:
         if self.metrics.pattern:
             _check_pattern(self.metrics)
 
+    def _check_pod(self) -> None:
+        if not self.containerised:
+            if not self.command:
+                raise InvalidArgument("trial.command", list(self.command), "names no program to run")
+            if self.runtime is Runtime.KUBERNETES:
+                raise InvalidArgument(
+                    "trial.image", MISSING, "is missing: a pod is made of an image", "Name one, or give a manifest"
+                )
+        if self.runtime is Runtime.KUBERNETES and self.resources.gpu % 1:
+            raise InvalidArgument(
+                "trial.resources.gpu", self.resources.gpu, "a pod holds whole GPUs", "Local runs can share one"
+            )
+        self.pod.check()
+        if self.pod.manifest is not None:
+            for key, given in (
+                ("command", self.command),
+                ("args", self.args),
+                ("image", self.image),
+                ("resources", self.resources != Resources()),
+                ("volumes", self.pod.volumes),
+                ("node_selector", self.pod.node_selector),
+                ("tolerations", self.pod.tolerations),
+                ("service_account", self.pod.service_account),
+                ("pull_secrets", self.pod.pull_secrets),
+                ("priority_class", self.pod.priority_class),
+                ("user", self.pod.user is not None),
+            ):
+                if given:
+                    rule = "stands beside trial.manifest, which says it in its own way"
+                    raise InvalidArgument(f"trial.{key}", MISSING, rule, "Keep one of the two")
+
     def _texts(self) -> Iterator[tuple[str, str]]:
-        for i, item in enumerate(self.command):
-            yield f"trial.command[{i}]", item
+        yield from texts(self.command, "trial.command")
+        yield from texts(self.args, "trial.args")
         for name, item in self.env.items():
             yield f"trial.env.{name}", item
+        if self.pod.manifest is not None:
+            yield from texts(self.pod.manifest, "trial.manifest")
 
     def _check_flags(self, space: Space) -> None:
         """Refuses `["--gamma", "${gamma}"]` with a conditional gamma: leaving out the value would leave its flag."""
-        for i, item in enumerate(self.command[1:], start=1):
+        items = [(where, text) for where, text in self._texts() if not where.startswith("trial.env.")]
+        for (_, flag), (where, item) in pairwise(items):
             match = _REFERENCE.fullmatch(item)
-            if match is None or match[1] or match[2] not in space.by_name:
+            if match is None or match[1] or match[2] not in space.by_name or where.endswith("[0]"):
                 continue
-            flag = self.command[i - 1]
             if space.by_name[match[2]].when and flag.startswith("-") and "=" not in flag:
                 raise InvalidArgument(
-                    f"trial.command[{i}]",
+                    where,
                     item,
                     f"is left out where {match[2]} is not active, which would leave {flag!r} without its value",
                     f'Write "{flag}={item}" as one item, or "${{args}}"',
                 )
 
+
+_ARGS_PLACES = re.compile(r"trial\.(command|args|manifest\..*)\[\d+\]")
 
 STUDY_NAMES = frozenset({"trial.id", "trial.name", "trial.attempt", "study.name"})
 """What a template may name beside the parameters."""
@@ -174,17 +228,17 @@ def render(text: str, values: Mapping[str, Value], optional: Iterable[str] = ())
     return _REFERENCE.sub(lambda m: m[0][1:] if m[1] else as_argument(values[m[2]]), text)
 
 
-def render_command(
-    template: TrialTemplate, parameters: Parameters, facts: Mapping[str, str], inactive: Iterable[str]
+def render_items(
+    items: Iterable[str], parameters: Parameters, facts: Mapping[str, str], inactive: Iterable[str]
 ) -> list[str]:
-    """The argument list of one trial. `${args}` becomes one `--name=value` for every active parameter.
+    """The command or arguments of one trial. `${args}` becomes one `--name=value` for every active parameter.
 
     `facts` gives the values of `STUDY_NAMES`.
     """
     values = {**parameters, **facts}
     hidden = frozenset(inactive)
     command: list[str] = []
-    for item in template.command:
+    for item in items:
         if item == f"${{{ARGS}}}":
             command.extend(f"--{name}={as_argument(value)}" for name, value in parameters.items())
         elif (text := render(item, values, hidden)) is not None:
@@ -200,6 +254,53 @@ def render_env(
     hidden = frozenset(inactive)
     rendered = {name: render(text, values, hidden) for name, text in template.env.items()}
     return {name: text for name, text in rendered.items() if text is not None}
+
+
+def render_manifest(
+    manifest: Manifest, parameters: Parameters, facts: Mapping[str, str], inactive: Iterable[str]
+) -> dict[str, object]:
+    """The manifest for one trial. A text that is nothing but `${name}` becomes the value with its type; what names an
+    inactive parameter is left out: an item of a list, a key of a mapping, an environment variable whole."""
+    return _Renderer(parameters, facts, inactive).mapping(manifest)
+
+
+class _Renderer:
+    def __init__(self, parameters: Parameters, facts: Mapping[str, str], inactive: Iterable[str]) -> None:
+        self._values = {**parameters, **facts}
+        self._arguments = [f"--{name}={as_argument(value)}" for name, value in parameters.items()]
+        self._hidden = frozenset(inactive)
+
+    def mapping(self, source: Mapping[str, object]) -> dict[str, object]:
+        rendered = ((key, self._value(value)) for key, value in source.items())
+        return {key: value for key, value in rendered if value is not _LEFT_OUT}
+
+    def _value(self, value: object) -> object:
+        if isinstance(value, str):
+            return self._text(value)
+        if isinstance(value, Mapping):
+            rendered = self.mapping(value)
+            # An environment variable without its value would be there all the same, and empty.
+            return _LEFT_OUT if "value" in value and "value" not in rendered else rendered
+        if isinstance(value, Sequence):
+            return list(self._items(value))
+        return value
+
+    def _items(self, items: Sequence[object]) -> Iterator[object]:
+        for item in items:
+            if item == f"${{{ARGS}}}":
+                yield from self._arguments
+            elif (value := self._value(item)) is not _LEFT_OUT:
+                yield value
+
+    def _text(self, text: str) -> object:
+        match = _REFERENCE.fullmatch(text)
+        if match is not None and not match[1] and match[2] in self._values:
+            return self._values[match[2]]
+        rendered = render(text, self._values, self._hidden)
+        return _LEFT_OUT if rendered is None else rendered
+
+
+_LEFT_OUT = object()
 
 
 def as_argument(value: Value) -> str:

@@ -50,6 +50,8 @@ class Sight:
     devices: tuple[str, ...] = ()
     gpus: float = 0.0
     log_path: str = ""
+    run_time: float | None = None
+    """Since when it runs, where it is seen RUNNING; without it, since this is said."""
 
     def __post_init__(self) -> None:
         if self.state not in (None, AttemptState.QUEUED, AttemptState.RUNNING):
@@ -215,7 +217,7 @@ def end(tx: Transaction, name: TrialName, number: int, how: End, now: float) -> 
         log_tail=how.log_tail[-MAX_LOG_TAIL:],
     )
     if ended.gpus:
-        unit.study = replace(unit.study, gpu_seconds=unit.study.gpu_seconds + ended.gpus * ended.seconds(now))
+        unit.study = replace(unit.study, gpu_seconds=unit.study.gpu_seconds + ended.gpu_seconds(now))
     trial = unit.move(
         trial,
         then.state,
@@ -268,13 +270,18 @@ def _seen(attempt: Attempt, sight: Sight, name: TrialName, now: float) -> Attemp
     return replace(
         attempt,
         state=state,
-        run_time=now if starts else attempt.run_time,
+        run_time=_began(attempt, sight, now) if starts else attempt.run_time,
         message=sight.message[:MAX_MESSAGE] or ("" if starts else attempt.message),
         node=sight.node or attempt.node,
         devices=sight.devices or attempt.devices,
         gpus=sight.gpus or attempt.gpus,
         log_path=sight.log_path or attempt.log_path,
     )
+
+
+def _began(attempt: Attempt, sight: Sight, now: float) -> float:
+    """Since when it runs: as the holder says, whose clock may differ from ours."""
+    return now if sight.run_time is None else min(max(sight.run_time, attempt.start_time), now)
 
 
 def _ended_before(trial: Trial, number: int, how: End) -> Trial:

@@ -207,6 +207,7 @@ class StudyServicer(study_service_pb2_grpc.StudyServiceServicer):
             tuple(request.devices),
             request.gpus,
             request.log_path,
+            seconds_of(request.run_time) if request.HasField("run_time") else None,
         )
         instruction = await self._service.heartbeat(*_attempt(request), sight)
         return api.HeartbeatResponse(instruction=instruction_to_wire(instruction))

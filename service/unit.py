@@ -103,7 +103,7 @@ class Unit:
             return
         if study.ending is None:
             live_gpu = sum(
-                t.attempt.gpus * t.attempt.seconds(self.now)
+                t.attempt.gpu_seconds(self.now)
                 for t in (self._live() if study.spec.budget.gpu_hours is not None else ())
                 if t.attempt is not None
             )

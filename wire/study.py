@@ -8,6 +8,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from ..domain.attempt import RetryPolicy
+from ..domain.document import pod_document, pod_from_document
 from ..domain.metric import Goal, Objective, Pick, SafetyMetric
 from ..domain.names import parse_study
 from ..domain.study import (
@@ -187,11 +188,13 @@ def _template_to_wire(template: TrialTemplate) -> types_pb2.TrialTemplate:
         retries_preempted=template.retries.preempted,
         metrics_from=METRICS_FROM.to_wire(template.metrics.source),
         metrics_pattern=template.metrics.pattern,
+        args=template.args,
+        pod_json=settings_to_wire(pod_document(template.pod)),
     )
 
 
 def _template_from_wire(message: types_pb2.TrialTemplate) -> TrialTemplate:
-    default = TrialTemplate(command=("",))
+    default = TrialTemplate()
     preempted = message.retries_preempted if message.HasField("retries_preempted") else default.retries.preempted
     return TrialTemplate(
         command=tuple(message.command),
@@ -206,4 +209,6 @@ def _template_from_wire(message: types_pb2.TrialTemplate) -> TrialTemplate:
         metrics=MetricsSource(
             METRICS_FROM.required(message.metrics_from, "trial.metrics.from"), message.metrics_pattern
         ),
+        args=tuple(message.args),
+        pod=pod_from_document(settings_from_wire(message.pod_json, "trial")),
     )

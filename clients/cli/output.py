@@ -101,9 +101,11 @@ def trial_data(trial: Trial, measurements: Sequence[Measurement] | None = None) 
                 "exit_code": a.exit_code,
                 "message": a.message,
                 "started": stamp(a.start_time),
+                "ran": stamp(a.run_time),
                 "ended": stamp(a.end_time),
                 "node": a.node,
                 "devices": list(a.devices),
+                "gpus": a.gpus,
                 "log": a.log_path,
             }
             for a in trial.attempts
@@ -176,7 +178,7 @@ def trial_table(trials: Sequence[Trial], study: Study) -> Table:
         table.add_column(objective.metric, justify="right")
     table.add_column("took", justify="right")
     table.add_column("parameters", overflow="fold")
-    reasons = any(trial.reason for trial in trials)
+    reasons = any(why(trial) for trial in trials)
     if reasons:
         table.add_column("why", overflow="fold")
     for trial in trials:
@@ -187,9 +189,19 @@ def trial_table(trials: Sequence[Trial], study: Study) -> Table:
             *(number((trial.final or {}).get(o.metric, "")) for o in study.spec.objectives),
             "" if took is None else span(took),
             pairs(in_order(trial, study)),
-            *([Text(trial.reason)] if reasons else []),
+            *([Text(why(trial))] if reasons else []),
         )
     return table
+
+
+def why(trial: Trial) -> str:
+    """Why it is in its state: the reason of its end, or what it waits for."""
+    return trial.reason or waits_for(trial)
+
+
+def waits_for(trial: Trial) -> str:
+    """What its attempt waits for, in the words of whoever lets it wait; empty where it does not."""
+    return trial.attempt.message if trial.attempt is not None and trial.attempt.live else ""
 
 
 def in_order(trial: Trial, study: Study) -> dict[str, Value]:

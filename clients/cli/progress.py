@@ -15,7 +15,7 @@ from rich.text import Text
 
 from ...domain.study import Study
 from ...domain.trial import ENDED, LIVE, Trial, TrialState
-from .output import STATE_STYLES, in_order, number, pairs, span, state_text
+from .output import STATE_STYLES, in_order, number, pairs, span, state_text, waits_for
 
 RECENT = 6
 """Ended trials shown on a terminal."""
@@ -144,7 +144,8 @@ class Progress:
             for trial in list(self._running.values())[: max(4, self._console.height - RECENT - 6)]:
                 took = time.time() - (trial.attempts[-1].start_time if trial.attempts else trial.create_time)
                 row = Text(f"trial {trial.id:>4}  ").append(f"{trial.state.value:<10}", STATE_STYLES[trial.state.value])
-                rows.add_row(row.append(f"  {span(took)}  ").append(pairs(in_order(trial, study)), "dim"))
+                row.append(f"  {span(took)}  ").append(pairs(in_order(trial, study)), "dim")
+                rows.add_row(row.append(f"  {waits_for(trial)}" if waits_for(trial) else "", "yellow"))
             parts.append(rows)
             if self._trouble:
                 parts.append(Text(f"waiting: {self._trouble}", "red"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -32,6 +33,10 @@ Opener = Callable[[Access, float | None], AbstractContextManager[Client]]
 """Makes a client (without an address: of the service that the environment or this folder names). Given by `app/`, which
 can also serve a local database for the length of one command."""
 
+PodLog = Callable[[str, bool, Path | None, str | None], Iterator[bytes]]
+"""Reads the log that an attempt's `log_path` names in a cluster; with True it follows it. By a kubeconfig and one of
+its contexts. Given by `app/`, too."""
+
 _META = f"{__name__}.access"
 """Where options of the command line are kept until a client is made: click's `Context.meta`."""
 
@@ -41,6 +46,7 @@ class Session:
     """The click context's object."""
 
     open: Opener
+    pod_log: PodLog
 
     @contextmanager
     def client(self, address: str | None, retry_for: float | None = None) -> Iterator[Client]:
@@ -56,7 +62,26 @@ class Session:
 
 
 def address_option(command: F) -> F:
-    """`--address`, which the command takes, and the options of tokens and TLS, which `Session.client` takes."""
+    """`--address`, which the command takes, and the options of owner, tokens and TLS, which `Session.client` takes."""
+    owner = _kept(
+        "--owner",
+        metavar="OWNER",
+        envvar="WAZIR_OWNER",
+        kept_as="owner",
+        is_eager=True,  # names that are read after it mean studies of this owner
+        help=f"Whose studies a name without an owner means; else {DEFAULT_OWNER}.",
+    )
+    address = click.option(
+        "--address",
+        metavar="ADDRESS",
+        envvar="WAZIR_ADDRESS",
+        help="The service: host:port or unix:/path. Without it, the database of this folder (.wazir/wazir.db).",
+    )
+    return address(connection_options(owner(command)))
+
+
+def connection_options(command: F) -> F:
+    """The options of tokens and TLS."""
     file = click.Path(exists=True, dir_okay=False)
     for option in (
         _kept("--client-key", type=file, kept_as="key", help="Its key (PEM)."),
@@ -65,21 +90,7 @@ def address_option(command: F) -> F:
         _kept(
             "--tls/--no-tls", default=None, kept_as="tls", help="Use TLS, trusting the public authorities; or do not."
         ),
-        _kept(
-            "--owner",
-            metavar="OWNER",
-            envvar="WAZIR_OWNER",
-            kept_as="owner",
-            is_eager=True,  # names that are read after it mean studies of this owner
-            help=f"Whose studies a name without an owner means; else {DEFAULT_OWNER}.",
-        ),
         _kept("--token-file", type=file, kept_as="token_file", help="A file with the token; else WAZIR_TOKEN."),
-        click.option(
-            "--address",
-            metavar="ADDRESS",
-            envvar="WAZIR_ADDRESS",
-            help="The service: host:port or unix:/path. Without it, the database of this folder (.wazir/wazir.db).",
-        ),
     ):
         command = option(command)
     return command

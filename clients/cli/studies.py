@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import click
 from rich.text import Text
 
+from ...domain.attempt import Attempt
 from ...domain.errors import InvalidArgument, WazirError
 from ...domain.names import StudyName, TrialName
-from ...domain.study import Study, StudyState
-from ...domain.trial import Trial
+from ...domain.study import Study, StudySpec, StudyState
+from ...domain.template import Runtime
+from ...domain.trial import Trial, TrialState
 from ..client import Client
 from ..study_file import load
 from .errors import Exit, reported
@@ -29,8 +33,14 @@ from .output import (
     study_table,
     trial_data,
     trial_table,
+    waits_for,
 )
 from .session import NameType, Session, StudyType, address_option, format_option, owner_of
+
+WAITING_SHOWN = 5
+"""Reasons shown of those for which trials wait, the most frequent ones."""
+LONG_WAIT = 1.0
+"""Seconds before a trial ran that are worth a word."""
 
 STATES = click.Choice([s.value for s in StudyState])
 
@@ -48,7 +58,7 @@ def create(session: Session, file: Path, resume: bool, address: str | None, form
     with session.client(address) as client:
         try:
             name = StudyName(owner_of(click.get_current_context()), study_file.study_id)
-            study = client.create_study(name, study_file.spec, resume=resume)
+            study = client.create_study(name, for_controllers(study_file.spec), resume=resume)
         except WazirError as error:
             raise study_file.explain(error) from error
     if form is not Format.TABLE:
@@ -57,6 +67,14 @@ def create(session: Session, file: Path, resume: bool, address: str | None, form
     console().print(f"Study {study.name.short} is {study.state.value}.")
     if study.spec.trial is None:
         console().print("It has no `trial:` section, so its trials wait for clients that ask for them.")
+
+
+def for_controllers(spec: StudySpec) -> StudySpec:
+    """The study, to be run as pods where it says of what they are made and not that they are something else."""
+    template = spec.trial
+    if template is None or template.runtime is not None or not template.containerised:
+        return spec
+    return replace(spec, trial=replace(template, runtime=Runtime.KUBERNETES))
 
 
 @click.command()
@@ -118,6 +136,10 @@ def _show_study(client: Client, name: StudyName, form: Format) -> None:
         out.print(f"stopping    {spec.stopping.name}")
     counts = ", ".join(f"{n} {state.value}" for state, n in study.counts.by_state.items()) or "none yet"
     out.print(f"trials      {counts}" + (f" of {spec.budget.trials}" if spec.budget.trials else ""))
+    for words, number_ in waiting(client, study).most_common(WAITING_SHOWN):
+        out.print(f"waiting     {counted(number_, 'trial')}: {words}")
+    if study.gpu_seconds:
+        out.print(f"GPU hours   {study.gpu_seconds / 3600:.3g}")
     if best:
         out.print(Text("\nBest trial" if len(best) == 1 else "\nBest trials", "bold"))
         out.print(trial_table(best, study))
@@ -138,9 +160,7 @@ def _show_trial(client: Client, name: TrialName, form: Format) -> None:
     if trial.provenance and trial.provenance.why:
         out.print(f"suggested   by {trial.provenance.algorithm}: {trial.provenance.why}")
     for a in trial.attempts:
-        took = span((a.end_time or a.start_time) - a.start_time)
-        words = [a.cause.value if a.cause else a.state.value, f"after {took}" if a.end_time else "", a.message]
-        out.print(f"attempt {a.number}   {', '.join(w for w in words if w)}")
+        out.print(f"attempt {a.number}   {', '.join(attempt_words(a))}")
         if a.log_path:
             out.print(f"            log {a.log_path}")
         if a.log_tail and a.cause is not None and a.exit_code:
@@ -149,6 +169,32 @@ def _show_trial(client: Client, name: TrialName, form: Format) -> None:
         out.print(f"\n{counted(len(measurements), 'step')} measured, the last ones:")
         for m in measurements[-5:]:
             out.print(f"  step {m.step:<6} {pairs(m.metrics)}")
+
+
+def waiting(client: Client, study: Study) -> Counter[str]:
+    """What trials wait for that have an attempt and do not run yet; how many for each."""
+    if not study.counts[TrialState.ACTIVE]:
+        return Counter()
+    active = client.list_trials(study.name, states=frozenset({TrialState.ACTIVE}))
+    return Counter(words for trial in active if (words := waits_for(trial)))
+
+
+def attempt_words(attempt: Attempt) -> list[str]:
+    """How it went: what came of it, its phases, where it ran and what it held."""
+    end = attempt.end_time
+    began = attempt.run_time
+    words = [attempt.cause.value if attempt.cause else attempt.state.value]
+    if began is not None and began - attempt.start_time >= LONG_WAIT:
+        words.append(f"waited {span(began - attempt.start_time)}")
+    if end is not None:
+        words.append(f"after {span(end - (attempt.start_time if began is None else began))}")
+    if attempt.node:
+        words.append(f"on {attempt.node}")
+    if attempt.gpus:
+        words.append(f"{attempt.gpus:g} GPU{'s' if attempt.gpus > 1 else ''}")
+    if attempt.exit_code:
+        words.append(f"exit code {attempt.exit_code}")
+    return [*words, attempt.message] if attempt.message else words
 
 
 @click.command()

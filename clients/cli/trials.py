@@ -1,22 +1,24 @@
-"""Commands about trials: trials, enqueue, retry, logs, watch."""
+"""Commands about trials: trials, enqueue, why, retry, release, logs, watch."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import click
 
-from ...domain.errors import InvalidArgument, NotFound
+from ...domain.attempt import Attempt, Cause
+from ...domain.errors import FailedPrecondition, InvalidArgument, NotFound, WazirError
 from ...domain.names import StudyName, TrialName
 from ...domain.study import StudyState
-from ...domain.trial import Trial, TrialState
+from ...domain.trial import Origin, Trial, TrialState
 from ..client import Client
 from .errors import Exit, reported
-from .output import Format, console, emit, pairs, trial_data, trial_table
+from .output import Format, console, emit, in_order, pairs, trial_data, trial_table
 from .progress import Progress
-from .session import Session, StudyType, TrialType, address_option, format_option, value_of
+from .session import PodLog, Session, StudyType, TrialType, address_option, format_option, value_of
 from .studies import parse_labels
 
 TRIAL_STATES = click.Choice([s.value for s in TrialState])
@@ -103,21 +105,103 @@ def retry(session: Session, trial: TrialName, address: str | None) -> None:
     console().print(f"Trial {trial.short} is {found.state.value}.")
 
 
+ORIGINS = {
+    Origin.SUGGESTED: "was suggested, and by what is not known any more",
+    Origin.ENQUEUED: "was enqueued by a person or a client",
+    Origin.IMPORTED: "was imported with its outcome",
+}
+
+
+@click.command()
+@click.argument("trial", type=TrialType())
+@address_option
+@format_option
+@click.pass_obj
+@reported
+def why(session: Session, trial: TrialName, address: str | None, form: Format) -> None:
+    """Say why a trial's parameters were suggested, and by which algorithm: `why digits/17`."""
+    with session.client(address) as client:
+        found, study = client.get_trial(trial), client.get_study(trial.parent)
+    if form is not Format.TABLE:
+        data = trial_data(found)
+        emit({key: data[key] for key in ("name", "origin", "parameters", "suggested_by") if key in data}, form)
+        return
+    out = console()
+    made = found.provenance
+    if made is None:
+        out.print(f"{trial.short} {ORIGINS[found.origin]}.")
+    else:
+        of = f"point {made.index + 1} of {made.count} of " if made.count > 1 else ""
+        instead = ", in the place of the algorithm" if made.fallback else ""
+        out.print(
+            f"{trial.short} was suggested by {made.algorithm} {made.version}, {of}round {made.round + 1}{instead}."
+        )
+        if made.why:
+            out.print(f"why         {made.why}")
+        if made.details:
+            out.print(f"details     {pairs(made.details)}")
+    out.print(f"parameters  {pairs(in_order(found, study))}")
+
+
+@click.command()
+@click.argument("trial", type=TrialType())
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("--reason", default="", help="For people; shown with the attempt.")
+@address_option
+@click.pass_obj
+@reported
+def release(session: Session, trial: TrialName, yes: bool, reason: str, address: str | None) -> None:
+    """End a trial's attempt whose node or machine is known to be dead, so that it is tried again.
+
+    Nothing else does that: as long as nobody knows whether it still runs, a second one might run beside it.
+    """
+    with session.client(address) as client:
+        attempt = client.get_trial(trial).attempt
+        if attempt is None or not attempt.live:
+            raise FailedPrecondition(f"{trial.short} has no attempt that runs")
+        where = f" on {attempt.node}" if attempt.node else ""
+        if not yes:
+            click.confirm(f"Is attempt {attempt.number} of {trial.short}{where} dead for certain?", abort=True)
+        words = "released by a person" + (f": {reason}" if reason else "")
+        found = client.end_attempt(trial, attempt.number, Cause.NODE_LOST, message=words)
+    console().print(f"Trial {trial.short} is {found.state.value}.")
+
+
 @click.command()
 @click.argument("trial", type=TrialType())
 @click.option("-f", "--follow", is_flag=True, help="Go on until the trial ends.")
 @click.option("--attempt", type=click.IntRange(1), help="An earlier attempt; without it the latest.")
+@click.option(
+    "--kubeconfig", type=click.Path(path_type=Path, dir_okay=False), help="Of pods: how to reach the cluster."
+)
+@click.option("--context", metavar="NAME", help="Of pods: a context of the kubeconfig.")
 @address_option
 @click.pass_obj
 @reported
-def logs(session: Session, trial: TrialName, follow: bool, attempt: int | None, address: str | None) -> None:
-    """Print what a trial printed: its log file, or the stored last lines where that file is not on this machine."""
+def logs(
+    session: Session,
+    trial: TrialName,
+    follow: bool,
+    attempt: int | None,
+    kubeconfig: Path | None,
+    context: str | None,
+    address: str | None,
+) -> None:
+    """Print what a trial printed: its log file, or its pod's log, or the stored last lines where that is not to be had
+    from this machine."""
     with session.client(address) as client:
-        for chunk in _log(client, trial, attempt, follow):
+        read = partial(_pod_log, session.pod_log, kubeconfig, context)
+        for chunk in _log(client, trial, attempt, follow, read):
             click.echo(chunk, nl=False)
 
 
-def _log(client: Client, name: TrialName, number: int | None, follow: bool) -> Iterator[bytes]:
+def _log(
+    client: Client,
+    name: TrialName,
+    number: int | None,
+    follow: bool,
+    of_pod: Callable[[Client, TrialName, Attempt, bool], Iterator[bytes]],
+) -> Iterator[bytes]:
     trial = client.get_trial(name)
     if follow and not trial.attempts:
         trial = next(t for t in _versions(client, name) if t.attempts or t.state is TrialState.CANCELLED)
@@ -128,6 +212,9 @@ def _log(client: Client, name: TrialName, number: int | None, follow: bool) -> I
     if number is not None and number > len(trial.attempts):
         raise NotFound(f"attempt {number} of {name.short}", f"It has {len(trial.attempts)}")
     attempt = trial.attempts[(number or len(trial.attempts)) - 1]
+    if "://" in attempt.log_path:
+        yield from of_pod(client, name, attempt, follow)
+        return
     path = Path(attempt.log_path) if attempt.log_path else None
     if path is None or not path.is_file():
         if attempt.log_tail:
@@ -148,6 +235,34 @@ def _log(client: Client, name: TrialName, number: int | None, follow: bool) -> I
                 attempt = client.get_trial(name).attempts[attempt.number - 1]
             else:
                 yield chunk
+
+
+def _pod_log(
+    read: PodLog,
+    kubeconfig: Path | None,
+    context: str | None,
+    client: Client,
+    name: TrialName,
+    attempt: Attempt,
+    follow: bool,
+) -> Iterator[bytes]:
+    """From the cluster while there is something, else what is stored."""
+    if attempt.live and attempt.run_time is None:
+        if not follow:
+            waits = f"It waits: {attempt.message}" if attempt.message else "It is being started"
+            raise NotFound(f"a log of {name.short}", f"{waits}; --follow waits for it")
+        index = attempt.number - 1
+        versions = (t.attempts[index] for t in _versions(client, name))
+        attempt = next(a for a in versions if a.run_time is not None or not a.live)
+    try:
+        yield from read(attempt.log_path, follow, kubeconfig, context)
+    except WazirError as error:
+        stored = client.get_trial(name).attempts[attempt.number - 1]
+        if not stored.log_tail:
+            raise
+        if not isinstance(error, NotFound):
+            click.echo(f"wazir: {error}. These are the stored last lines:", err=True)
+        yield stored.log_tail.encode()
 
 
 def _versions(client: Client, name: TrialName) -> Iterator[Trial]:

@@ -14,7 +14,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -102,8 +102,8 @@ class LocalRuntime:
             "key": str(key),
             "study": str(order.study),
             "folder": str(folder.path),
-            "command": order.command,
-            "env": environment(order, folder, parent, str(key)),
+            "command": (*order.command, *order.args),
+            "env": environment(order, folder, parent, self._marker(key)),
             "workdir": order.workdir,
             "devices": order.devices or (),
             "gpus": order.gpus,
@@ -161,6 +161,9 @@ class LocalRuntime:
         if attempt is not None and attempt.execution.phase is Phase.ENDED:
             attempt.folder.leave()
             del self._attempts[key]
+
+    def sweep(self, uids: Collection[str]) -> None:
+        """Run folders are people's to delete: they hold logs and checkpoints."""
 
     def wait(self, timeout: float | None) -> None:
         for handle, _ in self._poll.poll(None if timeout is None else max(0.0, timeout)):
@@ -316,12 +319,16 @@ class LocalRuntime:
         """A supervisor died without a record. The kernel kills its command; what that had started is killed here."""
         if attempt.leftovers:
             return
-        for handle in processes.open_marked(str(attempt.folder.key)):
+        for handle in processes.open_marked(self._marker(attempt.folder.key)):
             processes.send(handle, signal.SIGKILL)
             attempt.leftovers.add(handle)
             self._register(handle, attempt)
         if not attempt.leftovers:
             self._end(attempt, Exit(None, self._clock(), Fault.LOST))
+
+    def _marker(self, key: Key) -> str:
+        """Of no other attempt on this machine: two folders may hold the same study, restored from one backup."""
+        return f"{self._identity}/{key}"
 
     def _register(self, handle: int, attempt: _Attempt) -> None:
         self._by_handle[handle] = attempt.folder.key

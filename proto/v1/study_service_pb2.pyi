@@ -831,6 +831,7 @@ class HeartbeatRequest(google.protobuf.message.Message):
     DEVICES_FIELD_NUMBER: builtins.int
     GPUS_FIELD_NUMBER: builtins.int
     LOG_PATH_FIELD_NUMBER: builtins.int
+    RUN_TIME_FIELD_NUMBER: builtins.int
     name: builtins.str
     """owners/{owner}/studies/{study}/trials/{id}."""
     attempt: builtins.int
@@ -849,6 +850,10 @@ class HeartbeatRequest(google.protobuf.message.Message):
     def devices(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """Devices it holds."""
 
+    @property
+    def run_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """Since when it runs, with the state RUNNING; without it, since now."""
+
     def __init__(
         self,
         *,
@@ -860,8 +865,10 @@ class HeartbeatRequest(google.protobuf.message.Message):
         devices: collections.abc.Iterable[builtins.str] | None = ...,
         gpus: builtins.float = ...,
         log_path: builtins.str = ...,
+        run_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["attempt", b"attempt", "devices", b"devices", "gpus", b"gpus", "log_path", b"log_path", "message", b"message", "name", b"name", "node", b"node", "state", b"state"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["run_time", b"run_time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["attempt", b"attempt", "devices", b"devices", "gpus", b"gpus", "log_path", b"log_path", "message", b"message", "name", b"name", "node", b"node", "run_time", b"run_time", "state", b"state"]) -> None: ...
 
 global___HeartbeatRequest = HeartbeatRequest
 

@@ -599,6 +599,8 @@ class TrialTemplate(google.protobuf.message.Message):
     RETRIES_PREEMPTED_FIELD_NUMBER: builtins.int
     METRICS_FROM_FIELD_NUMBER: builtins.int
     METRICS_PATTERN_FIELD_NUMBER: builtins.int
+    ARGS_FIELD_NUMBER: builtins.int
+    POD_JSON_FIELD_NUMBER: builtins.int
     workdir: builtins.str
     """Absolute working directory of local runs."""
     runtime: global___Runtime.ValueType
@@ -619,6 +621,11 @@ class TrialTemplate(google.protobuf.message.Message):
     """Source of its metrics."""
     metrics_pattern: builtins.str
     """Regular expression with groups `name`, `value` and perhaps `step`, for METRICS_FROM_STDOUT; empty for the default."""
+    pod_json: builtins.str
+    """What the pod has beside image and resources: a JSON object with the keys that the study file has for it (volumes,
+    checkpoints, node_selector, tolerations, service_account, pull_secrets, priority_class, labels, user, keep,
+    start_timeout, manifest). JSON text, because a manifest's integers must stay integers. Empty is none of it.
+    """
     @property
     def command(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """Program and arguments; no shell sees them. "${args}" as an item of its own becomes "--name=value" for every active
@@ -637,6 +644,10 @@ class TrialTemplate(google.protobuf.message.Message):
     def grace(self) -> google.protobuf.duration_pb2.Duration:
         """Between being told to end and being killed; absent is read as 30 s."""
 
+    @property
+    def args(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Arguments after the command, or of the image's own program where there is no command."""
+
     def __init__(
         self,
         *,
@@ -654,9 +665,11 @@ class TrialTemplate(google.protobuf.message.Message):
         retries_preempted: builtins.int | None = ...,
         metrics_from: global___MetricsFrom.ValueType = ...,
         metrics_pattern: builtins.str = ...,
+        args: collections.abc.Iterable[builtins.str] | None = ...,
+        pod_json: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_retries_preempted", b"_retries_preempted", "grace", b"grace", "retries_preempted", b"retries_preempted", "timeout", b"timeout"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_retries_preempted", b"_retries_preempted", "command", b"command", "cpu", b"cpu", "env", b"env", "gpu", b"gpu", "grace", b"grace", "image", b"image", "memory_bytes", b"memory_bytes", "metrics_from", b"metrics_from", "metrics_pattern", b"metrics_pattern", "retries_failed", b"retries_failed", "retries_preempted", b"retries_preempted", "runtime", b"runtime", "timeout", b"timeout", "workdir", b"workdir"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_retries_preempted", b"_retries_preempted", "args", b"args", "command", b"command", "cpu", b"cpu", "env", b"env", "gpu", b"gpu", "grace", b"grace", "image", b"image", "memory_bytes", b"memory_bytes", "metrics_from", b"metrics_from", "metrics_pattern", b"metrics_pattern", "pod_json", b"pod_json", "retries_failed", b"retries_failed", "retries_preempted", b"retries_preempted", "runtime", b"runtime", "timeout", b"timeout", "workdir", b"workdir"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_retries_preempted", b"_retries_preempted"]) -> typing.Literal["retries_preempted"] | None: ...
 
 global___TrialTemplate = TrialTemplate

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -73,7 +74,7 @@ class Worker:
         """Whether every question was answered. One that was not leaves the worker of no use: `end` it."""
         self.sent = 0
         """Bytes told to it."""
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._known: OrderedDict[str, _Known] = OrderedDict()
@@ -122,18 +123,20 @@ class Worker:
         if self._writer is not None:
             self._writer.close()
         if self._process is not None:
-            if self._process.returncode is None:
-                self._process.kill()
-            await self._process.wait()
+            self._process.kill()
+            await asyncio.to_thread(self._process.wait)
 
     async def _start(self) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
             self._reader, self._writer = await asyncio.open_connection(sock=ours)
             command = [sys.executable, "-c", _BOOTSTRAP, str(theirs.fileno()), str(os.getpid()), json.dumps(sys.path)]
-            self._process = await asyncio.create_subprocess_exec(
-                *command,
-                stdin=asyncio.subprocess.DEVNULL,
+            # Not the loop's own way: uvloop forks, and runs Python in the child before it becomes another program. The
+            # threads of a process that anybody may have filled, gRPC's among them, are not there then, and the child
+            # crashes or hangs, and the loop with it. Popen forks without running anything.
+            self._process = subprocess.Popen(  # noqa: ASYNC220 - a millisecond
+                command,
+                stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
                 env={**os.environ, **ONE_THREAD},
             )
@@ -194,9 +197,8 @@ class Worker:
         if self._process is None:
             return "its process could not be started"
         try:
-            async with asyncio.timeout(LAST_WORDS):
-                code = await self._process.wait()
-        except TimeoutError:
+            code = await asyncio.to_thread(self._process.wait, LAST_WORDS)
+        except subprocess.TimeoutExpired:
             return "its process hung up"
         if code >= 0:
             return f"its process ended with exit code {code}"

@@ -13,9 +13,11 @@ from click.testing import CliRunner, Result
 
 from wazir.app.cli import cli
 from wazir.clients.client import Client
-from wazir.domain.attempt import Cause
+from wazir.domain.attempt import AttemptState, Cause
 from wazir.domain.space import Categorical, Double, Parameter, Space
-from wazir.domain.study import Budget
+from wazir.domain.study import Algorithm, Budget
+from wazir.domain.template import TrialTemplate
+from wazir.domain.trial import TrialState
 
 from ..clients.served import serving, spec
 
@@ -64,6 +66,7 @@ def wazir(address: str | None, *arguments: str, typed: str = "") -> Result:
         ("show done/1", 0, "parameters  x=0.25 kind=[/red]"),
         ("show done/2", 0, "lost [/at] sea"),
         ("trials done", 0, "x=0.75 kind=[/red]"),
+        ("why done/1", 0, "done/1 was enqueued by a person or a client."),
         ("trials idle", 0, "No such trials."),
         ("best done", 0, "Best trial: done/1  loss=0.25"),
         ("best idle", 1, "idle has no trial with a result yet"),
@@ -89,6 +92,7 @@ def test_people_read_words(address: str, command: str, code: int, words: str) ->
         ("trials done --state failed", (0, "id"), 2),
         ("trials idle", (), []),
         ("trials done -n 1", (0, "id"), 2),
+        ("why done/1", ("origin",), "enqueued"),
         ("best done", (0, "id"), 1),
     ],
 )
@@ -133,6 +137,7 @@ def test_nothing_is_valid_data_too(address: str, form: str) -> None:
         ("stop done/1", 4, "SUCCEEDED"),
         ("stop idle --cancel", 2, "is for a trial"),
         ("retry done/1", 4, "SUCCEEDED"),
+        ("release done/1 -y", 4, "done/1 has no attempt that runs"),
         ("pause done", 4, "COMPLETED"),
         ("delete nope -y", 3, "does not exist"),
         ("create nope.yaml", 2, "there is no such file"),
@@ -165,6 +170,45 @@ def test_a_life_by_commands(address: str, tmp_path: Path) -> None:
     ):
         result = wazir(address, *command.split())
         assert (result.exit_code, words in result.output) == (code, True), (command, result.output)
+
+
+def test_what_trials_wait_for_is_shown_and_a_dead_one_is_released(address: str) -> None:
+    words = "0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
+    with Client(address) as client:
+        client.create_study("queued", spec(trial=TrialTemplate(command=("train", "${args}"))))
+        for _ in range(2):
+            (trial,) = client.suggest("queued", client_id="t", start=True, leased=False).trials
+            client.heartbeat(trial.name, 1, state=AttemptState.QUEUED, message=words)
+        assert f"waiting     2 trials: {words}" in wazir(address, "show", "queued").output
+        assert words in wazir(address, "trials", "queued").output
+        client.heartbeat(trial.name, 1, state=AttemptState.RUNNING, node="n7", gpus=2.0)
+        assert f"waiting     1 trial: {words}" in wazir(address, "show", "queued").output
+        shown = wazir(address, "show", "queued/2").output
+        assert "running, on n7, 2 GPUs" in shown
+        asked = wazir(address, "release", "queued/2", typed="n\n")
+        assert (asked.exit_code, "Is attempt 1 of queued/2 on n7 dead" in asked.output) == (1, True)
+        assert client.get_trial("queued/2").state is TrialState.ACTIVE
+        assert wazir(address, "release", "queued/2", "-y", "--reason", "fire").exit_code == 0
+        attempt = client.get_trial("queued/2").attempts[0]
+        assert (attempt.cause, attempt.message) == (Cause.NODE_LOST, "released by a person: fire")
+        client.delete_study("queued", force=True)
+
+
+def test_why_says_what_the_algorithm_expected(address: str) -> None:
+    with Client(address) as client:
+        client.create_study("modelled", spec(algorithm=Algorithm("gp", settings={}, seed=3)))
+        for _ in range(8):
+            (trial,) = client.suggest("modelled", client_id="t", start=True).trials
+            client.end_attempt(trial.name, 1, Cause.SUCCEEDED, final={"loss": float(trial.parameters["x"])})
+        client.suggest("modelled", 2, client_id="t")
+    said = wazir(address, "why", "modelled/9").output
+    assert "modelled/9 was suggested by gp" in said
+    assert "point 1 of 2 of round 9" in said
+    assert "why         " in said
+    assert "details     " in said
+    data = json.loads(wazir(address, "why", "modelled/10", "-o", "json").stdout)
+    assert (data["suggested_by"]["algorithm"], data["suggested_by"]["index"]) == ("gp", 1)
+    assert data["suggested_by"]["details"]
 
 
 def test_delete_asks_and_keeps_the_study_where_the_answer_is_no(address: str) -> None:

@@ -62,3 +62,31 @@ def test_trials_go_on_where_they_were(option: str, tmp_path: Path) -> None:
     for number, trial in trials.items():
         expected = trial["parameters"]["x"] + 1.0 - 0.1 * trial["metrics_step"]
         assert trial["metrics"]["loss"] == pytest.approx(expected), number
+
+
+@pytest.mark.slow
+def test_a_population_hands_its_weights_on(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(TRAIN)
+    algorithm = "{name: pbt, max: 9, interval: 3, population: 4, quantile: 0.25, seed: 1}"
+    study = STUDY.replace("OPTION", "--checkpoints").replace("{name: asha, min: 1, max: 9, eta: 3, seed: 1}", algorithm)
+    (tmp_path / "study.yaml").write_text(study)
+    wazir = Path(sys.executable).with_name("wazir")
+    subprocess.run([wazir, "run", "study.yaml"], cwd=tmp_path, check=True, capture_output=True)
+    listed = subprocess.run(
+        [wazir, "trials", "rungs", "-o", "json"], cwd=tmp_path, check=True, capture_output=True, text=True
+    )
+    trials = {trial["id"]: trial for trial in json.loads(listed.stdout)}
+    assert 4 < len(trials) <= 9
+    epochs: dict[int, list[int]] = {}
+    for line in (tmp_path / "epochs").read_text().splitlines():
+        number, epoch = map(int, line.split())
+        epochs.setdefault(number, []).append(epoch)
+    heirs = [number for number in trials if epochs[number][0] > 1]
+    assert heirs == sorted(set(trials) - {1, 2, 3, 4}), "whoever is not of the first four starts from another's weights"
+    assert all(done == list(range(done[0], done[-1] + 1)) for done in epochs.values()), "no step twice, none left out"
+    starts = {round(trials[number]["parameters"]["x"], 6) for number in (1, 2, 3, 4)}
+    for trial in trials.values():
+        # Its loss is that of one of the first four, less a tenth for each step, whoever made the step.
+        start = trial["metrics"]["loss"] + 0.1 * trial["metrics_step"] - 1.0
+        assert round(start, 6) in starts
+    assert max(trial["metrics_step"] for trial in trials.values()) == 9

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from wazir.controller.collecting import MAX_VALUES, Collector, batches, last_words
+from wazir.controller.execution import Key
 from wazir.controller.local.runtime import CHUNK, LocalRuntime
+from wazir.controller.runtime import OutputLost
 from wazir.domain.metric import Goal, Objective
 from wazir.domain.template import MetricsFrom
 from wazir.domain.trial import Measurement
@@ -42,6 +44,26 @@ def test_all_output_is_read_once_however_long_it_is(tmp_path: Path) -> None:
     reading.finish(7.0)
     reading.finish(8.0)
     assert len(reading.unsent) == count + 1, "the last line has no line end"
+
+
+class Forgetful(LocalRuntime):
+    """One whose machine went away before all was read."""
+
+    def output(self, key: Key, offset: int) -> bytes:
+        if data := super().output(key, offset):
+            return data
+        raise OutputLost("its node is gone")
+
+
+def test_what_cannot_be_read_to_its_end_is_told_and_what_could_be_read_counts(tmp_path: Path) -> None:
+    runtime = Forgetful(tmp_path / "runs")
+    what = order("echo", "step=1 loss=1")
+    run(runtime, what)
+    reading = Collector(runtime, what.key, SPEC)
+    reading.finish(5.0)
+    runtime.close()
+    assert reading.lost == "its node is gone"
+    assert [m.step for m in reading.unsent] == [1]
 
 
 def test_a_trial_that_pushes_its_metrics_is_not_read(tmp_path: Path) -> None:

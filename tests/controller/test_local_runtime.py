@@ -130,7 +130,7 @@ def test_a_killed_supervisor_takes_all_with_it_and_nothing_is_made_up(
     assert execution.exit is not None
     assert execution.exit.fault is Fault.LOST
     assert execution.exit.code is None
-    assert open_marked(str(what.key)) == []
+    assert open_marked(f"{runtime.identity}/{what.key}") == []
     assert not alive(int((tmp_path / "pid").read_text()))
 
 
@@ -250,7 +250,7 @@ def test_its_environment(runtime: LocalRuntime, tmp_path: Path) -> None:
     assert seen["CUDA_VISIBLE_DEVICES"] == "3"
     assert seen["PYTHONUNBUFFERED"] == "1"
     assert seen["PATH"].split(":")[0] == str(Path(sys.executable).parent)
-    assert seen[MARKER] == str(what.key)
+    assert seen[MARKER] == f"{runtime.identity}/{what.key}"
     assert seen["WAZIR_SPOOL"] == str(folder(tmp_path, what.key) / "spool.jsonl")
 
 

@@ -2,13 +2,15 @@
 
 A scenario is a list of what happens and of ticks; under each tick stand the actions that were planned. The words:
 
-    limits parallel=4 devices=0,1 mode=drain collect=0.5    the controller's limits
+    limits parallel=4 devices=0,1 mode=drain patience=9     the controller's limits; devices=cluster: a scheduler's
     study [NAME] parallel=2 timeout=60 grace=10 gpu=0.5 metrics=stdout state=paused uid=u2
                                                             a study as it is now
     gone NAME                                               it was deleted
     trial ID STATE [attempt=2] [goal=cancel] [study=NAME]   a trial as the service says
     answer ID... [short=SECOND] [study=NAME]                the service answers an ask with these trials
     run ID [attempt=1] [at=5] [uid=u1] [study=NAME] [devices=0] [gpus=1]      an execution is seen running
+    run ID silent                                           its node answers no more
+    wait ID [partial] [words=no_GPU] [stuck=SECOND]         it is seen waiting to be started; _ stands for a blank
     exit ID [CODE] [attempt=1] [at=9] [fault=lost] [error=WORDS]              it is seen ended
     failed ID later=20   stale ID                           a call about it failed; was refused as stale
     tick SECOND                                             plan, and act
@@ -41,6 +43,7 @@ from wazir.controller.plan import (
     Mode,
     Short,
     Terminate,
+    Told,
     Wake,
     Watched,
     demand,
@@ -51,6 +54,11 @@ from wazir.domain.template import MetricsFrom
 from wazir.domain.trial import StopGoal, TrialState
 
 from .world import World, make_study, make_trial
+
+
+def _devices(text: str) -> tuple[str, ...] | None:
+    return None if text == "cluster" else tuple(text.split(","))
+
 
 SCENARIOS = sorted((Path(__file__).parent.parent / "scenarios").glob("*.txt"))
 
@@ -109,7 +117,8 @@ class Scenario:
         self.world.limits = replace(
             limits,
             parallel=int(options["parallel"]) if "parallel" in options else limits.parallel,
-            devices=tuple(options["devices"].split(",")) if "devices" in options else limits.devices,
+            devices=_devices(options["devices"]) if "devices" in options else limits.devices,
+            patience=float(options.get("patience", limits.patience)),
             mode=Mode(options.get("mode", limits.mode.value)),
         )
 
@@ -123,6 +132,7 @@ class Scenario:
             parallel=int(known["parallel"]) if "parallel" in known else None,
             timeout=float(known["timeout"]) if "timeout" in known else None,
             grace=float(known.get("grace", 30)),
+            start_timeout=float(known["start_timeout"]) if "start_timeout" in known else None,
             gpu=float(known.get("gpu", 0)),
             metrics=MetricsFrom(known.get("metrics", "push")),
             state=StudyState(known.get("state", "active")),
@@ -157,11 +167,23 @@ class Scenario:
         trials = [make_trial(self.world.studies[name].study, int(word)) for word in plain]
         self.world.answer(name, trials, float(options["short"]) if "short" in options else None)
 
+    def wait(self, plain: list[str], options: dict[str, str]) -> None:
+        key = self._key(plain, options)
+        known = self.world.executions.get(key) or Execution(
+            key, make_study(options.get("study", "s")).name, Phase.STARTING, float(options.get("at", 0))
+        )
+        self.world.executions[key] = replace(
+            known,
+            waiting=options.get("words", "").replace("_", " "),
+            stuck_since=float(options["stuck"]) if "stuck" in options else None,
+            partial="partial" in plain,
+        )
+
     def run(self, plain: list[str], options: dict[str, str]) -> None:
         key = self._key(plain, options)
         known = self.world.executions.get(key)
         if known is not None:
-            self.world.executions[key] = replace(known, phase=Phase.RUNNING)
+            self.world.executions[key] = replace(known, phase=Phase.RUNNING, waiting="", silent="silent" in plain)
             return
         self.world.executions[key] = Execution(
             key,
@@ -222,7 +244,7 @@ def worlds(draw: st.DrawFn) -> World:
     world.limits = Limits(
         parallel=draw(st.none() | st.integers(1, 6)),
         default_parallel=draw(st.integers(1, 3)),
-        devices=tuple(map(str, range(draw(st.integers(0, 3))))),
+        devices=draw(st.none() | st.integers(0, 3).map(lambda n: tuple(map(str, range(n))))),
         mode=draw(st.sampled_from(Mode)),
     )
     for name in draw(st.sets(st.sampled_from(["a", "b"]), min_size=1)):
@@ -260,12 +282,23 @@ def worlds(draw: st.DrawFn) -> World:
         ending = draw(st.none() | st.builds(Ending, st.sampled_from(Why), TIMES))
         # What runs holds GPUs that nobody else holds: the planner gave them.
         world.executions[key] = Execution(
-            key, make_study(name).name, phase, draw(TIMES), ended, ending, ending is not None and draw(st.booleans())
+            key,
+            make_study(name).name,
+            phase,
+            draw(TIMES),
+            ended,
+            ending,
+            ending is not None and draw(st.booleans()),
+            waiting=draw(st.sampled_from(["", "no GPU"])),
+            stuck_since=draw(st.none() | TIMES),
+            partial=phase is Phase.STARTING and draw(st.booleans()),
         )
     keys = [*world.executions, *(Key(w.study.uid, t, 1) for w in world.studies.values() for t in w.trials)]
     if keys:
         some = st.sets(st.sampled_from(keys))
-        world.announced, world.busy, world.stale = draw(some), draw(some), draw(some)
+        world.busy, world.stale = draw(some), draw(some)
+        told = st.builds(Told, st.sampled_from(Phase), st.sampled_from(["", "no GPU"]), TIMES)
+        world.announced = draw(st.dictionaries(st.sampled_from(keys), told))
         world.told, world.later, world.collected = (
             draw(st.dictionaries(st.sampled_from(keys), TIMES)) for _ in range(3)
         )
@@ -307,7 +340,7 @@ def test_no_limit_is_passed(world: World, now: float) -> None:
         assert asked == 0
     world.act(actions, now)
     held = [Held(e.devices, e.gpus) for e in world.executions.values() if e.devices and e.phase is not Phase.ENDED]
-    assert all(part <= 1 + 1e-6 for part in used(world.limits.devices, held).values())
+    assert all(part <= 1 + 1e-6 for part in used(world.limits.devices or (), held).values())
 
 
 @given(worlds(), TIMES)

@@ -23,6 +23,7 @@ from wazir.controller.plan import (
     Short,
     Snapshot,
     Terminate,
+    Told,
     Wake,
     Watched,
     demand,
@@ -31,6 +32,7 @@ from wazir.controller.plan import (
 from wazir.domain.attempt import Attempt, AttemptState
 from wazir.domain.metric import Goal, Objective
 from wazir.domain.names import StudyName
+from wazir.domain.pod import PodOptions
 from wazir.domain.space import Double, Parameter, Space
 from wazir.domain.study import Budget, Study, StudySpec, StudyState
 from wazir.domain.template import MetricsFrom, MetricsSource, Resources, TrialTemplate
@@ -43,6 +45,7 @@ def make_study(
     uid: str = "",
     parallel: int | None = None,
     timeout: float | None = None,
+    start_timeout: float | None = None,
     grace: float = 30.0,
     gpu: float = 0.0,
     metrics: MetricsFrom = MetricsFrom.PUSH,
@@ -58,6 +61,7 @@ def make_study(
             grace=grace,
             resources=Resources(gpu=gpu),
             metrics=MetricsSource(metrics),
+            pod=PodOptions(start_timeout=start_timeout),
         ),
     )
     return Study(StudyName("default", name), uid or f"uid-{name}", spec, state, create_time=0.0, seed=1)
@@ -90,7 +94,7 @@ class World:
     studies: dict[str, Watched] = field(default_factory=dict)
     executions: dict[Key, Execution] = field(default_factory=dict)
     told: dict[Key, float] = field(default_factory=dict)
-    announced: set[Key] = field(default_factory=set)
+    announced: dict[Key, Told] = field(default_factory=dict)
     busy: set[Key] = field(default_factory=set)
     later: dict[Key, float] = field(default_factory=dict)
     stale: set[Key] = field(default_factory=set)
@@ -104,7 +108,7 @@ class World:
             list(self.studies.values()),
             dict(self.executions),
             dict(self.told),
-            frozenset(self.announced),
+            dict(self.announced),
             frozenset(self.busy),
             dict(self.later),
             frozenset(self.stale),
@@ -120,7 +124,11 @@ class World:
                 case Ask(study, count):
                     self.studies[study.study] = replace(self.studies[study.study], asking=count)
                 case Launch(key, devices):
-                    assert key not in self.executions, f"{key} is launched twice"
+                    known = self.executions.get(key)
+                    if known is not None:
+                        assert known.partial, f"{key} is launched twice"
+                        self.executions[key] = replace(known, partial=False)
+                        continue
                     study_of = self.study_of(key)
                     assert study_of.spec.trial is not None
                     self.executions[key] = Execution(
@@ -132,14 +140,16 @@ class World:
                         gpus=study_of.spec.trial.resources.gpu,
                     )
                 case Announce(key):
-                    self.announced.add(key)
+                    seen = self.executions[key]
+                    self.announced[key] = Told(seen.phase, seen.waiting, now)
                     self.call(key)
                 case Collect(key):
                     self.collected[key] = now
                     self.call(key)
                 case Terminate(key, why):
                     assert self.executions[key].ending is None, f"{key} is terminated twice"
-                    self.executions[key] = replace(self.executions[key], ending=Ending(why, now))
+                    waited = self.executions[key]
+                    self.executions[key] = replace(waited, ending=Ending(why, now, waited.waiting))
                 case Kill(key):
                     assert not self.executions[key].killed, f"{key} is killed twice"
                     self.executions[key] = replace(self.executions[key], killed=True)

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from wazir.domain.attempt import RetryPolicy
 from wazir.domain.metric import Goal, Objective, Pick, SafetyMetric
+from wazir.domain.pod import Keep, PodOptions, Source, Volume
 from wazir.domain.space import (
     MAX_INTEGER,
     Categorical,
@@ -110,14 +111,21 @@ names = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_si
 def templates(draw: st.DrawFn, space: Space | None) -> TrialTemplate:
     stdout = MetricsSource(MetricsFrom.STDOUT, draw(st.sampled_from(["", r"(?P<name>\w+)=(?P<value>\S+)"])))
     plain = texts.filter(lambda text: "${" not in text)
+    runtime = draw(st.none() | st.sampled_from(Runtime))
+    pods = runtime is Runtime.KUBERNETES
+    if pods and draw(st.booleans()):
+        container = {"image": "train", "args": ["${args}"], "env": [{"name": "A", "value": draw(plain)}]}
+        manifest = {"spec": {"containers": [container], "activeDeadlineSeconds": 90}}
+        return TrialTemplate(runtime=runtime, pod=PodOptions(manifest=manifest, keep=draw(st.sampled_from(Keep))))
     return TrialTemplate(
         command=("python", *draw(st.lists(plain, max_size=3)), *(["${args}"] if space is not None else [])),
         env=draw(st.dictionaries(st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True), plain, max_size=3)),
         workdir=draw(st.sampled_from(["", "/", "/home/a b/ü"])),
-        runtime=draw(st.none() | st.sampled_from(Runtime)),
-        image=draw(st.sampled_from(["", "registry/train:1.4"])),
+        args=tuple(draw(st.lists(plain, max_size=2))),
+        runtime=runtime,
+        image="registry/train:1.4" if pods else draw(st.sampled_from(["", "registry/train:1.4"])),
         resources=Resources(
-            draw(st.sampled_from([0.0, 0.5, 1.0, 8.0])),
+            draw(st.sampled_from([0.0, 1.0, 8.0] if pods else [0.0, 0.5, 1.0, 8.0])),
             draw(st.floats(0, 1e6)),
             draw(st.integers(0, MAX_INTEGER) | st.integers(0, 2**20).map(lambda n: n * 2**30)),
         ),
@@ -125,6 +133,32 @@ def templates(draw: st.DrawFn, space: Space | None) -> TrialTemplate:
         grace=draw(seconds | st.just(0.0)),
         retries=RetryPolicy(draw(st.integers(0, 9)), draw(st.integers(0, 99))),
         metrics=draw(st.sampled_from([MetricsSource(), stdout])),
+        pod=draw(pod_options()),
+    )
+
+
+@st.composite
+def pod_options(draw: st.DrawFn) -> PodOptions:
+    name = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,10}[a-z0-9])?", fullmatch=True)
+    labels = st.dictionaries(name, st.from_regex(r"([A-Za-z0-9]([-_.A-Za-z0-9]{0,5}[A-Za-z0-9])?)?", fullmatch=True))
+    sizes = st.integers(0, 2**40)
+    volumes = st.one_of(
+        st.builds(Volume, st.sampled_from([Source.CLAIM, Source.CONFIG_MAP, Source.SECRET]), name),
+        st.builds(Volume, st.just(Source.HOST), st.just("/data"), read_only=st.booleans()),
+        st.builds(Volume, st.sampled_from([Source.EMPTY, Source.MEMORY]), size=sizes),
+    )
+    return PodOptions(
+        volumes=draw(st.dictionaries(st.sampled_from(["/data", "/dev/shm", "/a b"]), volumes)),
+        checkpoints=draw(st.none() | st.builds(Volume, st.just(Source.CLAIM), name)),
+        node_selector=draw(labels),
+        tolerations=tuple(draw(st.lists(st.just({"key": "a", "operator": "Exists", "tolerationSeconds": 5})))),
+        service_account=draw(st.just("") | name),
+        pull_secrets=tuple(draw(st.lists(name, max_size=2))),
+        priority_class=draw(st.just("") | name),
+        labels=draw(labels),
+        user=draw(st.none() | st.integers(0, 2**31 - 1)),
+        keep=draw(st.sampled_from(Keep)),
+        start_timeout=draw(st.none() | seconds),
     )
 
 

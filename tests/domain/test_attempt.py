@@ -55,10 +55,11 @@ def test_every_cause_is_somebodys_fault_or_decided_by_itself() -> None:
     assert not OWN_FAULT & NOT_ITS_FAULT
 
 
-def test_seconds_are_counted_to_its_end_or_to_now_and_never_below_zero() -> None:
-    assert Attempt(1, A.RUNNING, 10.0).seconds(12.5) == 2.5
-    assert Attempt(1, A.ENDED, 10.0, end_time=11.0).seconds(99.0) == 1.0
-    assert Attempt(1, A.RUNNING, 10.0).seconds(9.0) == 0.0, "the clock was set back"
+def test_gpu_seconds_count_from_its_run_to_its_end_or_to_now_and_never_below_zero() -> None:
+    assert Attempt(1, A.QUEUED, 10.0, gpus=2.0).gpu_seconds(99.0) == 0.0, "it still waits for them"
+    assert Attempt(1, A.RUNNING, 10.0, run_time=20.0, gpus=2.0).gpu_seconds(22.5) == 5.0
+    assert Attempt(1, A.ENDED, 10.0, run_time=20.0, end_time=21.0, gpus=2.0).gpu_seconds(99.0) == 2.0
+    assert Attempt(1, A.RUNNING, 10.0, run_time=20.0, gpus=2.0).gpu_seconds(9.0) == 0.0, "the clock was set back"
 
 
 ONCE = RetryPolicy(failed=1, preempted=1)

@@ -17,8 +17,8 @@ from wazir.domain.template import (
     TrialTemplate,
     as_argument,
     references,
-    render_command,
     render_env,
+    render_items,
 )
 
 from .strategies import texts
@@ -37,7 +37,7 @@ SOUND = TrialTemplate(("python", "train.py", "--lr=${lr}"))
 
 
 def rendered(command: tuple[str, ...], parameters: dict[str, Value], inactive: tuple[str, ...] = ()) -> list[str]:
-    return render_command(TrialTemplate(command), parameters, FACTS, inactive)
+    return render_items(command, parameters, FACTS, inactive)
 
 
 # Rendering
@@ -119,7 +119,7 @@ def test_what_names_an_inactive_parameter_is_left_out_whole() -> None:
         ("a", "--gamma=${gamma}", "--both=${lr}/${gamma}", "--lr=${lr}", "$${gamma}"),
         env={"GAMMA": "${gamma}", "LR": "${lr}", "PLAIN": "x"},
     )
-    assert render_command(template, {"lr": 0.5}, FACTS, ["gamma"]) == ["a", "--lr=0.5", "${gamma}"]
+    assert render_items(template.command, {"lr": 0.5}, FACTS, ["gamma"]) == ["a", "--lr=0.5", "${gamma}"]
     assert render_env(template, {"lr": 0.5}, FACTS, ["gamma"]) == {"LR": "0.5", "PLAIN": "x"}
 
 

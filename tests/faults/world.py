@@ -107,10 +107,12 @@ class Note:
 class World:
     """One folder with studies, and the processes started in it."""
 
+    deadline = DEADLINE
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.database = folder / ".wazir" / "wazir.db"
-        self._environment = {**os.environ, OURS: str(folder), "COLUMNS": "120"}
+        self._environment = {**os.environ, OURS: str(folder), "COLUMNS": "120", "PYTHONFAULTHANDLER": "1"}
         self._started: list[subprocess.Popen[bytes]] = []
 
     def study(
@@ -178,13 +180,16 @@ class World:
     def ended(self, process: subprocess.Popen[bytes]) -> int:
         """Its exit code, when it has one."""
         try:
-            return process.wait(DEADLINE)
+            return process.wait(self.deadline)
         except subprocess.TimeoutExpired:
+            # Where its threads stand goes to its output.
+            process.send_signal(signal.SIGABRT)
+            process.wait(self.deadline)
             raise AssertionError(f"process {process.pid} has not ended:\n{self.describe()}") from None
 
     def until(self, condition: Callable[[], T | None], what: str) -> T:
         """What the condition gives as soon as it is true."""
-        end = time.monotonic() + DEADLINE
+        end = time.monotonic() + self.deadline
         while time.monotonic() < end:
             if found := condition():
                 return found

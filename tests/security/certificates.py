@@ -28,11 +28,11 @@ class Authority:
         )
         self.file.write_bytes(_pem(builder.sign(self._key, hashes.SHA256())))
 
-    def issue(self, name: str, end: datetime.datetime = END) -> tuple[Path, Path]:
-        """A certificate for 127.0.0.1 and localhost, and its key."""
+    def issue(self, name: str, end: datetime.datetime = END, *, host: str = "localhost") -> tuple[Path, Path]:
+        """A certificate for 127.0.0.1 and that host, and its key."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        hosts = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+        hosts = [x509.DNSName(host), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
         builder = self._builder(subject, key.public_key(), end).add_extension(
             x509.SubjectAlternativeName(hosts), critical=False
         )

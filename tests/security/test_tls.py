@@ -178,6 +178,24 @@ def test_a_clients_files_that_are_no_good_are_refused_when_it_is_made(folder: Pa
         Tls(authority.file, cert)
 
 
+def test_a_process_elsewhere_reaches_the_service_by_what_its_environment_says(
+    mutual: Served, served: Served, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a controller gives its trials: the way there, and nothing that is secret."""
+    with Client(served.address, tls=Tls(authority.file), token=served.token()) as client:
+        given = client.environment()
+    assert given == {"WAZIR_CA_PEM": authority.file.read_text()}
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    hear(served, None, served.token())
+    monkeypatch.setenv("WAZIR_CA_PEM", "nothing")
+    with pytest.raises(InvalidArgument, match="WAZIR_CA_PEM"):
+        Client(served.address)
+    pair = authority.issue("mine")
+    with Client(mutual.address, tls=Tls(authority.file, *pair)) as client:
+        assert pair[1].read_text() not in client.environment().values()
+
+
 def test_a_client_that_knows_nothing_of_wazir_works_by_reflection(served: Served, authority: Authority) -> None:
     """As grpcurl does it: the API is asked for, over TLS and with a token, and then used. No generated code."""
     token = served.token("vision", Role.EDITOR)

@@ -225,6 +225,28 @@ def test_a_heartbeat_notes_what_was_seen(play: Play) -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "noted"), [(None, 60.0), (40.0, 40.0), (-5.0, 0.0), (1000.0, 60.0)], ids=["now", "then", "before", "after"]
+)
+def test_an_attempt_runs_since_its_holder_saw_it(play: Play, said: float | None, noted: float) -> None:
+    """Seconds after its start; news of it may come late, and holders' clocks may be wrong."""
+
+    async def scenario(w: World) -> None:
+        await w.create()
+        trial = await w.one()
+        began = w.clock.now
+        w.clock.now += 60.0
+        said_time = None if said is None else began + said
+        await w.service.heartbeat(trial.name, 1, Sight(AttemptState.RUNNING, gpus=2.0, run_time=said_time))
+        attempt = (await w.service.trial(trial.name)).attempts[0]
+        assert attempt.run_time == began + noted
+        w.clock.now = began + 100.0
+        await w.service.end_attempt(trial.name, 1, End(Cause.SUCCEEDED, {"loss": 1.0}))
+        assert (await w.service.study(trial.study)).gpu_seconds == pytest.approx(2.0 * (100.0 - noted))
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
     ("measurements", "match"),
     [
         ([Measurement(-1, {"loss": 1.0}, 0.0)], "step"),

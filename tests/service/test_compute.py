@@ -473,6 +473,12 @@ class TestWorkers:
         play(scenario)
         assert [psutil.pid_exists(pid) for pid in pids] == [False]
 
+    def test_no_python_runs_in_a_fork_of_the_service_when_one_starts(self, tmp_path: Path) -> None:
+        """There it would find the locks of threads that are gone, gRPC's for one, and hang or crash."""
+        program = FORKS.format(address=f"unix:{tmp_path}/socket")
+        end = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+        assert (end.stdout, end.stderr) == ("computed by a worker\n", "")
+
     def test_one_thread_each_and_the_words_of_algorithms_go_to_the_log(
         self, script: Script, capfd: pytest.CaptureFixture[str]
     ) -> None:
@@ -487,6 +493,34 @@ class TestWorkers:
         said = capfd.readouterr()
         assert (said.out, said.err) == ("", "said by the algorithm\n")
 
+
+FORKS = """
+import asyncio, os
+from wazir.app.loop import run
+from wazir.clients.client import Client
+from wazir.domain.metric import Goal, Objective
+from wazir.domain.space import Double, Parameter, Space
+from wazir.domain.study import Algorithm, StudySpec
+from wazir.service.server import Server
+from wazir.storage.memory import MemoryStore
+
+os.register_at_fork(after_in_child=lambda: os.write(2, b"forked"))
+
+def ask():
+    with Client("{address}") as client:
+        space = Space((Parameter("x", Double(0.0, 1.0)),))
+        client.create_study("s", StudySpec((Objective("loss", Goal.MINIMIZE),), space, algorithm=Algorithm("gp")))
+        client.suggest("s")
+
+async def main():
+    server = Server(MemoryStore(), ["{address}"])
+    await server.start()
+    await asyncio.to_thread(ask)
+    print("computed by a worker" if any(w.pid for w in server.service.workers) else "no worker")
+    await server.stop()
+
+run(main())
+"""
 
 SERVER = """
 import asyncio, sys
