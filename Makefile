@@ -15,6 +15,8 @@ UV := .venv-lock/.stamp-$(UV_VERSION)
 BUF_STAMP := .node/.stamp-$(BUF_VERSION)
 # setuptools warns of every editable installation, at length.
 PIP := PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# A test that ends its process ends the run: with groups, the rest would wait for ever for a worker in its place.
+PYTEST := $(BIN)/pytest -n auto --dist loadgroup --max-worker-restart 0
 BUF := .node/node_modules/.bin/buf
 # The folders of code beside the package, where they have any.
 CODE := $(shell find tests benchmarks examples tools -name '*.py' 2>/dev/null | cut -d/ -f1 | sort -u)
@@ -29,10 +31,10 @@ setup: .venv/.stamp-dev typings  ## make the development environment in .venv
 	@echo "Ready: $(BIN)/wazir, $(BIN)/pytest and the other tools."
 
 test: .venv/.stamp-dev  ## run every test but the soak tests (PYTEST_ARGS="-k name" for some)
-	$(BIN)/pytest -n auto --dist loadgroup $(PYTEST_ARGS)
+	$(PYTEST) $(PYTEST_ARGS)
 
 quick: .venv/.stamp-dev  ## run the tests that take no more than a few seconds each
-	$(BIN)/pytest -n auto --dist loadgroup -m "not slow and not soak" $(PYTEST_ARGS)
+	$(PYTEST) -m "not slow and not soak" $(PYTEST_ARGS)
 
 soak: .venv/.stamp-dev  ## run the tests that repeat for a long time
 	$(BIN)/pytest -m soak --timeout 0 $(PYTEST_ARGS)

@@ -47,7 +47,7 @@ def middling(kind: Kind) -> float | None:
 def spaces(draw: st.DrawFn, *, small: bool = False, constrained: bool = True) -> Space:
     """Up to five parameters; conditions on any of those before, so children have children and several parents."""
     parameters: list[Parameter] = []
-    for name in draw(st.lists(words, min_size=1, max_size=4 if small else 5, unique=True)):
+    for name in draw(st.lists(words, min_size=1, max_size=3 if small else 5, unique=True)):
         kind = draw(small_kinds if small else kinds())
         parents = (
             draw(st.lists(st.sampled_from(parameters), max_size=2, unique_by=lambda p: p.name)) if parameters else []
@@ -96,4 +96,4 @@ def histories(draw: st.DrawFn, space: Space, max_size: int = 12) -> list[Observa
 def problems(draw: st.DrawFn, *, small: bool = False) -> Problem:
     space = draw(spaces(small=small))
     trials = draw(st.none() | st.integers(1, 1_000))
-    return Problem(space, (draw(objectives),), trials=trials, repeats=draw(st.integers(1, 3)))
+    return Problem(space, (draw(objectives),), trials=trials, repeats=draw(st.integers(1, 2 if small else 3)))

@@ -32,7 +32,7 @@ MODELLED: Final = 300
 """Trials that the model is fitted to at most, the best of all: the library's cost grows with their cube."""
 
 TRIES: Final = 3
-"""Points asked for in the place of one that may not be tried."""
+"""A round asks for so many points, less one, beyond those wanted, where some may not be tried: each costs a fit."""
 
 REACH: Final = 1e3
 """Values further from the median than so many interquartile ranges count as that far."""
@@ -105,15 +105,12 @@ class Bayesian:
             random_state=state,
         )
         optimizer.tell(axes.encode(points), [*losses.tolist(), *lies])
-        for _ in range(TRIES * count):
-            if len(answer.proposals) >= count:
-                return
+        for _ in range(count + TRIES - 1):
             asked = optimizer.ask()
-            point = axes.decode(asked)
-            if answer.add(point, f"{s.base_estimator} by {s.acq_func}, from {len(ranked)} trials", {}):
-                optimizer.tell(asked, best)
-            else:
-                optimizer.tell(asked, worst)
+            taken = answer.add(axes.decode(asked), f"{s.base_estimator} by {s.acq_func}, from {len(ranked)} trials", {})
+            if len(answer.proposals) >= count:
+                return  # what is told now would fit the model for nobody
+            optimizer.tell(asked, best if taken else worst)
 
 
 class _Axes:
