@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..domain.errors import InvalidArgument
+from ..domain.metric import Objective
 from ..domain.parameters import Parameters
 from .designer import History, New, Observation, Outcome, Problem
 from .space.sampling import Taken, take
@@ -29,18 +31,16 @@ class Seen:
     """A history by what its trials say: values, nothing yet, or that the point cannot be evaluated."""
 
     def __init__(self, observations: Sequence[Observation]) -> None:
-        self.measured: list[Observation] = []
-        self.infeasible: list[Observation] = []
-        self.pending: list[Observation] = []
-        of = {
-            Outcome.MEASURED: self.measured,
-            Outcome.INFEASIBLE: self.infeasible,
-            Outcome.PENDING: self.pending,
-            Outcome.PAUSED: self.pending,
-            Outcome.UNKNOWN: list[Observation](),
-        }
-        for o in observations:
-            of[o.outcome].append(o)
+        # Looking a member of an enumeration up is most of what each trial would cost.
+        measured, infeasible, waiting = Outcome.MEASURED, Outcome.INFEASIBLE, (Outcome.PENDING, Outcome.PAUSED)
+        self.measured = [o for o in observations if o.outcome is measured]
+        others = [o for o in observations if o.outcome is not measured]
+        self.infeasible = [o for o in others if o.outcome is infeasible]
+        self.pending = [o for o in others if o.outcome in waiting]
+
+    def losses(self, objective: Objective) -> NDArray[np.float64]:
+        """Of the measured trials, (n,): less is better."""
+        return np.array([o.values[0] for o in self.measured]) * objective.loss(1.0)
 
     @property
     def informative(self) -> int:

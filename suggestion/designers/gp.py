@@ -107,7 +107,7 @@ class _Model:
         """Raises NotPositive for values that are no numbers."""
         self._answer, self._goal = answer, problem.objectives[0]
         self._lattice: Lattice = lattice(problem.space)
-        losses = np.array([self._goal.loss(o.values[0]) for o in seen.measured])
+        losses = seen.losses(self._goal)
         if not np.isfinite(losses).all():
             raise NotPositive("the objective of a measured trial is not finite")
         self._warping = Warping(losses)

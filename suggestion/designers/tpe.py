@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy.special import logsumexp, ndtr
+from scipy.special import ndtr
 
 from ..answer import Answer, Seen, check_one_objective
 from ..designer import History, Problem, Suggestions
@@ -70,23 +70,24 @@ class TreeParzen:
 
     def _add(self, answer: Answer, seen: Seen, count: int) -> None:
         space, goal = answer.problem.space, answer.problem.objectives[0]
-        losses = [goal.loss(o.values[0]) for o in seen.measured]
-        ranked = [seen.measured[i] for i in np.argsort(losses, kind="stable")]
+        ranked = np.argsort(seen.losses(goal), kind="stable")
         n = min(GREATEST, math.ceil(self._settings.gamma * len(ranked)))
-        others = [o.parameters for o in (*ranked[n:], *seen.infeasible, *seen.pending)]
-        others = [others[i] for i in np.unique(np.linspace(0, len(others) - 1, min(OTHERS, len(others))).astype(int))]
-        others += [p.parameters for p in answer.proposals]
+        known = [*seen.measured, *seen.infeasible, *seen.pending]
+        rest = np.concatenate([ranked[n:], np.arange(len(ranked), len(known))])
+        rest = rest[np.linspace(0, len(rest) - 1, min(OTHERS, len(rest))).astype(int)]
+        others = [known[i].parameters for i in rest] + [p.parameters for p in answer.proposals]
         on = lattice(space)
-        better = Parzen(on, *self._rows.of([o.parameters for o in ranked[:n]]))
+        better = Parzen(on, *self._rows.of([known[i].parameters for i in ranked[:n]]))
         worse = Parzen(on, *self._rows.of(others))
         decode = encoder(space).decode
-        for _ in range(count):
+        for left in reversed(range(count)):
             u, active = on.snap(better.draw(answer.rng, self._settings.candidates))
             score = better.log_density(u, active) - worse.log_density(u, active)
             for i in np.argsort(-score, kind="stable"):
                 why = f"log l/g {score[i]:.3g}: l is made of the best {n} of {len(ranked)} trials"
                 if answer.add(decode(u[i : i + 1])[0], why, {"log_l_over_g": float(score[i])}):
-                    worse = worse.with_row(u[i : i + 1], active[i : i + 1])
+                    if left:
+                        worse = worse.with_row(u[i : i + 1], active[i : i + 1])
                     break
 
 
@@ -120,8 +121,7 @@ class Parzen:
                 k = np.where(u[:, j, None] == self._rows[None, :, j], math.log(same), math.log(other))
                 each[:, 1:] += np.where(active[:, j, None], np.where(self._active[:, j], k, -math.log(size)), 0.0)
             each[:, 0] -= np.where(active[:, j], math.log(size), 0.0)
-        mixture: Array = logsumexp(each, axis=1) - math.log(n + 1)
-        return mixture
+        return _log_mean_exp(each)
 
     def draw(self, rng: np.random.Generator, count: int) -> Array:
         """(count, d) in the cube."""
@@ -161,6 +161,13 @@ class Parzen:
         weight = 1.0 / (len(self._rows) + 1.0)
         whole = 1.0 + size * weight
         return (1.0 + weight) / whole, weight / whole
+
+
+def _log_mean_exp(x: Array) -> Array:
+    """log of the mean of e^x over each row of `x`, (m, k): (m,). scipy's logsumexp costs more than all else here."""
+    greatest = x.max(axis=1)
+    mean: Array = np.log(np.exp(x - greatest[:, None]).mean(axis=1)) + greatest
+    return mean
 
 
 def _table(on: Lattice, axis: int) -> Array:

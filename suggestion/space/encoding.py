@@ -63,18 +63,18 @@ class Encoder:
             groups.setdefault(_axes_of(kind), []).append(i)
         self._groups = [(np.array(i), axes([kinds[j] for j in i])) for axes, i in groups.items()]
         self._readers = [(p.name, _reader(p.kind), p.when) for p in space.parameters]
+        self._fillers = [(p.name, _any_value(p.kind)) for p in space.parameters]
         self._conditional = any(p.when for p in space.parameters)
 
     def encode(self, points: Sequence[Parameters]) -> Array:
         """(n, d) in [0, 1] of n points that lie in the space."""
-        u = np.full((len(points), self.dimension), INACTIVE)
-        names = [p.name for p in self.space.parameters]
-        for columns, axes in self._groups:
-            for place, column in enumerate(columns):
-                name = names[column]
-                rows = [i for i, point in enumerate(points) if name in point]
-                if rows:
-                    u[rows, column] = axes.encode(place, [points[i][name] for i in rows])
+        u = np.empty((len(points), self.dimension))
+        # A value for every parameter, so that a block of axes is one array.
+        columns = [[point.get(name, filler) for point in points] for name, filler in self._fillers]
+        for places, axes in self._groups:
+            u[:, places] = axes.encode([columns[place] for place in places])
+        if self._conditional:
+            u[[[name not in point for name, _ in self._fillers] for point in points]] = INACTIVE
         return u
 
     def decode(self, u: Array) -> list[dict[str, Value]]:
@@ -123,15 +123,15 @@ class _Axes(ABC):
         """(n, m) in [0, 1] to what the readers of these axes take: indices, or values as doubles."""
 
     @abstractmethod
-    def encode(self, place: int, values: list[Value]) -> Array:
-        """(k,) coordinates of k values of axis number `place`."""
+    def encode(self, columns: Sequence[Sequence[Value]]) -> Array:
+        """(n, m) coordinates of the values of each axis, m times n."""
 
 
 class _Counted(_Axes):
     """n values with equal room: index i has [i/n, (i+1)/n)."""
 
     def __init__(self, kinds: list[Kind]) -> None:
-        self._kinds = kinds
+        self._indexers = [_indexer(k) for k in kinds]
         self._sizes = np.array([float(_size(k)) for k in kinds])
         self._last = self._sizes - 1
 
@@ -139,9 +139,9 @@ class _Counted(_Axes):
         indices: NDArray[np.int64] = np.minimum(np.floor(u * self._sizes), self._last).astype(np.int64)
         return indices
 
-    def encode(self, place: int, values: list[Value]) -> Array:
-        index = _indexer(self._kinds[place])
-        middles: Array = (np.array([index(v) for v in values], dtype=np.float64) + 0.5) / self._sizes[place]
+    def encode(self, columns: Sequence[Sequence[Value]]) -> Array:
+        indices = [[index(v) for v in column] for index, column in zip(self._indexers, columns, strict=True)]
+        middles: Array = (np.array(indices, dtype=np.float64).T + 0.5) / self._sizes
         return middles
 
 
@@ -149,16 +149,16 @@ class _Vast(_Axes):
     """The same for more values than doubles can count, in whole numbers of Python."""
 
     def __init__(self, kinds: list[Kind]) -> None:
-        self._kinds = kinds
+        self._indexers = [_indexer(k) for k in kinds]
         self._sizes = [_size(k) for k in kinds]
 
     def decode(self, u: Array) -> NDArray[Any]:
         indices = [[_floor(x, n) for x, n in zip(row, self._sizes, strict=True)] for row in u.tolist()]
         return np.array(indices, dtype=object).reshape(u.shape)
 
-    def encode(self, place: int, values: list[Value]) -> Array:
-        index = _indexer(self._kinds[place])
-        return np.array([_middle(index(v), self._sizes[place]) for v in values])
+    def encode(self, columns: Sequence[Sequence[Value]]) -> Array:
+        axes = zip(self._indexers, self._sizes, columns, strict=True)
+        return np.array([[_middle(index(v), size) for v in column] for index, size, column in axes]).T
 
 
 class _Scaled(_Axes):
@@ -177,46 +177,48 @@ class _Scaled(_Axes):
         self._rounds = any(whole)
 
     @abstractmethod
-    def _up(self, u: Array, axes: slice) -> Array:
+    def _up(self, u: Array) -> Array:
         """From [0, 1] to the range."""
 
     @abstractmethod
-    def _down(self, x: Array, axes: slice) -> Array:
+    def _down(self, x: Array) -> Array:
         """From the range to [0, 1]."""
 
     def decode(self, u: Array) -> NDArray[Any]:
-        return self._decode(u, slice(None))
+        return self._nodes(np.rint(u * _GRID))
 
-    def _decode(self, u: Array, axes: slice) -> Array:
-        k = np.rint(u * _GRID)
-        x = self._up(k / _GRID, axes)
+    def _nodes(self, k: Array) -> Array:
+        """The values at nodes number `k` of the grid."""
+        x = self._up(k / _GRID)
         if self._rounds:
-            x = np.where(self._whole[axes], np.rint(x), x)
+            x = np.where(self._whole, np.rint(x), x)
         # The ends are said to be exact, and rounding must not lead out of the range.
-        low, high = self._min[axes], self._max[axes]
-        return np.where(k <= 0, low, np.where(k >= _GRID, high, np.minimum(np.maximum(x, low), high)))
+        within = np.minimum(np.maximum(x, self._min), self._max)
+        return np.where(k <= 0, self._min, np.where(k >= _GRID, self._max, within))
 
-    def encode(self, place: int, values: list[Value]) -> Array:
-        axes = slice(place, place + 1)
-        x = np.array([float(self._numbers[place](v)) for v in values])
-        k = np.rint(np.clip(self._down(x, axes), 0, 1) * _GRID)
+    def encode(self, columns: Sequence[Sequence[Value]]) -> Array:
+        numbers = [[number(v) for v in column] for number, column in zip(self._numbers, columns, strict=True)]
+        x = np.array(numbers, dtype=np.float64).T
+        k = np.rint(np.minimum(np.maximum(self._down(x), 0), 1) * _GRID)
         for shift in (1, -1):
             # Where an integer's room is about as narrow as the grid, the nearest node may be its neighbour's.
-            wrong = self._decode(k / _GRID, axes) != x
-            near = np.clip(k + shift, 0, _GRID)
-            k = np.where(wrong & (self._decode(near / _GRID, axes) == x), near, k)
+            wrong = self._nodes(k) != x
+            if not wrong.any():
+                break
+            near = np.minimum(np.maximum(k + shift, 0), _GRID)
+            k = np.where(wrong & (self._nodes(near) == x), near, k)
         return k / _GRID
 
 
 class _Linear(_Scaled):
     """x = a + (b - a) u."""
 
-    def _up(self, u: Array, axes: slice) -> Array:
-        x: Array = self._min[axes] + (self._max - self._min)[axes] * u
+    def _up(self, u: Array) -> Array:
+        x: Array = self._min + (self._max - self._min) * u
         return x
 
-    def _down(self, x: Array, axes: slice) -> Array:
-        u: Array = (x - self._min[axes]) / (self._max - self._min)[axes]
+    def _down(self, x: Array) -> Array:
+        u: Array = (x - self._min) / (self._max - self._min)
         return u
 
 
@@ -234,40 +236,40 @@ class _Log(_Scaled):
         # b/a may be beyond the doubles, and may be so close to 1 that its logarithm would lose all digits.
         self._span = np.array([_log_ratio(b / a) for a, b in ends])
 
-    def _up(self, u: Array, axes: slice) -> Array:
-        return self._min[axes] + (self._distance(u, axes) - self._margin[axes])
+    def _up(self, u: Array) -> Array:
+        return self._min + (self._distance(u) - self._margin)
 
-    def _down(self, x: Array, axes: slice) -> Array:
-        return self._place((x - self._min[axes]) + self._margin[axes], axes)
+    def _down(self, x: Array) -> Array:
+        return self._place((x - self._min) + self._margin)
 
-    def _distance(self, u: Array, axes: slice) -> Array:
+    def _distance(self, u: Array) -> Array:
         """a (b/a)^u - a."""
-        a, logarithm = self._a[axes], self._span[axes] * u
+        a, logarithm = self._a, self._span * u
         # In three parts, because b/a reaches e^1454 and doubles end at e^709.
         third = np.exp(logarithm / 3)
-        # At the very end rounding may lead beyond the doubles, from where `_decode` calls it back.
+        # At the very end rounding may lead beyond the doubles, from where `_nodes` calls it back.
         with np.errstate(over="ignore"):
             far = a * third * third * third - a
         return np.where(logarithm < 1, a * np.expm1(np.minimum(logarithm, 1)), far)
 
-    def _place(self, distance: Array, axes: slice) -> Array:
+    def _place(self, distance: Array) -> Array:
         """The inverse: log(1 + distance / a) / log(b/a)."""
-        a = self._a[axes]
+        a = self._a
         with np.errstate(over="ignore"):
             ratio = distance / a
         logarithm = np.where(np.isfinite(ratio), np.log1p(ratio), np.log(np.maximum(distance, a)) - np.log(a))
-        u: Array = logarithm / self._span[axes]
+        u: Array = logarithm / self._span
         return u
 
 
 class _ReverseLog(_Log):
     """x = b - (a (b/a)^(1-u) - a), the logarithmic scale seen from the upper end."""
 
-    def _up(self, u: Array, axes: slice) -> Array:
-        return self._max[axes] - (self._distance(1 - u, axes) - self._margin[axes])
+    def _up(self, u: Array) -> Array:
+        return self._max - (self._distance(1 - u) - self._margin)
 
-    def _down(self, x: Array, axes: slice) -> Array:
-        return 1 - self._place((self._max[axes] - x) + self._margin[axes], axes)
+    def _down(self, x: Array) -> Array:
+        return 1 - self._place((self._max - x) + self._margin)
 
 
 def _axes_of(kind: Kind) -> Callable[[list[Kind]], _Axes]:
@@ -292,6 +294,12 @@ def _reader(kind: Kind) -> Callable[[Any], Value]:
         # float(2^63 - 1) is 2^63.
         return lambda distance: min(low + int(distance), high)
     return kind.values.__getitem__
+
+
+def _any_value(kind: Kind) -> Value:
+    if isinstance(kind, Discrete | Categorical):
+        return kind.values[0]
+    return kind.min
 
 
 def _plain(x: float) -> float:

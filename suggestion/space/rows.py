@@ -29,15 +29,23 @@ class Rows:
 
     def of(self, points: Sequence[Parameters]) -> tuple[Array, Mask]:
         """Coordinates and which parameters are active, two of (n, d)."""
-        places = self._places
-        new = [p for p in points if id(p) not in places]
-        if new:
+        wanted = self._found(points)
+        if None in wanted:
+            new = [point for point, place in zip(points, wanted, strict=True) if place is None]
             if len(self._points) + len(new) > KEPT:
                 self.__init__(self._space)  # type: ignore[misc]
-                places, new = self._places, list(points)
-            u, active = lattice(self._space).snap(encoder(self._space).encode(new))
-            places.update((id(p), i) for i, p in enumerate(new, len(self._points)))
-            self._points += new
-            self._u, self._active = np.concatenate([self._u, u]), np.concatenate([self._active, active])
-        wanted = [places[id(p)] for p in points]
-        return self._u[wanted], self._active[wanted]
+                new = list(points)
+            self._add(new)
+            wanted = self._found(points)
+        places = np.array(wanted, dtype=np.intp)
+        return self._u[places], self._active[places]
+
+    def _found(self, points: Sequence[Parameters]) -> list[int | None]:
+        """The row of each point, None where it is new."""
+        return list(map(self._places.get, map(id, points)))
+
+    def _add(self, new: Sequence[Parameters]) -> None:
+        u, active = lattice(self._space).snap(encoder(self._space).encode(new))
+        self._places.update((id(p), i) for i, p in enumerate(new, len(self._points)))
+        self._points += new
+        self._u, self._active = np.concatenate([self._u, u]), np.concatenate([self._active, active])
