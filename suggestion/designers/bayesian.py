@@ -7,6 +7,7 @@ library is asked anew for every answer, so `gp_hedge` weighs its three functions
 
 from __future__ import annotations
 
+import logging
 import warnings
 from dataclasses import dataclass
 from typing import Any, Final
@@ -26,10 +27,15 @@ from ..settings import setting
 from ..space.encoding import INACTIVE, encoder
 from ..space.lattice import lattice
 
-_BY: Final = "bayesian/1"
+logger = logging.getLogger(__name__)
+
+_BY: Final = "bayesian/2"
 
 MODELLED: Final = 300
 """Trials that the model is fitted to at most, the best of all: the library's cost grows with their cube."""
+
+WITHOUT_VALUE: Final = 100
+"""Pending trials, and infeasible ones, that the model is told of at most beside them, the latest."""
 
 TRIES: Final = 3
 """A round asks for so many points, less one, beyond those wanted, where some may not be tried: each costs a fit."""
@@ -42,7 +48,7 @@ class Bayesian:
     """Memo: the seed of the quasi-random points and how many are used."""
 
     name = "bayesian"
-    version = 1
+    version = 2
     cheap = False
 
     @dataclass(frozen=True)
@@ -79,7 +85,8 @@ class Bayesian:
                     warnings.simplefilter("ignore")  # of points that were tried before, and fits at a bound
                     self._add(answer, seen, lacking)
             except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
-                why = f"the model cannot be fitted: {str(error)[:200]}"
+                why = f"fallback: the model cannot be fitted: {str(error)[:200]}"
+                logger.warning("bayesian answers with quasi-random points: %s", why)
             answer.add_quasirandom(count - len(answer.proposals), why)
         return Suggestions(answer.proposals, write_memo(_BY, **answer.state), answer.exhausted)
 
@@ -90,10 +97,10 @@ class Bayesian:
         ranked = sorted(seen.measured, key=lambda o: (goal.loss(o.values[0]), o.trial_id))[:MODELLED]
         losses = _moderate(np.array([goal.loss(o.values[0]) for o in ranked]))
         best, worst = float(losses.min()), float(losses.max())
-        points = [o.parameters for o in (*ranked, *seen.infeasible[-MODELLED:], *seen.pending[-MODELLED:])]
+        infeasible, pending = seen.infeasible[-WITHOUT_VALUE:], seen.pending[-WITHOUT_VALUE:]
+        points = [o.parameters for o in (*ranked, *infeasible, *pending)]
         points += [p.parameters for p in answer.proposals]
-        infeasible = min(MODELLED, len(seen.infeasible))
-        lies = [worst] * infeasible + [best] * (len(points) - len(ranked) - infeasible)
+        lies = [worst] * len(infeasible) + [best] * (len(points) - len(ranked) - len(infeasible))
         s = self._settings
         state = s.random_state if s.random_state is not None else int(answer.rng.integers(2**32))
         optimizer = Optimizer(

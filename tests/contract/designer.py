@@ -15,19 +15,30 @@ from collections import Counter
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from wazir.domain.metric import Goal, Objective
 from wazir.domain.parameters import Parameters, Value, canonical
-from wazir.domain.space import Double, Parameter, Space
+from wazir.domain.space import Categorical, Condition, Double, Integer, Parameter, Scale, Space
 from wazir.domain.study import Algorithm
 from wazir.suggestion.designer import New, Observation, Outcome, Problem, Suggestions
 from wazir.suggestion.generator import generator
 from wazir.suggestion.history import TrialHistory
 from wazir.suggestion.registry import make_designer
+from wazir.suggestion.space.encoding import encoder
 
 from ..strategies import histories, problems, seeds
+
+MIXED = Space(
+    (
+        Parameter("kind", Categorical(("a", "b", "c"))),
+        Parameter("width", Integer(1, 512, Scale.LOG), when=(Condition("kind", ("b",)),)),
+        Parameter("rate", Double(1e-5, 1.0, Scale.LOG)),
+        Parameter("depth", Double(0.0, 8.0)),
+    )
+)
 
 examples = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -177,6 +188,63 @@ class DesignerContract:
         made, exhausted = play(algorithm, _wide(), seed=3, count=50, rounds=3)
         assert len(made) == 150
         assert not exhausted
+
+    @pytest.mark.parametrize(
+        ("outcomes", "values"),
+        [
+            pytest.param([Outcome.PENDING] * 1_000, [], id="a thousand pending"),
+            pytest.param([Outcome.PENDING] * 1_000, [3.0, 1.0, 2.0] * 5, id="a thousand pending and some values"),
+            pytest.param([Outcome.INFEASIBLE] * 40, [], id="all infeasible"),
+            pytest.param([Outcome.INFEASIBLE] * 40, [1.0], id="all but one infeasible"),
+            pytest.param([], [7.0] * 40, id="a constant objective"),
+            pytest.param([], [1e300, -1e300] * 20, id="values near the ends of the doubles"),
+            pytest.param([], [float(i) for i in range(39)] + [1e300], id="an outlier"),
+            pytest.param([], [5e-324, 0.0, -0.0] * 12, id="values that differ by less than can be divided"),
+        ],
+    )
+    def test_odd_histories(self, algorithm: Algorithm, outcomes: list[Outcome], values: list[float]) -> None:
+        points = encoder(MIXED).decode(np.random.default_rng(4).random((len(outcomes) + len(values), 4)))
+        history = TrialHistory(Observation(i + 1, p, o) for i, (p, o) in enumerate(zip(points, outcomes, strict=False)))
+        for point, value in zip(points[len(outcomes) :], values, strict=True):
+            history.put(Observation(len(history) + 1, point, Outcome.MEASURED, (value,)))
+        self._answers_twice(algorithm, Problem(MIXED, (Objective("score", Goal.MAXIMIZE),)), history)
+
+    @pytest.mark.parametrize(
+        "parameters",
+        [
+            pytest.param([Parameter("x", Double(0.0, 1.0))], id="one"),
+            pytest.param([Parameter(f"x{i}", Double(0.0, 1.0)) for i in range(200)], id="two hundred"),
+            pytest.param(
+                [Parameter("only", Categorical(("a",))), Parameter("x", Double(0.0, 1.0))], id="a single category"
+            ),
+            pytest.param([Parameter("many", Categorical(tuple(f"c{i}" for i in range(200))))], id="many categories"),
+            pytest.param(
+                [Parameter("x", Double(-1e300, 1e300)), Parameter("n", Integer(-(2**62), 2**62))], id="vast ranges"
+            ),
+        ],
+    )
+    def test_odd_spaces(self, algorithm: Algorithm, parameters: list[Parameter]) -> None:
+        space = Space(tuple(parameters))
+        points = encoder(space).decode(np.random.default_rng(5).random((12, len(parameters))))
+        history = TrialHistory(
+            Observation(i + 1, p, Outcome.MEASURED, (float(i * i % 7),)) for i, p in enumerate(points)
+        )
+        self._answers_twice(algorithm, Problem(space, (Objective("loss", Goal.MINIMIZE),)), history)
+
+    @staticmethod
+    def _answers_twice(algorithm: Algorithm, problem: Problem, history: TrialHistory) -> None:
+        """Two points each time, of the space and not tried before, or trials that go on."""
+        designer, memo = make_designer(algorithm, problem), ""
+        for number in range(2):
+            answer = designer.suggest(problem, history, 2, generator(1, number), memo)
+            memo = answer.memo
+            assert len(answer.proposals) == 2
+            for proposal in answer.proposals:
+                if isinstance(proposal, New):
+                    assert canonical(proposal.parameters) == canonical(problem.space.check(proposal.parameters))
+                    assert history.times_tried(proposal.parameters) == 0
+                    assert np.isfinite(list(proposal.details.values())).all()
+                    history.put(Observation(len(history) + 1, proposal.parameters, Outcome.PENDING))
 
 
 def _wide() -> Problem:

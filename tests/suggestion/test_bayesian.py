@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from typing import Any
 
 import numpy as np
@@ -53,6 +55,19 @@ def test_what_it_learns_is_used(model: str) -> None:
     values = [o.values[0] for o in found]
     assert np.mean(values[15:]) < np.mean(values[:8]) / 2
     assert min(values) < 0.15
+
+
+def test_a_model_that_cannot_be_fitted_falls_back_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    points: list[Parameters] = [{"x": i / 16, "n": 1 + i % 9, "kind": "a"} for i in range(12)]
+    history = TrialHistory(
+        Observation(i + 1, p, Outcome.MEASURED, (math.nan if i == 7 else 1.0,)) for i, p in enumerate(points)
+    )
+    with caplog.at_level(logging.WARNING):
+        answer = make_designer(Algorithm("bayesian"), PROBLEM).suggest(PROBLEM, history, 3, generator(1, 0), "")
+    new = [p for p in answer.proposals if isinstance(p, New)]
+    assert len(new) == 3
+    assert all("fallback: the model cannot be fitted" in p.why for p in new[1:])
+    assert "bayesian answers with quasi-random points" in caplog.text
 
 
 def test_the_library_gets_the_settings_and_every_trial(monkeypatch: pytest.MonkeyPatch) -> None:
