@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from ..space.enumeration import enumeration
 from .gp import GaussianProcessBandit
 from .grid import ShuffledGrid
 from .quasirandom import QuasiRandom
+
+_BY: Final = "auto/2"
+"""Of the memo, whose form is still that of the second version."""
 
 
 class Auto:
@@ -23,7 +27,7 @@ class Auto:
     """
 
     name = "auto"
-    version = 2
+    version = 3
     cheap = False
 
     @dataclass(frozen=True)
@@ -36,14 +40,12 @@ class Auto:
     def suggest(
         self, problem: Problem, history: History, count: int, rng: np.random.Generator, memo: str
     ) -> Suggestions:
-        before = read_memo("auto/2", memo)
+        before = read_memo(_BY, memo)
         chosen, reason = _choose(problem) if not before else (str(before["chosen"]), str(before["reason"]))
         designer: Designer = _made(chosen, problem)
         found = designer.suggest(problem, history, count, rng, str(before.get("memo", "")))
         proposals = [replace(p, why=f"{p.why} ({reason})") if isinstance(p, New) else p for p in found.proposals]
-        return Suggestions(
-            proposals, write_memo("auto/2", chosen=chosen, reason=reason, memo=found.memo), found.exhausted
-        )
+        return Suggestions(proposals, write_memo(_BY, chosen=chosen, reason=reason, memo=found.memo), found.exhausted)
 
 
 def _choose(problem: Problem) -> tuple[str, str]:

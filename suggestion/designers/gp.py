@@ -52,6 +52,8 @@ GOOD: Final = 5
 """The best trials, near which the search looks closely."""
 
 _BY: Final = "gp/1"
+"""Of the memo, whose form is still that of the first version."""
+
 _PRIOR: Final = Prior()
 _ITERATIONS: Final = 25
 
@@ -66,7 +68,7 @@ class GaussianProcessBandit:
     """
 
     name = "gp"
-    version = 1
+    version = 2
     cheap = False
 
     @dataclass(frozen=True)

@@ -15,7 +15,11 @@ from .kernel import Array, Mask
 
 _PAIRS = 6
 _SHRINK = 0.25
+_SHORTER = 6
 _ARMIJO = 1e-4
+
+Pair = tuple[Array, Array, Array]
+"""Of a step of each row: the step, the change of the descending gradient, both (m, d), and 1 over their product."""
 
 
 def climb(
@@ -31,8 +35,12 @@ def climb(
     `function`: values (m,) and gradient (m, d) of m points. `free`: (m, d), the coordinates that may move.
     `first_step`: the greatest change of a coordinate in the first step. No value is less than at the start.
     """
+    x = x.copy()
     value, gradient = function(x)
-    pairs: list[tuple[Array, Array, Array]] = []
+    ends, heights = x.copy(), value.copy()
+    # Those that still climb, as places in `x`; all arrays but the ends and heights are of these alone.
+    climbing = np.arange(len(x))
+    pairs: list[Pair] = []
     for _ in range(iterations):
         held = ((x <= 0.0) & (gradient < 0.0)) | ((x >= 1.0) & (gradient > 0.0)) | ~free
         slope = np.where(held, 0.0, gradient)
@@ -42,32 +50,45 @@ def climb(
         wrong = np.einsum("ij,ij->i", direction, slope) <= 0.0
         if wrong.any():
             direction[wrong] = _direction(slope[wrong], [], first_step)
-        step = np.ones(len(x))
-        moved, reached, new_value, new_gradient = x, np.zeros(len(x), dtype=bool), value, gradient
-        for _ in range(6):
-            trial = np.clip(x + step[:, None] * direction, 0.0, 1.0)
-            v, g = function(trial)
-            enough = v >= value + _ARMIJO * np.einsum("ij,ij->i", gradient, trial - x)
-            better = enough & ~reached
-            moved = np.where(better[:, None], trial, moved)
-            new_value = np.where(better, v, new_value)
-            new_gradient = np.where(better[:, None], g, new_gradient)
-            reached |= enough
-            if reached.all():
-                break
-            step = np.where(reached, step, step * _SHRINK)
+        moved, new_value, new_gradient = _stepped(function, x, value, gradient, direction)
         s, y = moved - x, gradient - new_gradient
         sy = np.einsum("ij,ij->i", s, y)
         pairs.append((s, y, np.where(sy > 1e-12, 1.0 / np.maximum(sy, 1e-12), 0.0)))
         del pairs[:-_PAIRS]
-        gained = new_value - value
+        on = new_value - value >= tolerance
         x, value, gradient = moved, new_value, new_gradient
-        if gained.max(initial=0.0) < tolerance:
+        ends[climbing], heights[climbing] = x, value
+        if not on.all():
+            climbing, x, value, gradient, free = climbing[on], x[on], value[on], gradient[on], free[on]
+            pairs = [(s[on], y[on], rho[on]) for s, y, rho in pairs]
+            if not len(climbing):
+                break
+    return ends, heights
+
+
+def _stepped(
+    function: Callable[[Array], tuple[Array, Array]], x: Array, value: Array, gradient: Array, direction: Array
+) -> tuple[Array, Array, Array]:
+    """Points, values and gradients a step further, each step shortened until it gains enough; where none does, those
+    of before."""
+    x, value, gradient, before = x.copy(), value.copy(), gradient.copy(), x
+    left = np.arange(len(x))
+    step = 1.0
+    for _ in range(_SHORTER):
+        trial = np.clip(before[left] + step * direction[left], 0.0, 1.0)
+        v, g = function(trial)
+        rise = np.einsum("ij,ij->i", gradient[left], trial - before[left])
+        enough = v >= value[left] + _ARMIJO * rise
+        at = left[enough]
+        x[at], value[at], gradient[at] = trial[enough], v[enough], g[enough]
+        left = left[~enough]
+        if not len(left):
             break
-    return x, value
+        step *= _SHRINK
+    return x, value, gradient
 
 
-def _direction(slope: Array, pairs: list[tuple[Array, Array, Array]], first_step: float) -> Array:
+def _direction(slope: Array, pairs: list[Pair], first_step: float) -> Array:
     """(m, d): the inverse of the approximate Hessian times the slope, for each row with its own pairs."""
     steepest: Array = np.abs(slope).max(axis=1, keepdims=True)
     if not pairs:

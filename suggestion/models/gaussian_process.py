@@ -36,6 +36,10 @@ _LOG_LENGTH = (np.log(0.005), np.log(100.0))
 _LOG_AMPLITUDE = (np.log(0.01), np.log(100.0))
 _LOG_NOISE = (np.log(1e-6), np.log(1.0))
 
+_TOLERANCE = 1e-5
+"""A fit ends when a step gains no more than this part. With scipy's default of 2e-9 it takes half as many steps again
+to end within a thousandth of the same place."""
+
 
 @dataclass(frozen=True)
 class Hyperparameters:
@@ -99,9 +103,10 @@ def fit(x: Array, y: Array, categorical: Mask, prior: Prior, starts: list[Array]
     """log hyperparameters at the best maximum found from `starts`, (d + 2,)."""
     likelihood = Likelihood(x, y, categorical, prior)
     bounds = [_LOG_LENGTH] * x.shape[1] + [_LOG_AMPLITUDE, _LOG_NOISE]
+    options = {"maxiter": iterations, "ftol": _TOLERANCE}
     best, least = starts[0], np.inf
     for start in starts:
-        found = minimize(likelihood, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": iterations})
+        found = minimize(likelihood, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
         if found.fun < least:
             best, least = found.x, found.fun
     return best

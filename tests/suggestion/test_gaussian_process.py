@@ -174,6 +174,23 @@ class TestClimb:
         assert (top[:, :2] == [1.0, 0.0]).all()
         assert (top[:, 2] == start[:, 2]).all()
 
+    def test_who_has_arrived_costs_nothing_more(self) -> None:
+        """One climber starts at the top of its hill, one far from the top of another, long and narrow one."""
+        asked: list[int] = []
+
+        def hills(u: Array) -> tuple[Array, Array]:
+            asked.append(len(u))
+            scale = np.where(u[:, 2:] < 0.5, [1.0, 1.0, 0.0], [1.0, 300.0, 0.0])
+            away = u - [0.2, 0.7, 0.0]
+            return -(away**2 * scale).sum(axis=1), -2 * away * scale
+
+        start = np.array([[0.2, 0.7, 0.0], [0.9, 0.1, 1.0]])
+        top, _ = climb(hills, start, np.tile([True, True, False], (2, 1)), 60, tolerance=1e-9)
+        assert top[:, :2] == pytest.approx(np.tile([0.2, 0.7], (2, 1)), abs=1e-3)
+        assert asked[:2] == [2, 2]
+        assert len(asked) > 6
+        assert set(asked[2:]) == {1}
+
 
 class TestWarping:
     @pytest.mark.parametrize(
