@@ -3,13 +3,15 @@
     python benchmarks/cost.py [--quick] [--json FILE] [--peers]
 
 Each case is a process of its own: it is told a history of random points of Rosenbrock's function, then asked for points
-one by one, each told at once, so that refits of a model are shared out among them. `--peers` adds Optuna's samplers
-(`pip install optuna torch`) in the same run. Memory is the most that the process ever held.
+one by one, each told at once, so that refits of a model are shared out among them. Libraries have one thread, as in the
+service's workers: several would spin while they wait for each other. `--peers` adds Optuna's samplers (`pip install
+optuna torch`) in the same run. Memory is the most that the process ever held.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -23,6 +25,7 @@ from samplers import Optuna, Own, sampler
 
 from wazir.domain.parameters import Parameters
 from wazir.domain.space import Double, Parameter, Space
+from wazir.service.compute.process import ONE_THREAD
 from wazir.suggestion.space.encoding import encoder
 
 SPACE = Space(tuple(Parameter(f"x{i}", Double(-2.0, 2.0)) for i in range(8)))
@@ -63,12 +66,14 @@ def main(arguments: Sequence[str]) -> None:
     found = parser(__doc__)
     found.add_argument("--peers", action="store_true", help="Optuna's samplers too")
     options = found.parse_args(arguments)
+    environment = {**os.environ, **ONE_THREAD}
     figures: dict[str, float] = {}
     for algorithm, sizes in {**CASES, **(PEERS if options.peers else {})}.items():
         for known in sizes if not options.quick else sizes[:2]:
             asked = 50 if known == 0 else ASKED.get(algorithm, 10 if options.quick else 50)
             command = [sys.executable, str(Path(__file__)), "one", algorithm, str(known), str(asked)]
-            case = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
+            case = json.loads(done.stdout)
             when = "over the first 50" if known == 0 else f"after {known}"
             figures[f"{algorithm} {when}, CPU ms a point"] = case["cpu_ms"]
             figures[f"{algorithm} {when}, MiB"] = case["memory_mib"]

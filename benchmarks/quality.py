@@ -2,11 +2,13 @@
 
     python benchmarks/quality.py run RUNS --algorithms gp optuna-gp --problems open --seeds 3 --trials 100 [--batch 8]
     python benchmarks/quality.py table RUNS [--trials 25 50 100] [--batch 8] [--against optuna-gp] [--each]
+    python benchmarks/quality.py worse RUNS [--algorithm gp] [--than random] [--trials 50]
     python benchmarks/quality.py reference [--problems validation]
     python benchmarks/quality.py [--quick] [--json FILE]
 
 Without a verb our own algorithms are run and their scores published, on three problems with `--quick`. `run` adds to
-RUNS, a file with one run a line, what it does not hold yet, each run in a process of its own, and `table` reads it.
+RUNS, a file with one run a line, what it does not hold yet, each run in a process of its own; `table` reads it, and
+`worse` tests whether an algorithm is worse than another on any problem.
 Needs `pip install ioh onnxruntime scikit-learn`, and for Optuna's samplers `optuna torch cmaes`; the data is that of
 `problems.py`.
 
@@ -156,18 +158,47 @@ def paired(
     return float(np.mean(means)), 1.96 * math.sqrt(float(np.sum(variances))) / len(means), fewest
 
 
-def not_worse(mine: Mapping[str, Mapping[int, float]], other: Mapping[str, Mapping[int, float]]) -> list[str]:
-    """Problems where `mine` is worse: one-sided Mann-Whitney tests at 5 %, corrected after Holm."""
+@dataclass(frozen=True)
+class Suspicion:
+    """How sure it is that an algorithm is worse than another on a problem."""
+
+    problem: str
+    chance: float
+    """That of seeing such a difference if it is not: one-sided Mann-Whitney test."""
+    adjusted: float
+    """The same for all problems together, after Holm: below 0.05 it is worse there."""
+
+
+def suspicions(mine: Mapping[str, Mapping[int, float]], other: Mapping[str, Mapping[int, float]]) -> list[Suspicion]:
+    """For each problem of both, the most suspicious first. Holm, "A Simple Sequentially Rejective Multiple Test
+    Procedure" (1979)."""
     chances = sorted(
-        (stats.mannwhitneyu(list(mine[p].values()), list(other[p].values()), alternative="greater").pvalue, p)
+        (float(stats.mannwhitneyu(list(mine[p].values()), list(other[p].values()), alternative="greater").pvalue), p)
         for p in mine.keys() & other.keys()
     )
-    worse = []
+    found: list[Suspicion] = []
+    adjusted = 0.0
     for i, (chance, problem) in enumerate(chances):
-        if chance > 0.05 / (len(chances) - i):
-            break
-        worse.append(problem)
-    return worse
+        adjusted = max(adjusted, min(1.0, chance * (len(chances) - i)))
+        found.append(Suspicion(problem, chance, adjusted))
+    return found
+
+
+def worse(options: argparse.Namespace) -> None:
+    """Prints whether an algorithm is worse than another on any problem."""
+    chosen = set(names(options.problems))
+    runs = [r for r in read(options.runs) if r.problem in chosen and r.batch == options.batch]
+    for trials in options.trials:
+        found = scores(runs, trials)
+        mine, other = found[options.algorithm], found[options.than]
+        seeds = min(len(of[p]) for of in (mine, other) for p in mine.keys() & other.keys())
+        print(f"\nIs {options.algorithm} worse than {options.than} after {trials} trials? {seeds} seeds of each\n")
+        print(f"| problem | {options.algorithm} | {options.than} | p | p, Holm |\n|---|---|---|---|---|")
+        for s in suspicions(mine, other):
+            means = [float(np.mean(list(of[s.problem].values()))) for of in (mine, other)]
+            print(f"| {s.problem} | {means[0]:.2f} | {means[1]:.2f} | {s.chance:.2g} | {s.adjusted:.2g} |")
+        guilty = [s.problem for s in suspicions(mine, other) if s.adjusted < 0.05]
+        print(f"\nWorse on {', '.join(guilty) or 'none'} at 5 %.")
 
 
 def table(options: argparse.Namespace) -> None:
@@ -189,10 +220,6 @@ def table(options: argparse.Namespace) -> None:
             print(f"| {name} | {score:.2f} | {cost:.1f} | {compared} | {len(of)}, {seeds} |")
         if options.each:
             _print_each(found)
-        if "random" in found:
-            for name, of in found.items():
-                if name != "random" and (worse := not_worse(of, found["random"])):
-                    print(f"{name} is worse than random search on {', '.join(worse)}")
 
 
 def _print_each(found: Mapping[str, Mapping[str, Mapping[int, float]]]) -> None:
@@ -281,6 +308,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     shown.add_argument("--against", default="optuna-gp")
     shown.add_argument("--each", action="store_true", help="problem by problem")
     shown.set_defaults(act=table)
+    test = verbs.add_parser("worse", help="whether an algorithm is worse than another on any problem")
+    test.add_argument("runs", type=Path)
+    test.add_argument("--algorithm", default="gp")
+    test.add_argument("--than", default="random")
+    test.add_argument("--problems", nargs="+", default=["open"])
+    test.add_argument("--trials", type=int, nargs="+", default=[50])
+    test.add_argument("--batch", type=int, default=1)
+    test.set_defaults(act=worse)
     refer = verbs.add_parser("reference", help="write quality_references.json")
     refer.add_argument("--problems", nargs="+", default=["open", "validation"])
     refer.set_defaults(act=reference)
