@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -126,6 +128,47 @@ def test_a_taken_name_is_refused_and_resumed_only_with_the_same_space(client: Cl
     with pytest.raises(SpecChanged, match=r"parameters\.x, objective"):
         client.create_study("s", other, resume=True)
     assert client.get_study("s").spec.space == SPEC.space
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "objectives", "message"),
+    [
+        (Algorithm("tep"), SPEC.objectives, r'algorithm\.name = "tep": is not known. Did you mean "tpe"\?'),
+        (
+            Algorithm("tpe", settings={"startups": 5}),
+            SPEC.objectives,
+            r'algorithm\.startups = 5: no such setting. Did you mean "startup"\?',
+        ),
+        (Algorithm("tpe", settings={"gamma": "low"}), SPEC.objectives, r'algorithm\.gamma = "low": must be a number'),
+        (
+            Algorithm("tpe", settings={"gamma": 2.0}),
+            SPEC.objectives,
+            r"algorithm\.gamma = 2\.0: must be at most 0\.999",
+        ),
+        (
+            Algorithm("gp"),
+            (*SPEC.objectives, Objective("cost", Goal.MINIMIZE)),
+            r'algorithm\.name = "gp": has one objective',
+        ),
+    ],
+)
+def test_an_algorithm_that_cannot_work_is_refused_when_the_study_is_made_or_changed(
+    client: Client, algorithm: Algorithm, objectives: tuple[Objective, ...], message: str
+) -> None:
+    with pytest.raises(InvalidArgument, match=message):
+        client.create_study("s", replace(SPEC, objectives=objectives, algorithm=algorithm))
+    assert list(client.list_studies()) == []
+    client.create_study("s", replace(SPEC, objectives=objectives, algorithm=Algorithm("random")))
+    with pytest.raises(InvalidArgument, match=message):
+        client.create_study("s", replace(SPEC, objectives=objectives, algorithm=algorithm), resume=True)
+    assert client.get_study("s").spec.algorithm.name == "random"
+
+
+def test_a_missing_extra_is_named_when_the_study_is_made(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "skopt", None)
+    monkeypatch.delitem(sys.modules, "wazir.suggestion.designers.bayesian", raising=False)
+    with pytest.raises(InvalidArgument, match=r"needs 'skopt', which is not installed. .*wazir\[skopt\]"):
+        client.create_study("s", replace(SPEC, algorithm=Algorithm("bayesian")))
 
 
 def test_validation_only_writes_nothing(client: Client) -> None:
