@@ -1,7 +1,8 @@
 """Gaussian-process regression with lengths, amplitude and noise at their maximum a posteriori.
 
 Rasmussen and Williams, "Gaussian Processes for Machine Learning" (2006): algorithm 2.1 and equations 2.25, 2.26, 5.8,
-5.9. Their K is σ² k + τ² + σ_n² I here: τ² stands for a constant mean of unknown value (their section 2.7).
+5.9. Their K is σ² k + τ² + σ_n² I here: τ² stands for a constant mean of unknown value (their section 2.7). Rows that
+are told less exactly than others have a variance of their own on top of σ_n².
 """
 
 from __future__ import annotations
@@ -68,8 +69,8 @@ def _scales(dimension: int, prior: Prior) -> Array:
 class Likelihood:
     """The negative logarithm of the posterior of the hyperparameters (without its constant), and its gradient."""
 
-    def __init__(self, x: Array, y: Array, categorical: Mask, prior: Prior) -> None:
-        self._x, self._y, self._categorical = x, y, categorical
+    def __init__(self, x: Array, y: Array, categorical: Mask, prior: Prior, doubt: Array | float = 0.0) -> None:
+        self._x, self._y, self._categorical, self._doubt = x, y, categorical, doubt
         self._mean = prior.mean
         self._centre, self._scale = centre(x.shape[1], prior), _scales(x.shape[1], prior)
 
@@ -79,7 +80,7 @@ class Likelihood:
         k, slope = matern(squared_distance(self._x, self._x, h.w, self._categorical))
         covariance = h.amplitude * k
         covariance += self._mean
-        covariance.flat[:: n + 1] += h.noise
+        covariance.flat[:: n + 1] += h.noise + self._doubt
         factor, failed = lapack.dpotrf(covariance, lower=True, clean=True)
         deviation = (theta - self._centre) / self._scale
         if failed:
@@ -99,9 +100,17 @@ class Likelihood:
         return float(value), gradient
 
 
-def fit(x: Array, y: Array, categorical: Mask, prior: Prior, starts: list[Array], iterations: int) -> Array:
-    """log hyperparameters at the best maximum found from `starts`, (d + 2,)."""
-    likelihood = Likelihood(x, y, categorical, prior)
+def fit(
+    x: Array,
+    y: Array,
+    categorical: Mask,
+    prior: Prior,
+    starts: list[Array],
+    iterations: int,
+    doubt: Array | float = 0.0,
+) -> Array:
+    """log hyperparameters at the best maximum found from `starts`, (d + 2,). `doubt`: each row's own variance, (n,)."""
+    likelihood = Likelihood(x, y, categorical, prior, doubt)
     bounds = [_LOG_LENGTH] * x.shape[1] + [_LOG_AMPLITUDE, _LOG_NOISE]
     options = {"maxiter": iterations, "ftol": _TOLERANCE}
     best, least = starts[0], np.inf
@@ -113,13 +122,15 @@ def fit(x: Array, y: Array, categorical: Mask, prior: Prior, starts: list[Array]
 
 
 class GaussianProcess:
-    """The posterior given `y`, (n,), at `x`, (n, d)."""
+    """The posterior given `y`, (n,), at `x`, (n, d), with each row's own variance `doubt`, (n,)."""
 
-    def __init__(self, x: Array, y: Array, categorical: Mask, h: Hyperparameters, mean: float) -> None:
+    def __init__(
+        self, x: Array, y: Array, categorical: Mask, h: Hyperparameters, mean: float, doubt: Array | float = 0.0
+    ) -> None:
         self.x, self.y, self.h = x, y, h
         self._categorical, self._mean = categorical, mean
         covariance = self._cross(x)[0]
-        covariance.flat[:: len(y) + 1] += h.noise
+        covariance.flat[:: len(y) + 1] += h.noise + doubt
         self._factor, failed = lapack.dpotrf(covariance, lower=True, clean=True)
         extra = 1e-8 * (h.amplitude + mean)
         while failed:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -176,6 +176,7 @@ def test_the_reason_has_the_numbers() -> None:
 odd = values | st.sampled_from([NAN, INF, -INF, 1e300, -1e300, 0.0])
 
 
+@example([[1.0], [0.5], [0.75], [-INF]], [-1e300])
 @given(st.lists(st.lists(odd, min_size=1, max_size=4), max_size=14), st.lists(odd, min_size=1, max_size=4))
 def test_odd_values_never_break_it(whole: list[list[float]], running: list[float]) -> None:
     curves = index(whole, running)

@@ -13,11 +13,11 @@ from wazir.domain.parameters import Parameters, Value, canonical
 from wazir.domain.space import Categorical, Condition, Discrete, Double, Integer, Parameter, Scale, Space
 from wazir.domain.study import Algorithm
 from wazir.suggestion.designer import New, Observation, Outcome, Problem
-from wazir.suggestion.designers.gp import thin
 from wazir.suggestion.generator import generator
 from wazir.suggestion.history import TrialHistory
 from wazir.suggestion.registry import make_designer
 from wazir.suggestion.space.encoding import encoder
+from wazir.suggestion.surrogate import thin
 
 GP = Algorithm("gp")
 LOSS = Objective("loss", Goal.MINIMIZE)
