@@ -184,6 +184,14 @@ def test_a_trial_is_sent_to_the_database_once_a_unit(path: Path, store: Store) -
     assert verbs == ["BEGIN", "PRAGMA", "SELECT", "INSERT", "UPDATE", "COMMIT"]
 
 
+def test_trials_share_the_names_of_their_parameters(store: Store) -> None:
+    """There may be 100,000 of them in memory."""
+    insert(store, new_study())
+    made = add(store, new_trial(1, {"learning rate": 0.5}), new_trial(2, {"learning rate": 0.25}))
+    (a,), (b,) = (store.read(lambda view, t=t: view.trial(t.name)).parameters for t in made)  # type: ignore[misc]
+    assert a is b
+
+
 STATEMENTS = (
     {name: value for name, value in vars(statements).items() if isinstance(value, Select | Update | Delete)}
     | {f"TRIALS{key}": value for key, value in statements.TRIALS.items()}
