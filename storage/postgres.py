@@ -101,6 +101,19 @@ class _Link:
     connection: Connection
     session: Session
     cursor: Any
+    transactions: int = 0
+
+    def begin(self, mode: str = "") -> None:
+        """Begins a transaction.
+
+        PostgreSQL keeps the plan of a prepared statement. One that was made when the table was empty reads a whole
+        study to find a trial, and is used until autovacuum has looked at the table. So plans are made anew each time
+        that this connection has been used twice as often.
+        """
+        self.transactions += 1
+        if self.transactions & (self.transactions - 1) == 0:
+            self.execute("DISCARD PLANS")
+        self.execute(f"BEGIN {mode}")
 
     def execute(self, statement: str, values: Sequence[object] = ()) -> None:
         self.cursor.execute(statement, values or None)
@@ -279,7 +292,7 @@ class _PostgresStore(GroupStore):
         with self._database.errors():
             link = self._reader()
             try:
-                link.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                link.begin("ISOLATION LEVEL REPEATABLE READ READ ONLY")
                 result = work(SqlView(link.session))
                 link.execute("COMMIT")
             except BaseException:
@@ -336,7 +349,7 @@ class _PostgresStore(GroupStore):
         news: set[tuple[Topic, StudyName]] = set()
         try:
             link = self._connected()
-            link.execute("BEGIN")
+            link.begin()
             if waits:
                 link.execute(f"SET LOCAL lock_timeout = {round(self._database._lock_seconds * 1000)}")
             for unit in units:
