@@ -24,6 +24,7 @@ from ..suggestion.stopping.curves import CurveIndex
 from ..suggestion.stopping.rule import StoppingRule
 from .compute.answering import problem_of
 from .feed import Change, Feed
+from .unit import PAGE
 
 COUNTS_AS_CURVE = frozenset({TrialState.SUCCEEDED, TrialState.STOPPED})
 
@@ -191,7 +192,7 @@ class LiveStudies:
 
 
 def _changes(view: View, study: Study, since: int) -> Changes:
-    return view.changes(study, since)
+    return view.changes(study, since, PAGE)
 
 
 def _points(view: View, study: Study, since: int) -> list[Point]:

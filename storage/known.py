@@ -2,7 +2,8 @@
 
 Each unit that changes a study or its trials raises the study's revision. So where a study's row, locked, has the
 revision that is remembered, all else that is remembered of the study is still true, whoever may write to the database,
-and need not be read and decoded again: a trial is handed out and ended without reading it once.
+and need not be read and decoded again: a trial is handed out and ended without reading it once. A store that can tell
+by other means that nobody else has written, as SQLite can, need not even read that row.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ MOST = 10_000
 
 @dataclass(slots=True)
 class _Entry:
+    key: int
     study: Study
     trials: dict[int, Trial] = field(default_factory=dict)
 
@@ -42,19 +44,25 @@ class Known:
             return None
         return entry.study
 
+    def latest(self, name: StudyName) -> tuple[int, Study] | None:
+        """The study with its key, as this writer left it, if it is remembered."""
+        entry = self._entries.get(name)
+        return None if entry is None else (entry.key, entry.study)
+
     def trial(self, study: Study, trial_id: int) -> Trial | None:
         """The trial as of that study's revision, for the one that `study` gave."""
         entry = self._entries.get(study.name)
         return None if entry is None or entry.study is not study else entry.trials.get(trial_id)
 
-    def remember(self, study: Study, trials: Iterable[Trial]) -> None:
-        """The study as it now is, locked, and some of its trials. Others that are remembered have not changed."""
+    def remember(self, key: int, study: Study, trials: Iterable[Trial]) -> None:
+        """The study as it now is, locked, with its key, and some of its trials. Others that are remembered have not
+        changed."""
         if self._size >= MOST:
             self.forget_all()
         entry = self._entries.get(study.name)
         if entry is None or entry.study.uid != study.uid:
             self.forget(study.name)
-            entry = self._entries[study.name] = _Entry(study)
+            entry = self._entries[study.name] = _Entry(key, study)
             self._size += 1
         entry.study = study
         before = len(entry.trials)

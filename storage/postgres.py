@@ -1,14 +1,16 @@
 """The store on PostgreSQL: several servers on one database, each with one writer and one commit for all who wait.
 
     submit ──> queue ──> writer thread:  BEGIN
-                                         a SAVEPOINT for each unit
+                                         one unit after the other
+                                         what all of them wrote
                                          NOTIFY what changed
                                          COMMIT  ──> the futures of all of them
     read   ──> a connection of its own, on the caller's thread, REPEATABLE READ
 
 Units of one study meet at its row's lock, whichever server they come from. A group holds the locks of all its units,
 and two servers whose groups want each other's would wait for ever. So a group never waits: a unit that finds a lock
-taken ends the group, which is committed without it, and then waits holding nothing itself.
+taken ends the group, which is committed without it, and then waits holding nothing itself. Only units that must send
+something before the commit get a SAVEPOINT; of the others nothing is in the database that could be undone.
 
 A connection that is lost fails the units it carried with Unavailable, those too whose COMMIT was under way and may have
 succeeded: they are not run again here, because nothing tells whether they were. The caller repeats the call, and its
@@ -34,9 +36,11 @@ from .exchange import Topic
 from .group import GroupStore, Outcome, Unit
 from .known import Known
 from .migration import migrate
+from .pending import Shared
 from .postgres_exchange import CHANNEL, PostgresExchange, payload
 from .session import Session
 from .sql import SqlTransaction, SqlView
+from .statements import FREE_REVISION
 from .store import Store, View
 
 T = TypeVar("T")
@@ -97,6 +101,19 @@ class _Link:
     connection: Connection
     session: Session
     cursor: Any
+    transactions: int = 0
+
+    def begin(self, mode: str = "") -> None:
+        """Begins a transaction.
+
+        PostgreSQL keeps the plan of a prepared statement. One that was made when the table was empty reads a whole
+        study to find a trial, and is used until autovacuum has looked at the table. So plans are made anew each time
+        that this connection has been used twice as often.
+        """
+        self.transactions += 1
+        if self.transactions & (self.transactions - 1) == 0:
+            self.execute("DISCARD PLANS")
+        self.execute(f"BEGIN {mode}")
 
     def execute(self, statement: str, values: Sequence[object] = ()) -> None:
         self.cursor.execute(statement, values or None)
@@ -108,8 +125,18 @@ class _Link:
 
     @property
     def in_transaction(self) -> bool:
+        return self._status != 0
+
+    @property
+    def failed(self) -> bool:
+        """Whether nothing but a ROLLBACK is possible."""
+        return self._status == 3
+
+    @property
+    def _status(self) -> int:
+        """libpq's PGTransactionStatusType."""
         raw = cast(Any, self.connection.connection.dbapi_connection)
-        return int(raw.info.transaction_status) != 0
+        return int(raw.info.transaction_status)
 
     def close(self) -> None:
         with contextlib.suppress(Exception):  # it may be lost, and then there is nothing to close
@@ -204,12 +231,34 @@ class _Database:
             raise meaning from error
 
 
-class PostgresTransaction(SqlTransaction):
-    """Notes what other servers are to hear of once it is committed."""
+class _LockTaken(Exception):
+    """Another transaction holds a row that the unit wants."""
 
-    def __init__(self, session: Session, known: Known) -> None:
-        super().__init__(session, known)
+
+class PostgresTransaction(SqlTransaction):
+    """Notes what other servers are to hear of once it is committed. Waits for locks only where it `waits`."""
+
+    def __init__(self, link: _Link, known: Known, shared: Shared, *, waits: bool) -> None:
+        super().__init__(link.session, known, shared)
+        self._link = link
+        self._waits = waits
         self.news: set[tuple[Topic, StudyName]] = set()
+
+    def _lock_row(self, name: StudyName) -> Any:
+        if self._waits:
+            return super()._lock_row(name)
+        row = self._one(FREE_REVISION, owner=name.owner, id=name.study)
+        if row is None:
+            self.study(name)
+            raise _LockTaken
+        return row
+
+    def _begin_sending(self) -> None:
+        if not self.sent:
+            # What earlier units wrote is not this one's to undo.
+            self._shared.flush(self._session)
+            self._link.execute("SAVEPOINT unit")
+        super()._begin_sending()
 
     def insert_study(self, study: Study) -> None:
         super().insert_study(study)
@@ -228,14 +277,10 @@ class PostgresTransaction(SqlTransaction):
         self.news.add((Topic.POINTS, trial.study))
 
 
-class _LockTaken(Exception):
-    """Another transaction holds a row that the unit wants."""
-
-
 class _PostgresStore(GroupStore):
     def __init__(self, database: _Database, writer: _Link) -> None:
         self._database = database
-        self._writer: _Link | None = writer
+        self._writer: _Link | None = _impatient(writer)
         self._known = Known()
         self._readers: list[_Link] = []
         """Connections that nobody uses. To append to a list and to pop from it are atomic."""
@@ -247,7 +292,7 @@ class _PostgresStore(GroupStore):
         with self._database.errors():
             link = self._reader()
             try:
-                link.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                link.begin("ISOLATION LEVEL REPEATABLE READ READ ONLY")
                 result = work(SqlView(link.session))
                 link.execute("COMMIT")
             except BaseException:
@@ -300,17 +345,19 @@ class _PostgresStore(GroupStore):
     def _commit_group(self, units: Sequence[Unit], *, waits: bool = False) -> list[Outcome]:
         """Commits units in order, up to the first that finds a lock taken unless it `waits`; the outcomes of those."""
         outcomes: list[Outcome] = []
+        shared = Shared()
         news: set[tuple[Topic, StudyName]] = set()
         try:
             link = self._connected()
-            link.execute("BEGIN")
-            limit = round(self._database._lock_seconds * 1000) if waits else GROUP_LOCK_MILLISECONDS
-            link.execute(f"SET LOCAL lock_timeout = {limit}")
+            link.begin()
+            if waits:
+                link.execute(f"SET LOCAL lock_timeout = {round(self._database._lock_seconds * 1000)}")
             for unit in units:
                 try:
-                    outcomes.append(self._run(link, unit, news, waits=waits))
+                    outcomes.append(self._run(link, unit, shared, news, waits=waits))
                 except _LockTaken:
                     break
+            shared.flush(link.session)
             if news:
                 self._notify(link, news)
             link.execute("COMMIT")
@@ -332,24 +379,30 @@ class _PostgresStore(GroupStore):
             if self._writer is not None:
                 self._writer.close()
                 self._writer = None
-            self._writer = self._database.connect()
+            self._writer = _impatient(self._database.connect())
         return self._writer
 
-    def _run(self, link: _Link, unit: Unit, news: set[tuple[Topic, StudyName]], *, waits: bool) -> Outcome:
-        link.execute("SAVEPOINT unit")
+    def _run(
+        self, link: _Link, unit: Unit, shared: Shared, news: set[tuple[Topic, StudyName]], *, waits: bool
+    ) -> Outcome:
+        """Raises _LockTaken, having undone the unit, and what broke the whole transaction."""
+        transaction = PostgresTransaction(link, self._known, shared, waits=waits)
         try:
-            transaction = PostgresTransaction(link.session, self._known)
             result = unit.work(transaction)
-            transaction.finish()
         except BaseException as error:  # the caller gets it from the future
-            if link.lost:
+            if link.lost or shared.broken:
                 raise
-            link.execute("ROLLBACK TO SAVEPOINT unit")
-            link.execute("RELEASE SAVEPOINT unit")
+            if transaction.sent:
+                link.execute("ROLLBACK TO SAVEPOINT unit")
+                link.execute("RELEASE SAVEPOINT unit")
+            elif link.failed:
+                raise
             if not waits and _lock_taken(error):
                 raise _LockTaken from error
             return None, self._database.meaning(error)
-        link.execute("RELEASE SAVEPOINT unit")
+        if transaction.sent:
+            link.execute("RELEASE SAVEPOINT unit")
+        transaction.finish()
         news |= transaction.news
         return result, None
 
@@ -359,6 +412,14 @@ class _PostgresStore(GroupStore):
             link.execute("SELECT pg_notify(%s, %s)", (CHANNEL, text))
 
 
+def _impatient(link: _Link) -> _Link:
+    """The link, which from now on waits for no lock longer than a group may."""
+    link.execute(f"SET lock_timeout = {GROUP_LOCK_MILLISECONDS}")
+    return link
+
+
 def _lock_taken(error: BaseException) -> bool:
+    if isinstance(error, _LockTaken):
+        return True
     cause = error.orig if isinstance(error, DBAPIError) else error
     return getattr(cause, "sqlstate", None) == "55P03"

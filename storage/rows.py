@@ -6,6 +6,7 @@ import dataclasses
 import enum
 import json
 import math
+import sys
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
@@ -50,6 +51,14 @@ def to_text(mapping: Mapping[str, object]) -> str:
 def from_text(text: str) -> dict[str, Any]:
     mapping: dict[str, Any] = {} if text == "{}" else _decode(text)
     return mapping
+
+
+def _with_shared_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {sys.intern(name): value for name, value in pairs}
+
+
+_decode_parameters = json.JSONDecoder(object_pairs_hook=_with_shared_names).decode
+"""The names are the same in all trials of a study, and many trials are kept in memory: one text for all of them."""
 
 
 class _Record(Generic[R]):
@@ -190,7 +199,7 @@ def trial_of(row: Any, name: StudyName, latest: Attempt | None, earlier: tuple[A
     return Trial(
         TrialName(name.owner, name.study, row.id),
         _TRIAL_STATES[row.state],
-        from_text(row.parameters),
+        _decode_parameters(row.parameters),
         row.create_time,
         _ORIGINS[row.origin],
         None if row.provenance is None else _provenance.decode(row.provenance),

@@ -94,12 +94,13 @@ class Session:
         self._run(statement, values)
         return self._cursor.rowcount
 
-    def run_many(self, statement: Executable, batch: Sequence[Values]) -> None:
+    def run_many(self, statement: Executable, batch: Sequence[Values]) -> int:
+        """How many rows it met in all."""
         if len(batch) == 1:
-            self._run(statement, batch[0])
-        else:
-            prepared = self._known(statement)
-            self._cursor.executemany(prepared.sql, cast(Any, [prepared.take(values) for values in batch]))
+            return self.run(statement, batch[0])
+        prepared = self._known(statement)
+        self._cursor.executemany(prepared.sql, cast(Any, [prepared.take(values) for values in batch]))
+        return self._cursor.rowcount
 
     def _run(self, statement: Executable, values: Values) -> _Prepared:
         prepared = self._known(statement)

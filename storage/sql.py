@@ -1,36 +1,22 @@
 """Views and transactions on an SQL database, whichever it is.
 
-Statements are built once and carry their values as parameters, so that SQLAlchemy compiles each of them once. A
-transaction gathers what is written to a trial and sends it when the unit ends or reads on: inserting a trial, starting
-it and moving it again are one statement. What a database spells its own way is in `Upserts`.
+A transaction gathers what its unit writes, and leaves it to the commit that the unit shares with others (`pending`):
+inserting a trial, starting it and moving it again are one row of one statement.
 
-A store on top of this opens the connection, begins, calls `SqlTransaction.finish` after the work, and commits; an error
-of the database passes through here as its driver raises it.
+A store on top of this opens the connection, begins, calls `SqlTransaction.finish` after a unit's work and
+`Shared.flush` after that of all of them, and commits; an error of the database passes through here as its driver
+raises it.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import (
-    Executable,
-    Insert,
-    Select,
-    bindparam,
-    case,
-    delete,
-    insert,
-    null,
-    select,
-    tuple_,
-    update,
-)
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Executable
 
 from ..domain.access import Token
 from ..domain.attempt import Attempt
@@ -42,8 +28,38 @@ from ..domain.trial import UNCOUNTED, Measurement, Trial, TrialState
 from . import rows
 from .derived import curve, labelled, no_study
 from .known import Known
-from .schema import answers, attempts, measurements, secrets, sequences, studies, tokens, tombstones, trials
+from .pending import PendingStudy, PendingTrial, Shared, Writes
 from .session import Session
+from .statements import (
+    ANSWER,
+    BEST,
+    CHANGED,
+    CURVE,
+    DELETE_STUDY,
+    DELETE_TRIAL,
+    DELETED,
+    EARLIER,
+    FORGET_ANSWERS,
+    IDS_OF_OWNER,
+    INSERT_SEQUENCE,
+    INSERT_TOMBSTONE,
+    KEY_OF_UID,
+    LIVE,
+    LOCKED_REVISION,
+    NEXT_SEQUENCE,
+    POINTS,
+    SECRET,
+    SPELLINGS,
+    STUDIES,
+    STUDIES_OF_OWNER,
+    STUDY,
+    STUDY_OF_UID,
+    TOKEN,
+    TOKENS,
+    TRIAL,
+    TRIALS,
+    UPDATE_TOKEN,
+)
 from .store import Answer, Changes, DuplicatePoint, Point, StudyFilter, Transaction, TrialFilter, View
 
 CHUNK = 500
@@ -51,178 +67,6 @@ CHUNK = 500
 _MOST_HINTS = 10_000
 _BEYOND_ALL = 2**63 - 1
 _UNCOUNTED = frozenset(state.value for state in UNCOUNTED)
-
-# Reads
-
-_of_study = trials.c.study == bindparam("study")
-
-STUDY = select(studies).where(studies.c.owner == bindparam("owner"), studies.c.id == bindparam("id"))
-LOCKED_REVISION = (
-    select(studies.c.key, studies.c.uid, studies.c.revision)
-    .where(studies.c.owner == bindparam("owner"), studies.c.id == bindparam("id"))
-    .with_for_update()
-)
-STUDY_OF_UID = select(studies).where(studies.c.uid == bindparam("uid"))
-KEY_OF_UID = select(studies.c.key).where(studies.c.uid == bindparam("uid"))
-IDS_OF_OWNER = (
-    select(studies.c.id).where(studies.c.owner == bindparam("owner")).order_by(studies.c.id).limit(bindparam("limit"))
-)
-TRIAL = (
-    select(trials)
-    .join(studies, studies.c.key == trials.c.study)
-    .where(
-        studies.c.owner == bindparam("owner"),
-        studies.c.id == bindparam("study_id"),
-        trials.c.id == bindparam("trial"),
-    )
-)
-EARLIER = (
-    select(attempts.c.attempt)
-    .where(attempts.c.study == bindparam("study"), attempts.c.trial == bindparam("trial"))
-    .order_by(attempts.c.number)
-)
-LIVE = (
-    select(trials, studies.c.owner, studies.c.id.label("study_id"))
-    .join(studies, studies.c.key == trials.c.study)
-    .where(trials.c.live)
-    .order_by(studies.c.owner, studies.c.id, trials.c.id)
-)
-BEST = (
-    select(trials)
-    .where(_of_study, trials.c.loss.is_not(None))
-    .order_by(trials.c.loss, trials.c.id)
-    .limit(bindparam("limit"))
-)
-CHANGED = (
-    select(trials)
-    .where(_of_study, trials.c.revision > bindparam("since"), trials.c.revision <= bindparam("until"))
-    .order_by(trials.c.revision, trials.c.id)
-    .limit(bindparam("limit"))
-)
-DELETED = (
-    select(tombstones.c.revision, tombstones.c.trial)
-    .where(
-        tombstones.c.study == bindparam("study"),
-        tombstones.c.revision > bindparam("since"),
-        tombstones.c.revision <= bindparam("until"),
-    )
-    .order_by(tombstones.c.revision, tombstones.c.trial)
-    .limit(bindparam("limit"))
-)
-CURVE = (
-    select(measurements)
-    .where(measurements.c.study == bindparam("study"), measurements.c.trial == bindparam("trial"))
-    .order_by(measurements.c.step, measurements.c.attempt, measurements.c.sequence)
-)
-POINTS = (
-    select(measurements)
-    .where(measurements.c.study == bindparam("study"), measurements.c.sequence > bindparam("since"))
-    .order_by(measurements.c.sequence)
-    .limit(bindparam("limit"))
-)
-ANSWER = select(answers).where(answers.c.owner == bindparam("owner"), answers.c.request_id == bindparam("request_id"))
-TOKEN = select(tokens).where(tokens.c.id == bindparam("id"))
-TOKENS = select(tokens).order_by(tokens.c.owner, tokens.c.create_time, tokens.c.id)
-SECRET = select(secrets.c.value).where(secrets.c.name == bindparam("name"))
-SAME_POINT = select(trials.c.slot, trials.c.state).where(_of_study, trials.c.digest == bindparam("digest"))
-
-
-def _trials_by_id(state: bool, since: bool, descending: bool) -> Select[Any]:
-    statement = select(trials).where(_of_study)
-    if state:
-        statement = statement.where(trials.c.state == bindparam("state"))
-    if since:
-        statement = statement.where(trials.c.create_time >= bindparam("since"))
-    beyond = trials.c.id < bindparam("after") if descending else trials.c.id > bindparam("after")
-    order = trials.c.id.desc() if descending else trials.c.id
-    return statement.where(beyond).order_by(order).limit(bindparam("limit"))
-
-
-TRIALS = {
-    (state, since, descending): _trials_by_id(state, since, descending)
-    for state in (False, True)
-    for since in (False, True)
-    for descending in (False, True)
-}
-"""By whether one state is asked for, whether a least time is, and whether the order descends."""
-
-_beyond = tuple_(studies.c.owner, studies.c.id) > tuple_(bindparam("after_owner"), bindparam("after_id"))
-_page = select(studies).order_by(studies.c.owner, studies.c.id).limit(bindparam("limit"))
-STUDIES = _page.where(_beyond)
-STUDIES_OF_OWNER = _page.where(studies.c.owner == bindparam("owner"), studies.c.id > bindparam("after_id"))
-
-# Writes
-
-_this_study = studies.c.key == bindparam("this_study")
-_PROGRESS = (
-    "state", "ending", "reason", "end_time", "counts", "next_trial_id", "rounds", "memo", "exhausted", "gpu_seconds",
-    "revision",
-)  # fmt: skip
-_SPEC = ("uid", "create_time", "seed", "spec", "spec_version", "growing", "metadata")
-UPDATE_PROGRESS = update(studies).where(_this_study).values({c: bindparam(c) for c in _PROGRESS})
-UPDATE_STUDY = update(studies).where(_this_study).values({c: bindparam(c) for c in (*_PROGRESS, *_SPEC)})
-DELETE_STUDY = delete(studies).where(studies.c.uid == bindparam("this_uid"))
-INSERT_SEQUENCE = insert(sequences)
-NEXT_SEQUENCE = (
-    update(sequences)
-    .where(sequences.c.study == bindparam("this_study"))
-    .values(value=sequences.c.value + bindparam("more"))
-    .returning(sequences.c.value)
-)
-
-_this_trial = (trials.c.study == bindparam("this_study"), trials.c.id == bindparam("this_trial"))
-_MOVED = (
-    "state", "live", "revision", "start_time", "end_time", "client_id", "reason", "goal", "final", "final_step", "loss",
-    "until_step", "checkpoint_of", "attempt",
-)  # fmt: skip
-_FIXED = ("create_time", "origin", "parameters", "digest", "provenance", "labels", "metadata")
-_moved: dict[str, object] = {c: bindparam(c) for c in _MOVED}
-INSERT_TRIAL = insert(trials)
-UPDATE_MOVED = update(trials).where(*_this_trial).values(_moved)
-"""Of a trial that goes on counting: its slot is not touched, nor is the index of points."""
-UPDATE_RELEASED = update(trials).where(*_this_trial).values({**_moved, "slot": null()})
-UPDATE_TRIAL = (
-    update(trials)
-    .where(*_this_trial)
-    .values(
-        {
-            **{c: bindparam(c) for c in (*_MOVED, *_FIXED)},
-            # Another point has slots of its own, and this trial was not proposed for one of them.
-            "slot": case((bindparam("counts") & (trials.c.digest == bindparam("digest")), trials.c.slot)),
-        }
-    )
-)
-DELETE_TRIAL = delete(trials).where(*_this_trial)
-INSERT_TOMBSTONE = insert(tombstones)
-FORGET_ANSWERS = delete(answers).where(answers.c.time < bindparam("before"))
-UPDATE_TOKEN = (
-    update(tokens)
-    .where(tokens.c.id == bindparam("this_id"))
-    .values({c.name: bindparam(c.name) for c in tokens.c if not c.primary_key})
-)
-
-
-class Upserts:
-    """Inserts that meet a row that is there, as the database spells them. One for each supported database."""
-
-    def __init__(self, insert: Callable[..., Any]) -> None:
-        # All columns but the key, which the database gives.
-        study = insert(studies).values({c.name: bindparam(c.name) for c in studies.c if not c.primary_key})
-        self.new_study: Insert = study.on_conflict_do_nothing(index_elements=["owner", "id"]).returning(studies.c.key)
-        self.new_answer: Insert = insert(answers).on_conflict_do_nothing(index_elements=["owner", "request_id"])
-        self.earlier_attempt: Insert = insert(attempts).on_conflict_do_nothing(
-            index_elements=["study", "trial", "number"]
-        )
-        self.new_token: Insert = insert(tokens).on_conflict_do_nothing(index_elements=["id"])
-        self.new_secret: Insert = insert(secrets).on_conflict_do_nothing(index_elements=["name"])
-        measurement = insert(measurements)
-        self.measurement: Insert = measurement.on_conflict_do_update(
-            index_elements=["study", "trial", "attempt", "step", "metric"],
-            set_={c: measurement.excluded[c] for c in ("value", "time", "sequence")},
-        )
-
-
-UPSERTS = {"sqlite": Upserts(sqlite.insert), "postgresql": Upserts(postgresql.insert)}
 
 
 class SqlView(View):
@@ -406,47 +250,52 @@ def _meets(study: Study, where: StudyFilter) -> bool:
     )
 
 
-@dataclass(slots=True)
-class _Pending:
-    """A trial to be written. `stored`: as its row has it, where that is known; `slot` and `point` of a new one."""
-
-    study: Study
-    trial: Trial
-    stored: Trial | None
-    new: bool = False
-    slot: int | None = None
-    point: str | None = None
-
-
 class SqlTransaction(SqlView, Transaction):
-    """Writes over a connection that is in a transaction; the store calls `finish` before it commits."""
+    """One unit's writes. They are kept in memory until the commit, or until something is read that they may change."""
 
-    def __init__(self, session: Session, known: Known) -> None:
-        """`known`: what units before this one left for it, and what it leaves for those behind it."""
+    def __init__(self, session: Session, known: Known, shared: Shared) -> None:
+        """`known`: what units before this one left for it, and what it leaves for those behind it. `shared`: what the
+        units of the same commit share."""
         super().__init__(session)
         self._known = known
-        self._upserts = UPSERTS[session.database]
-        self._pending: dict[tuple[int, int], _Pending] = {}
-        """By study key and trial id, in the order of their first write."""
-        self._stored: dict[tuple[int, int], Trial] = {}
+        self._shared = shared
+        self._spelling = SPELLINGS[session.database]
+        self._writes = Writes()
+        self._stored: dict[TrialName, Trial] = {}
         """Trials as this transaction read or wrote them last."""
-        self._locked: dict[str, Study] = {}
-        """By uid, as this transaction read or wrote them last."""
+        self._locked: dict[StudyName, Study] = {}
+        """As this transaction read or wrote them last."""
         self._as_locked: dict[StudyName, Study] = {}
         """As they were when this transaction locked them."""
+        self.sent = False
+        """Whether it has sent a write of its own, which is to be undone in the database where it fails."""
 
     # Reads see what is written.
 
+    def study(self, name: StudyName) -> Study:
+        for writes in (self._writes, self._shared.writes):
+            if (pending := writes.studies.get(name)) is not None:
+                self._note_key(pending.study, pending.key)
+                return pending.study
+        return super().study(name)
+
+    def studies(self, owner: str, where: StudyFilter, after: str, limit: int) -> list[Study]:
+        self.flush()
+        return super().studies(owner, where, after, limit)
+
     def trial(self, name: TrialName) -> Trial:
-        key = self._keys.get(name.parent, 0)
-        pending = self._pending.get((key, name.id))
-        if pending is not None:
-            return pending.trial
-        study = self._as_locked.get(name.parent)
+        for writes in (self._writes, self._shared.writes):
+            if (pending := writes.trials.get(name)) is not None:
+                return self._stored.setdefault(name, pending.trial)
+        parent = name.parent
+        study = self._as_locked.get(parent)
+        if study is None and (held := self._held(parent)) is not None:
+            key, study = held
+            self._note_key(study, key)
         trial = None if study is None else self._known.trial(study, name.id)
         if trial is None:
             return super().trial(name)
-        return self._stored.setdefault((key, name.id), trial)
+        return self._stored.setdefault(name, trial)
 
     def trials(
         self, study: Study, where: TrialFilter, after: int, limit: int, *, descending: bool = False
@@ -466,50 +315,74 @@ class SqlTransaction(SqlView, Transaction):
         self.flush()
         return super().changes(study, since, limit)
 
+    def answer(self, owner: str, request_id: str) -> Answer | None:
+        for writes in (self._writes, self._shared.writes):
+            if (answer := writes.answers.get((owner, request_id))) is not None:
+                return answer
+        return super().answer(owner, request_id)
+
     # Studies
 
     def lock(self, name: StudyName) -> Study:
-        row = self._one(LOCKED_REVISION, owner=name.owner, id=name.study)
-        known = None if row is None else self._known.study(name, row.uid, row.revision)
-        if known is None:
-            known = self.study(name)
+        if name in self._locked:
+            return self._locked[name]
+        held = self._held(name)
+        if held is not None:
+            key, study = held
+            self._note_key(study, key)
         else:
-            self._keys[known.uid] = self._keys[name] = row.key
-        self._locked[known.uid] = self._as_locked[name] = known
-        return known
+            row = self._lock_row(name)
+            known = None if row is None else self._known.study(name, row.uid, row.revision)
+            if known is not None:
+                self._note_key(known, row.key)
+            study = known or self.study(name)
+        self._locked[name] = self._as_locked[name] = study
+        return study
+
+    def _held(self, name: StudyName) -> tuple[int, Study] | None:
+        """The study with its key, where an earlier unit of this commit has locked it, or all are."""
+        return self._shared.locked.get(name) or (self._known.latest(name) if self._shared.exclusive else None)
+
+    def _lock_row(self, name: StudyName) -> Any:
+        """Key, uid and revision of the study, locked; None where it is not there."""
+        return self._one(LOCKED_REVISION, owner=name.owner, id=name.study)
 
     def insert_study(self, study: Study) -> None:
-        row = self._session.one(self._upserts.new_study, rows.study_values(study))
+        self._begin_sending()
+        row = self._session.one(self._spelling.new_study, rows.study_values(study))
         if row is None:
             raise AlreadyExists(study.name.short)
-        key = row.key
-        self._session.run(INSERT_SEQUENCE, {"study": key, "value": 0})
-        self._keys[study.uid] = self._keys[study.name] = key
-        self._locked[study.uid] = study
+        self._session.run(INSERT_SEQUENCE, {"study": row.key, "value": 0})
+        self._note_key(study, row.key)
+        self._locked[study.name] = study
 
     def update_study(self, study: Study) -> None:
-        before = self._locked.get(study.uid)
+        key = self._key(study)
+        if key is None:
+            return
+        before, pending = self._locked.get(study.name), self._writes.studies.get(study.name)
         # Encoding a specification costs more than all the rest, so it is compared by identity, not written each time.
         same = (
             before is not None
             and study.spec is before.spec
             and study.metadata is before.metadata
             and (study.spec_version, study.growing) == (before.spec_version, before.growing)
-            and (study.seed, study.create_time) == (before.seed, before.create_time)
+            and (study.uid, study.seed, study.create_time) == (before.uid, before.seed, before.create_time)
         )
-        values = rows.progress_values(study) if same else rows.study_values(study)
-        values["this_study"] = self._key(study)
-        self._session.run(UPDATE_PROGRESS if same else UPDATE_STUDY, values)
-        self._locked[study.uid] = study
+        earlier = pending or self._shared.writes.studies.get(study.name)
+        whole = not same or (earlier is not None and earlier.whole)
+        self._writes.studies[study.name] = PendingStudy(key, study, whole)
+        self._locked[study.name] = study
 
     def delete_study(self, study: Study) -> None:
         self.flush()
-        self._session.run(DELETE_STUDY, {"this_uid": study.uid})
+        self._send(DELETE_STUDY, {"this_uid": study.uid})
         self._keys.pop(study.uid, None)
         self._keys.pop(study.name, None)
         self._stored.clear()
-        self._locked.pop(study.uid, None)
+        self._locked.pop(study.name, None)
         self._as_locked.pop(study.name, None)
+        self._shared.locked.pop(study.name, None)
         self._known.forget(study.name)
 
     # Trials
@@ -520,79 +393,90 @@ class SqlTransaction(SqlView, Transaction):
             raise NotFound(study.name.short)
         if repeats is None:
             for trial in trials:
-                self._pending[key, trial.id] = _Pending(study, trial, None, new=True)
+                self._writes.trials[trial.name] = PendingTrial(key, study.spec, trial, new=True)
+                self._stored[trial.name] = trial
             return
-        self.flush()
         points = [digest(trial.parameters) for trial in trials]
-        taken: dict[str, set[int]] = defaultdict(set)
-        times: Counter[str] = Counter()
-        for point in set(points):
-            there = [row for row in self._all(SAME_POINT, study=key, digest=point) if row.state not in _UNCOUNTED]
-            times[point] = len(there)
-            taken[point] = {row.slot for row in there if row.slot is not None}
-        new: dict[tuple[int, int], _Pending] = {}
+        times, taken = self._places(key, set(points))
+        new: dict[TrialName, PendingTrial] = {}
         for trial, point in zip(trials, points, strict=True):
             if times[point] >= repeats:
                 raise DuplicatePoint(f"{trial.name.short} has the parameters of {times[point]} others")
-            pending = new[key, trial.id] = _Pending(study, trial, None, new=True, point=point)
+            slot = None
             if trial.state not in UNCOUNTED:
                 # There are fewer trials than slots, so one is free.
-                pending.slot = next(slot for slot in range(repeats) if slot not in taken[point])
-                taken[point].add(pending.slot)
+                slot = next(slot for slot in range(repeats) if slot not in taken[point])
+                taken[point].add(slot)
                 times[point] += 1
-        self._pending |= new
+            new[trial.name] = PendingTrial(key, study.spec, trial, new=True, slot=slot, point=point)
+        self._writes.trials |= new
+        self._stored.update((trial.name, trial) for trial in trials)
+
+    def _places(self, key: int, points: set[str]) -> tuple[Counter[str], dict[str, set[int]]]:
+        """How many trials that count are at each of these points, and which slots they take."""
+        pending = {p.trial.id: p for w in (self._shared.writes, self._writes) for p in w.of_study(key)}
+        if not all(p.same_point for p in pending.values()):
+            self.flush()
+            pending = {}
+        times: Counter[str] = Counter()
+        taken: dict[str, set[int]] = defaultdict(set)
+        for row in self._all(self._spelling.same_points, study=key, digests=self._spelling.texts(list(points))):
+            written = pending.get(row.id)
+            counts = written.counts if written else row.state not in _UNCOUNTED
+            times[row.digest] += counts
+            if row.slot is not None and (written is None or written.keeps_slot):
+                taken[row.digest].add(row.slot)
+        for p in pending.values():
+            if p.new and p.counts and (point := p.point or digest(p.trial.parameters)) in points:
+                times[point] += 1
+                if p.slot is not None and p.keeps_slot:
+                    taken[point].add(p.slot)
+        return times, taken
 
     def update_trial(self, study: Study, trial: Trial) -> None:
         key = self._key(study)
         if key is None:
             raise NotFound(study.name.short)
-        pending = self._pending.get((key, trial.id))
-        if pending is None:
-            self._pending[key, trial.id] = _Pending(study, trial, self._stored.get((key, trial.id)))
-            return
-        if trial.parameters is not pending.trial.parameters:
-            # It is no longer the point that it was proposed as.
-            pending.slot = pending.point = None
-        pending.study, pending.trial = study, trial
+        earlier = self._writes.trials.get(trial.name) or self._shared.writes.trials.get(trial.name)
+        if earlier is None:
+            pending = PendingTrial(key, study.spec, trial, self._stored.get(trial.name))
+        else:
+            pending = earlier.then(study.spec, trial)
+        self._writes.trials[trial.name] = pending
+        self._stored[trial.name] = trial
 
     def delete_trial(self, study: Study, trial: Trial) -> None:
         self.flush()
         key = self._key(study)
         if key is None:
             raise NotFound(study.name.short)
-        self._session.run(DELETE_TRIAL, {"this_study": key, "this_trial": trial.id})
-        tombstone = {"study": key, "revision": study.revision, "trial": trial.id}
-        self._session.run(INSERT_TOMBSTONE, tombstone)
-        self._stored.pop((key, trial.id), None)
+        self._send(DELETE_TRIAL, {"this_study": key, "this_trial": trial.id})
+        self._send(INSERT_TOMBSTONE, {"study": key, "revision": study.revision, "trial": trial.id})
+        self._stored.pop(trial.name, None)
         self._known.forget(study.name)
 
     def finish(self) -> None:
-        """Sends what was not sent yet, and lets the units behind this one know."""
-        self.flush()
-        for study in self._locked.values():
+        """Leaves what was written to the commit, and lets the units behind this one know. Nothing fails here."""
+        self._shared.writes.absorb(self._writes)
+        for name, study in self._locked.items():
             key = self._keys[study.uid]
-            self._known.remember(study, [trial for (of, _), trial in self._stored.items() if of == key])
+            self._shared.locked[name] = (key, study)
+            self._known.remember(key, study, [trial for trial in self._stored.values() if trial.study == name])
 
     def flush(self) -> None:
-        """Sends the trials that were written and not sent yet."""
-        if not self._pending:
-            return
-        batches: dict[Executable, list[rows.Values]] = defaultdict(list)
-        earlier: list[rows.Values] = []
-        for (key, trial_id), pending in self._pending.items():
-            statement, values = _write(key, pending)
-            batches[statement].append(values)
-            known = len(pending.stored.attempts) if pending.stored else 0
-            # The row holds the latest attempt; those before it go to the table of attempts when it passes on.
-            for attempt in pending.trial.attempts[max(known - 1, 0) : -1]:
-                text = rows.encode_attempt(attempt)
-                earlier.append({"study": key, "trial": trial_id, "number": attempt.number, "attempt": text})
-            self._stored[key, trial_id] = pending.trial
-        self._pending.clear()
-        for statement, batch in batches.items():
-            self._session.run_many(statement, batch)
-        if earlier:
-            self._session.run_many(self._upserts.earlier_attempt, earlier)
+        """Sends what was written and not sent yet, by this unit and by those before it."""
+        self._shared.flush(self._session)
+        if self._writes:
+            self._begin_sending()
+            self._writes.send(self._session)
+
+    def _begin_sending(self) -> None:
+        """Before each write that this unit sends."""
+        self.sent = True
+
+    def _send(self, statement: Executable, values: rows.Values) -> int:
+        self._begin_sending()
+        return self._session.run(statement, values)
 
     # Measurements and answers
 
@@ -614,66 +498,44 @@ class SqlTransaction(SqlView, Transaction):
         if not batch:
             return
         self.flush()
+        self._begin_sending()
         last = self._one(NEXT_SEQUENCE, this_study=key, more=len(batch)).value
         for sequence, values in enumerate(batch, start=last - len(batch) + 1):
             values["sequence"] = sequence
         try:
-            self._session.run_many(self._upserts.measurement, batch)
+            self._session.run_many(self._spelling.measurement, batch)
         except self._session.integrity_error:
             raise NotFound(trial.name.short) from None
 
     def keep_answer(self, owner: str, request_id: str, answer: Answer) -> None:
-        values = {
-            "owner": owner,
-            "request_id": request_id,
-            "method": answer.method,
-            "payload": answer.payload,
-            "result": answer.result,
-            "time": answer.time,
-        }
-        if not self._session.run(self._upserts.new_answer, values):
+        if (owner, request_id) in self._shared.writes.answers or (owner, request_id) in self._writes.answers:
             raise AlreadyExists(f"request_id {request_id!r}")
+        # Where the table has one, this commit ends there, and the unit fails when it is tried alone.
+        self._writes.answers[owner, request_id] = answer
 
     def forget_answers(self, before: float) -> int:
-        return self._session.run(FORGET_ANSWERS, {"before": before})
+        self.flush()
+        return self._send(FORGET_ANSWERS, {"before": before})
 
     # Who may call
 
     def insert_token(self, token: Token) -> None:
-        if not self._session.run(self._upserts.new_token, rows.token_values(token)):
+        if not self._send(self._spelling.new_token, rows.token_values(token)):
             raise AlreadyExists(f"token {token.id}")
 
     def update_token(self, token: Token) -> None:
-        if not self._session.run(UPDATE_TOKEN, rows.token_values(token) | {"this_id": token.id}):
+        if not self._send(UPDATE_TOKEN, rows.token_values(token) | {"this_id": token.id}):
             raise NotFound(f"token {token.id}")
 
     def keep_secret(self, name: str, value: str) -> str:
-        self._session.run(self._upserts.new_secret, {"name": name, "value": value})
+        self._send(self._spelling.new_secret, {"name": name, "value": value})
         return str(self._one(SECRET, name=name).value)
+
+    def _note_key(self, study: Study, key: int) -> None:
+        self._keys[study.uid] = self._keys[study.name] = key
 
     def _trials_of(self, key: int, name: StudyName, page: Sequence[Any]) -> list[Trial]:
         found = super()._trials_of(key, name, page)
-        self._stored.update(((key, trial.id), trial) for trial in found)
+        self._stored.update((trial.name, trial) for trial in found)
         self._keys[name] = key
         return found
-
-
-def _write(key: int, pending: _Pending) -> tuple[Executable, rows.Values]:
-    """The cheapest statement that writes the trial, and its values."""
-    trial, before, spec = pending.trial, pending.stored, pending.study.spec
-    counts = trial.state not in UNCOUNTED
-    if pending.new:
-        values = rows.trial_values(key, spec, trial, pending.point)
-        return INSERT_TRIAL, values | {"slot": pending.slot if counts else None}
-    if before is not None and (
-        trial.parameters is before.parameters
-        and trial.labels is before.labels
-        and trial.metadata is before.metadata
-        and trial.provenance is before.provenance
-        and (trial.create_time, trial.origin) == (before.create_time, before.origin)
-    ):
-        statement, values = UPDATE_MOVED if counts else UPDATE_RELEASED, rows.moved_values(key, spec, trial)
-    else:
-        statement, values = UPDATE_TRIAL, rows.trial_values(key, spec, trial) | {"counts": counts}
-    values["this_study"], values["this_trial"] = values.pop("study"), values.pop("id")
-    return statement, values

@@ -28,6 +28,7 @@ from .exchange import LocalExchange
 from .group import GroupStore, Outcome, Unit
 from .known import Known
 from .migration import migrate
+from .pending import Shared
 from .session import Session
 from .sql import SqlTransaction, SqlView
 from .store import Store, View
@@ -185,6 +186,8 @@ class _SqliteStore(GroupStore):
         self._database = database
         self._writer = writer
         self._known = Known()
+        self._version = 0
+        """SQLite's `data_version` at the last commit."""
         self._readers: list[_Link] = []
         """Connections that nobody uses. To append to a list and to pop from it are atomic."""
         super().__init__("wazir-sqlite-writer", LocalExchange())
@@ -230,33 +233,43 @@ class _SqliteStore(GroupStore):
             self._writer.raw.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
             return [(None, self._database.meaning(error)) for _ in units]
+        self._forget_where_others_wrote()
+        shared = Shared(exclusive=True)
         try:
-            outcomes.extend(map(self._run, units))
+            outcomes.extend(self._run(unit, shared) for unit in units)
+            shared.flush(self._writer.session)
             self._writer.raw.execute("COMMIT")
-        except (sqlite3.Error, _TransactionLost) as error:
+        except Exception as error:  # noqa: BLE001 - the callers get it from their futures
             self._known.forget_all()
             if self._writer.raw.in_transaction:
                 self._writer.raw.execute("ROLLBACK")
             if len(units) == 1:
                 return [(None, self._database.meaning(error.__cause__ or error))]
-            # Those before the one that failed, that one, and those behind it: it takes none of the others with it.
-            # Where the COMMIT failed, the last one is taken for it: each is tried alone before the end.
-            at = min(len(outcomes), len(units) - 1)
+            if not isinstance(error, _TransactionLost):
+                # What they wrote together was refused. Each on its own, none takes another with it.
+                return [outcome for unit in units for outcome in self._commit([unit])]
+            # Those before the one that failed, that one, and those behind it.
+            at = len(outcomes)
             parts = (units[:at], units[at : at + 1], units[at + 1 :])
             return [outcome for part in parts if part for outcome in self._commit(part)]
         return outcomes
 
-    def _run(self, unit: Unit) -> Outcome:
+    def _forget_where_others_wrote(self) -> None:
+        # It is another number where another connection has committed since; this one's own commits do not count.
+        (version,) = self._writer.raw.execute("PRAGMA data_version").fetchone()
+        if version != self._version:
+            self._known.forget_all()
+            self._version = version
+
+    def _run(self, unit: Unit, shared: Shared) -> Outcome:
         """Raises _TransactionLost where the unit failed and left something in the transaction, or ended it."""
-        raw = self._writer.raw
-        before = raw.total_changes
+        transaction = SqlTransaction(self._writer.session, self._known, shared)
         try:
-            transaction = SqlTransaction(self._writer.session, self._known)
             result = unit.work(transaction)
             transaction.finish()
         except BaseException as error:  # the caller gets it from the future
-            # No SAVEPOINT for each unit: almost all that are refused are refused before they write.
-            if not raw.in_transaction or raw.total_changes != before:
+            # No SAVEPOINT for each unit: almost all that are refused are refused before they send anything.
+            if transaction.sent or shared.broken or not self._writer.raw.in_transaction:
                 raise _TransactionLost from error
             return None, self._database.meaning(error)
         return result, None

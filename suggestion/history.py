@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import math
 from bisect import bisect_left
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from operator import attrgetter
 from typing import Final, NamedTuple
 
 from ..domain.metric import Objective
-from ..domain.parameters import Parameters, canonical, digest, digest_of
+from ..domain.parameters import Parameters, digest
 from ..domain.trial import PENDING, UNCOUNTED, Trial, TrialState
 from .designer import Observation, Outcome
 
@@ -24,7 +24,7 @@ class _Entry(NamedTuple):
     observation: Observation
     share: int
     """Of the history's digest."""
-    point: str
+    point: bytes
     """The digest of its parameters."""
 
 
@@ -41,12 +41,12 @@ class TrialHistory:
         self._by_id: dict[int, _Entry] = {}
         # In order of id, or None after an arrival out of order, until somebody asks.
         self._sorted: list[Observation] | None = []
-        self._tried: Counter[str] = Counter()
+        self._tried: Counter[bytes] = Counter()
         # How many points were tried at least so many times.
         self._at_least: Counter[int] = Counter()
         self._sum = 0
         # When each trial last changed, on this object's own count of changes; the latest change comes last.
-        self._changed: OrderedDict[int, int] = OrderedDict()
+        self._changed: dict[int, int] = {}
         self.changes = 0
         """How often it has changed: `changed_since` tells what did after such a count."""
         for observation in observations:
@@ -65,7 +65,8 @@ class TrialHistory:
         old = self._by_id.get(number)
         if old is not None:
             self._uncount(old)
-        self._by_id[number] = self._count(observation)
+        same_point = old is not None and old.observation.parameters is observation.parameters
+        self._by_id[number] = self._count(observation, old.point if old and same_point else _point(observation))
         self._note(number)
         if self._sorted is None:
             return
@@ -102,7 +103,7 @@ class TrialHistory:
         return put[::-1], removed[::-1]
 
     def times_tried(self, parameters: Parameters) -> int:
-        return self._tried[digest(parameters)] if self._by_id else 0
+        return self._tried[bytes.fromhex(digest(parameters))] if self._by_id else 0
 
     @property
     def distinct(self) -> int:
@@ -122,12 +123,11 @@ class TrialHistory:
 
     def _note(self, trial_id: int) -> None:
         self.changes += 1
+        self._changed.pop(trial_id, None)
         self._changed[trial_id] = self.changes
-        self._changed.move_to_end(trial_id)
 
-    def _count(self, observation: Observation) -> _Entry:
-        text = canonical(observation.parameters)
-        entry = _Entry(observation, _share(observation, text), digest_of(text))
+    def _count(self, observation: Observation, point: bytes) -> _Entry:
+        entry = _Entry(observation, _share(observation, point), point)
         self._sum = (self._sum + entry.share) % _MODULUS
         if observation.counted:
             self._tried[entry.point] += 1
@@ -170,9 +170,12 @@ def observe(trial: Trial, objectives: Sequence[Objective]) -> Observation:
     return Observation(trial.id, trial.parameters, outcome, values, trial.end_time, counted, trial.until_step, bracket)
 
 
-def _share(o: Observation, point: str) -> int:
-    """`point`: the canonical form of its parameters."""
-    text = f"{o.trial_id} {o.outcome.value} {o.counted} {o.values!r} {o.end_time!r} {point}"
+def _point(observation: Observation) -> bytes:
+    return bytes.fromhex(digest(observation.parameters))
+
+
+def _share(o: Observation, point: bytes) -> int:
+    text = f"{o.trial_id} {o.outcome.value} {o.counted} {o.values!r} {o.end_time!r} {point.hex()}"
     if o.until_step is not None or o.bracket is not None or o.curve:
         text += f" {o.until_step} {o.bracket} {o.curve!r}"
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest(), "big")

@@ -54,18 +54,26 @@ class EnumTable(Generic[E]):
 
 
 def value_to_wire(value: Value) -> types.Value:
+    message = types.Value()
+    set_value(message, value)
+    return message
+
+
+def set_value(message: types.Value, value: Value) -> None:
+    """Where the message is there already: a trial has many values, and to copy each costs more than to set it."""
     match value:
         case bool():
-            return types.Value(bool_value=value)
+            message.bool_value = value
         case int():
             if abs(value) > MAX_INTEGER:
                 raise InvalidArgument("value", value, "an integer must fit into 64 bits")
-            return types.Value(int_value=value)
+            message.int_value = value
         case float():
-            return types.Value(double_value=value)
+            message.double_value = value
         case str():
-            return types.Value(string_value=value)
-    raise InvalidArgument("value", value, "must be a boolean, an integer, a number or a string")
+            message.string_value = value
+        case _:
+            raise InvalidArgument("value", value, "must be a boolean, an integer, a number or a string")
 
 
 def value_from_wire(message: types.Value, where: str) -> Value:
@@ -78,9 +86,17 @@ def value_from_wire(message: types.Value, where: str) -> Value:
 
 def timestamp(seconds: float) -> Timestamp:
     """From Unix seconds; to the nearest nanosecond, which a double of our times survives unchanged."""
+    message = Timestamp()
+    set_time(message, seconds)
+    return message
+
+
+def set_time(message: Timestamp, seconds: float) -> None:
+    """`timestamp`, where the message is there already."""
     whole = int(seconds // 1)
     nanos = round((seconds - whole) * 1e9)
-    return Timestamp(seconds=whole + nanos // 1_000_000_000, nanos=nanos % 1_000_000_000)
+    message.seconds = whole + nanos // 1_000_000_000
+    message.nanos = nanos % 1_000_000_000
 
 
 def seconds_of(message: Timestamp | Duration) -> float:

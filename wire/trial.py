@@ -6,7 +6,7 @@ from ..domain.attempt import Attempt, AttemptState, Cause
 from ..domain.names import parse_trial
 from ..domain.trial import Instruction, Measurement, Origin, Provenance, StopGoal, Trial, TrialState
 from ..proto.v1 import study_service_pb2, trial_pb2
-from .scalars import EnumTable, duration, seconds_of, timestamp, value_from_wire, value_to_wire
+from .scalars import EnumTable, duration, seconds_of, set_time, set_value, timestamp, value_from_wire
 
 TRIAL_STATES = EnumTable(TrialState, "TRIAL_STATE", trial_pb2.TrialState.Value)
 STOP_GOALS = EnumTable(StopGoal, "STOP_GOAL", trial_pb2.StopGoal.Value)
@@ -26,7 +26,6 @@ def trial_to_wire(trial: Trial) -> trial_pb2.Trial:
         attempts=[_attempt_to_wire(a) for a in trial.attempts],
         final_metrics=trial.final or {},
         final_step=trial.final_step,
-        create_time=timestamp(trial.create_time),
         labels=trial.labels,
         metadata=trial.metadata,
         revision=trial.revision,
@@ -34,13 +33,14 @@ def trial_to_wire(trial: Trial) -> trial_pb2.Trial:
         checkpoint_of=trial.checkpoint_of,
     )
     for name, value in trial.parameters.items():
-        message.parameters[name].CopyFrom(value_to_wire(value))
+        set_value(message.parameters[name], value)
+    set_time(message.create_time, trial.create_time)
     if trial.provenance is not None:
         message.provenance.CopyFrom(_provenance_to_wire(trial.provenance))
     if trial.start_time is not None:
-        message.start_time.CopyFrom(timestamp(trial.start_time))
+        set_time(message.start_time, trial.start_time)
     if trial.end_time is not None:
-        message.end_time.CopyFrom(timestamp(trial.end_time))
+        set_time(message.end_time, trial.end_time)
     return message
 
 
@@ -103,7 +103,6 @@ def _attempt_to_wire(attempt: Attempt) -> trial_pb2.Attempt:
         holder=attempt.holder,
         leased=attempt.leased,
         lease=duration(attempt.lease_seconds),
-        start_time=timestamp(attempt.start_time),
         cause=CAUSES.to_wire(attempt.cause),
         exit_code=attempt.exit_code,
         message=attempt.message,
@@ -114,10 +113,11 @@ def _attempt_to_wire(attempt: Attempt) -> trial_pb2.Attempt:
         gpus=attempt.gpus,
         infeasible=attempt.infeasible,
     )
+    set_time(message.start_time, attempt.start_time)
     if attempt.run_time is not None:
-        message.run_time.CopyFrom(timestamp(attempt.run_time))
+        set_time(message.run_time, attempt.run_time)
     if attempt.end_time is not None:
-        message.end_time.CopyFrom(timestamp(attempt.end_time))
+        set_time(message.end_time, attempt.end_time)
     return message
 
 

@@ -151,6 +151,32 @@ def report(store: Store, trial: Trial, attempt: int, *measurements: Measurement)
     store.write(lambda tx: tx.add_measurements(trial, attempt, measurements))
 
 
+def together(store: Store, works: Sequence[Callable[[Transaction], object]]) -> list[object]:
+    """What they return, or the errors they raise, where nothing else keeps them from sharing a commit: they are
+    submitted while the writer is busy."""
+    busy, go_on, caller = threading.Event(), threading.Event(), threading.current_thread()
+
+    def wait(tx: Transaction) -> None:
+        busy.set()
+        if threading.current_thread() is not caller:  # a store without a writer has no commits to share
+            go_on.wait()
+
+    first = store.submit(wait)
+    busy.wait()
+    futures = [store.submit(work) for work in works]
+    go_on.set()
+    first.result()
+    return [future.exception() or future.result() for future in futures]
+
+
+def whole(tx: Transaction, do: Callable[[Unit], object]) -> int:
+    """Does that as one unit; the study's revision after it."""
+    unit = Unit(tx)
+    do(unit)
+    unit.finish()
+    return unit.study.revision
+
+
 def changes_of(store: Store, study: Study, since: int, limit: int = 10_000) -> Changes:
     return store.read(lambda view: view.changes(study, since, limit))
 
@@ -406,6 +432,65 @@ class StoreContract:
         trials = stored.read(lambda view: view.trials(view.study(NAME), TrialFilter(), 0, 100))
         assert [t.parameters["x"] for t in trials] == [float(n) for n in range(30) if n % 3]
         assert ids(trials) == list(range(1, 21))
+
+    # Units that share a commit
+
+    def test_units_of_one_commit_see_what_those_before_them_wrote(self, stored: Store) -> None:
+        """Each is one unit for all others: with a revision of its own, and without a trace where it failed."""
+        (old,) = add(stored, in_state(new_trial(0, {"x": 1.0}), S.ACTIVE), repeats=1)
+        point = {"x": 2.0}
+        u1, u2, u3 = NAME.trial(2), NAME.trial(3), NAME.trial(4)
+
+        def lost(u: Unit) -> None:
+            u.add(new_trial(0, {"x": 9.0}), repeats=1)
+            u.put(in_state(u.tx.trial(old.name), S.CANCELLED))
+            u.tx.keep_answer("default", "lost", Answer("m", "p", "[]", 1.0))
+            u.finish()
+            raise ValueError("lost")
+
+        def lost_later(u: Unit) -> None:
+            u.put(in_state(u.tx.trial(old.name), S.CANCELLED))
+            u.tx.trials(u.study, TrialFilter(), 0, 10)
+            raise ValueError("lost")
+
+        units: list[tuple[Callable[[Unit], object], type[Exception] | None]] = [
+            (lambda u: u.add(new_trial(0, point), repeats=1), None),
+            (lambda u: u.add(new_trial(0, point), repeats=1), DuplicatePoint),
+            (lambda u: u.add(new_trial(0, {"x": 1.0}), repeats=1), DuplicatePoint),
+            (lost, ValueError),
+            (lambda u: u.put(in_state(u.tx.trial(u1), S.FAILED)), None),
+            (lambda u: u.add(new_trial(0, point), repeats=1), None),
+            (lambda u: u.put(in_state(u.tx.trial(u1), S.REQUESTED)), None),  # beside the one that took its place
+            (lambda u: u.put(in_state(u.tx.trial(u1), S.ACTIVE)), None),
+            (lambda u: u.add(new_trial(0, point), repeats=1), DuplicatePoint),
+            (lambda u: u.add(new_trial(0, point), repeats=3), None),
+            (lambda u: u.put(in_state(u.tx.trial(old.name), S.REQUESTED)), None),
+            (lost_later, ValueError),
+            (lambda u: u.put(in_state(u.tx.trial(old.name), S.ACTIVE)), None),
+            (lambda u: u.tx.keep_answer("default", "r", Answer("m", "p", "[1]", 1.0)), None),
+            (lambda u: u.tx.keep_answer("default", "r", Answer("m", "p", "[2]", 1.0)), AlreadyExists),
+            (lambda u: u.delete(u.tx.trial(u3)), None),
+            (lambda u: u.tx.trial(u3), NotFound),
+            (lambda u: u.put(replace(u.tx.trial(u2), labels={"a": "b"})), None),
+        ]
+
+        outcomes = together(stored, [lambda tx, do=do: whole(tx, do) for do, _ in units])  # type: ignore[misc]
+        errors = [type(outcome) if isinstance(outcome, Exception) else None for outcome in outcomes]
+        assert errors == [error for _, error in units]
+        kept = [outcome for outcome in outcomes if not isinstance(outcome, Exception)]
+        assert kept == list(range(3, 3 + len(kept)))  # the study's revision after each
+        study = stored.read(lambda view: view.study(NAME))
+        changes = changes_of(stored, study, 0)
+        assert study.revision == changes.revision == kept[-1]
+        found = {t.id: (t.state, t.parameters, len(t.attempts), dict(t.labels)) for t in changes.trials}
+        assert found == {
+            1: (S.ACTIVE, {"x": 1.0}, 2, {}),
+            2: (S.ACTIVE, point, 1, {}),
+            3: (S.REQUESTED, point, 0, {"a": "b"}),
+        }
+        assert [a.number for a in stored.read(lambda view: view.trial(old.name)).attempts] == [1, 2]
+        assert stored.read(lambda view: view.answer("default", "r")) == Answer("m", "p", "[1]", 1.0)
+        assert stored.read(lambda view: view.answer("default", "lost")) is None
 
     # Serial, repeatable, threads
 

@@ -111,13 +111,13 @@ def test_a_study_made_anew_is_not_taken_for_the_old_one() -> None:
 def test_there_is_an_end_to_what_is_remembered() -> None:
     known, study = Known(), new_study()
     for number in range(1, MOST + 100):
-        known.remember(study, [new_trial(number)])
+        known.remember(1, study, [new_trial(number)])
     assert len(known) <= MOST + 1
 
 
 def test_ended_trials_are_not_remembered() -> None:
     known, study = Known(), new_study()
-    known.remember(study, [new_trial(1)])
+    known.remember(1, study, [new_trial(1)])
     assert known.trial(study, 1) == new_trial(1)
-    known.remember(study, [in_state(new_trial(1), S.SUCCEEDED)])
+    known.remember(1, study, [in_state(new_trial(1), S.SUCCEEDED)])
     assert known.trial(study, 1) is None

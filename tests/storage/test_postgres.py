@@ -17,7 +17,7 @@ from wazir.domain.names import StudyName
 from wazir.storage.postgres import open_postgres, shown
 from wazir.storage.store import Store, Transaction
 
-from ..contract.store import NAME, StoreContract, Unit, insert, new_study
+from ..contract.store import NAME, S, StoreContract, Unit, add, insert, move, new_study, new_trial
 from ..postgres import Postgres, running
 
 
@@ -130,6 +130,27 @@ def test_a_study_that_is_locked_for_long_fails_its_own_units_only(postgres: Post
 
 
 # A database that goes away
+
+
+def test_a_trial_is_found_by_its_key_though_the_table_was_empty_at_first(store: Store) -> None:
+    """PostgreSQL keeps the plans that it made then, when every index was as good as another."""
+    insert(store, new_study())
+    for number in range(1, 301):
+        (trial,) = add(store, new_trial(number, {"x": float(number)}), repeats=1)
+        move(store, trial, S.ACTIVE)
+
+    def plan(tx: Transaction) -> str:
+        cursor = tx._link.cursor  # type: ignore[attr-defined]
+        cursor.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+        cursor.execute(
+            "SELECT name, cardinality(parameter_types) FROM pg_prepared_statements "
+            "WHERE statement LIKE 'UPDATE trials SET state%'"
+        )
+        ((name, parameters),) = cursor.fetchall()
+        cursor.execute(f'EXPLAIN EXECUTE "{name}" ({", ".join(["NULL"] * parameters)})')
+        return "\n".join(line for (line,) in cursor.fetchall())
+
+    assert "Index Scan using pk_trials" in store.write(plan)
 
 
 def test_a_connection_that_is_cut_is_made_anew(postgres: Postgres, url: str, store: Store) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy.dialects.sqlite import dialect
 
 from wazir.domain.names import StudyName
 from wazir.domain.trial import Measurement
-from wazir.storage import sql
+from wazir.storage import statements
 from wazir.storage.schema import trials
 from wazir.storage.sqlite import open_sqlite
 from wazir.storage.store import Answer, Store, StudyFilter, Transaction, TrialFilter, View
@@ -174,19 +174,29 @@ def test_a_trial_is_sent_to_the_database_once_a_unit(path: Path, store: Store) -
         u.put(in_state(trial, S.STOPPING))
         u.finish()
 
-    statements: list[str] = []
+    sent: list[str] = []
     store.write(lambda tx: tx.study(NAME))
     writer = store._writer.raw  # type: ignore[attr-defined]
-    writer.set_trace_callback(statements.append)
+    writer.set_trace_callback(sent.append)
     store.write(work)
     writer.set_trace_callback(None)
-    verbs = [statement.split()[0] for statement in statements]
-    assert verbs == ["BEGIN", "SELECT", "SELECT", "UPDATE", "INSERT", "COMMIT"]
+    verbs = [statement.split()[0] for statement in sent]
+    assert verbs == ["BEGIN", "PRAGMA", "SELECT", "INSERT", "UPDATE", "COMMIT"]
 
 
-STATEMENTS = {
-    name: value for name, value in vars(sql).items() if isinstance(value, Select | Update | Delete)
-} | {f"TRIALS{key}": value for key, value in sql.TRIALS.items()}  # fmt: skip
+def test_trials_share_the_names_of_their_parameters(store: Store) -> None:
+    """There may be 100,000 of them in memory."""
+    insert(store, new_study())
+    made = add(store, new_trial(1, {"learning rate": 0.5}), new_trial(2, {"learning rate": 0.25}))
+    (a,), (b,) = (store.read(lambda view, t=t: view.trial(t.name)).parameters for t in made)  # type: ignore[misc]
+    assert a is b
+
+
+STATEMENTS = (
+    {name: value for name, value in vars(statements).items() if isinstance(value, Select | Update | Delete)}
+    | {f"TRIALS{key}": value for key, value in statements.TRIALS.items()}
+    | {"SAME_POINTS": statements.SPELLINGS["sqlite"].same_points}
+)
 SORTS = {
     "LIVE": "the few trials that live, once at the start of a server",
     "TOKENS": "all of them, for a list that people read",
@@ -204,6 +214,8 @@ def test_every_statement_finds_its_rows_by_an_index(name: str, path: Path, store
     finally:
         connection.close()
     for *_, step in plan:
+        if "json_each" in str(compiled) and ("VIRTUAL TABLE" in step or step.startswith("LIST SUBQUERY")):
+            continue  # the values looked for, which are few
         assert step.startswith("SEARCH") or step == "SCAN trials USING INDEX ix_trials_live" or name in SORTS, plan
         assert "USE TEMP B-TREE" not in step or name in SORTS, plan
 

@@ -1,0 +1,228 @@
+"""The statements of the SQL store, each built once, with its values as parameters.
+
+What a database spells its own way is in `Spelling`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, cast
+
+from sqlalchemy import (
+    ARRAY,
+    BindParameter,
+    ColumnElement,
+    Insert,
+    Select,
+    Text,
+    any_,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    null,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy import cast as sql_cast
+from sqlalchemy.dialects import postgresql, sqlite
+
+from .schema import answers, attempts, measurements, secrets, sequences, studies, tokens, tombstones, trials
+
+# Reads
+
+_of_study = trials.c.study == bindparam("study")
+
+STUDY = select(studies).where(studies.c.owner == bindparam("owner"), studies.c.id == bindparam("id"))
+LOCKED_REVISION = (
+    select(studies.c.key, studies.c.uid, studies.c.revision)
+    .where(studies.c.owner == bindparam("owner"), studies.c.id == bindparam("id"))
+    .with_for_update()
+)
+FREE_REVISION = LOCKED_REVISION.with_for_update(skip_locked=True)
+"""The same, but no row where another transaction holds it. On PostgreSQL only."""
+STUDY_OF_UID = select(studies).where(studies.c.uid == bindparam("uid"))
+KEY_OF_UID = select(studies.c.key).where(studies.c.uid == bindparam("uid"))
+IDS_OF_OWNER = (
+    select(studies.c.id).where(studies.c.owner == bindparam("owner")).order_by(studies.c.id).limit(bindparam("limit"))
+)
+TRIAL = (
+    select(trials)
+    .join(studies, studies.c.key == trials.c.study)
+    .where(
+        studies.c.owner == bindparam("owner"),
+        studies.c.id == bindparam("study_id"),
+        trials.c.id == bindparam("trial"),
+    )
+)
+EARLIER = (
+    select(attempts.c.attempt)
+    .where(attempts.c.study == bindparam("study"), attempts.c.trial == bindparam("trial"))
+    .order_by(attempts.c.number)
+)
+LIVE = (
+    select(trials, studies.c.owner, studies.c.id.label("study_id"))
+    .join(studies, studies.c.key == trials.c.study)
+    .where(trials.c.live)
+    .order_by(studies.c.owner, studies.c.id, trials.c.id)
+)
+BEST = (
+    select(trials)
+    .where(_of_study, trials.c.loss.is_not(None))
+    .order_by(trials.c.loss, trials.c.id)
+    .limit(bindparam("limit"))
+)
+CHANGED = (
+    select(trials)
+    .where(_of_study, trials.c.revision > bindparam("since"), trials.c.revision <= bindparam("until"))
+    .order_by(trials.c.revision, trials.c.id)
+    .limit(bindparam("limit"))
+)
+DELETED = (
+    select(tombstones.c.revision, tombstones.c.trial)
+    .where(
+        tombstones.c.study == bindparam("study"),
+        tombstones.c.revision > bindparam("since"),
+        tombstones.c.revision <= bindparam("until"),
+    )
+    .order_by(tombstones.c.revision, tombstones.c.trial)
+    .limit(bindparam("limit"))
+)
+CURVE = (
+    select(measurements)
+    .where(measurements.c.study == bindparam("study"), measurements.c.trial == bindparam("trial"))
+    .order_by(measurements.c.step, measurements.c.attempt, measurements.c.sequence)
+)
+POINTS = (
+    select(measurements)
+    .where(measurements.c.study == bindparam("study"), measurements.c.sequence > bindparam("since"))
+    .order_by(measurements.c.sequence)
+    .limit(bindparam("limit"))
+)
+ANSWER = select(answers).where(answers.c.owner == bindparam("owner"), answers.c.request_id == bindparam("request_id"))
+TOKEN = select(tokens).where(tokens.c.id == bindparam("id"))
+TOKENS = select(tokens).order_by(tokens.c.owner, tokens.c.create_time, tokens.c.id)
+SECRET = select(secrets.c.value).where(secrets.c.name == bindparam("name"))
+
+
+def _trials_by_id(state: bool, since: bool, descending: bool) -> Select[Any]:
+    statement = select(trials).where(_of_study)
+    if state:
+        statement = statement.where(trials.c.state == bindparam("state"))
+    if since:
+        statement = statement.where(trials.c.create_time >= bindparam("since"))
+    beyond = trials.c.id < bindparam("after") if descending else trials.c.id > bindparam("after")
+    order = trials.c.id.desc() if descending else trials.c.id
+    return statement.where(beyond).order_by(order).limit(bindparam("limit"))
+
+
+TRIALS = {
+    (state, since, descending): _trials_by_id(state, since, descending)
+    for state in (False, True)
+    for since in (False, True)
+    for descending in (False, True)
+}
+"""By whether one state is asked for, whether a least time is, and whether the order descends."""
+
+_beyond = tuple_(studies.c.owner, studies.c.id) > tuple_(bindparam("after_owner"), bindparam("after_id"))
+_page = select(studies).order_by(studies.c.owner, studies.c.id).limit(bindparam("limit"))
+STUDIES = _page.where(_beyond)
+STUDIES_OF_OWNER = _page.where(studies.c.owner == bindparam("owner"), studies.c.id > bindparam("after_id"))
+
+# Writes
+
+_this_study = studies.c.key == bindparam("this_study")
+_PROGRESS = (
+    "state", "ending", "reason", "end_time", "counts", "next_trial_id", "rounds", "memo", "exhausted", "gpu_seconds",
+    "revision",
+)  # fmt: skip
+_SPEC = ("uid", "create_time", "seed", "spec", "spec_version", "growing", "metadata")
+UPDATE_PROGRESS = update(studies).where(_this_study).values({c: bindparam(c) for c in _PROGRESS})
+UPDATE_STUDY = update(studies).where(_this_study).values({c: bindparam(c) for c in (*_PROGRESS, *_SPEC)})
+DELETE_STUDY = delete(studies).where(studies.c.uid == bindparam("this_uid"))
+INSERT_SEQUENCE = insert(sequences)
+NEXT_SEQUENCE = (
+    update(sequences)
+    .where(sequences.c.study == bindparam("this_study"))
+    .values(value=sequences.c.value + bindparam("more"))
+    .returning(sequences.c.value)
+)
+
+_this_trial = (trials.c.study == bindparam("this_study"), trials.c.id == bindparam("this_trial"))
+_MOVED = (
+    "state", "live", "revision", "start_time", "end_time", "client_id", "reason", "goal", "final", "final_step", "loss",
+    "until_step", "checkpoint_of", "attempt",
+)  # fmt: skip
+_FIXED = ("create_time", "origin", "parameters", "digest", "provenance", "labels", "metadata")
+_moved: dict[str, object] = {c: bindparam(c) for c in _MOVED}
+INSERT_TRIAL = insert(trials)
+UPDATE_MOVED = update(trials).where(*_this_trial).values(_moved)
+"""Of a trial that goes on counting: its slot is not touched, nor is the index of points."""
+UPDATE_RELEASED = update(trials).where(*_this_trial).values({**_moved, "slot": null()})
+UPDATE_TRIAL = (
+    update(trials)
+    .where(*_this_trial)
+    .values(
+        {
+            **{c: bindparam(c) for c in (*_MOVED, *_FIXED)},
+            # Another point has slots of its own, and this trial was not proposed for one of them.
+            "slot": case((bindparam("keeps_slot") & (trials.c.digest == bindparam("digest")), trials.c.slot)),
+        }
+    )
+)
+DELETE_TRIAL = delete(trials).where(*_this_trial)
+INSERT_TOMBSTONE = insert(tombstones)
+FORGET_ANSWERS = delete(answers).where(answers.c.time < bindparam("before"))
+UPDATE_TOKEN = (
+    update(tokens)
+    .where(tokens.c.id == bindparam("this_id"))
+    .values({c.name: bindparam(c.name) for c in tokens.c if not c.primary_key})
+)
+
+
+class Spelling:
+    """What databases spell each in its own way: inserts that meet a row that is there, and lists of values."""
+
+    def __init__(
+        self,
+        insert: Callable[..., Any],
+        among: Callable[[Any, BindParameter[Any]], ColumnElement[bool]],
+        texts: Callable[[list[str]], object],
+    ) -> None:
+        """`among`: whether a column is one of the texts in a parameter. `texts`: the parameter's value."""
+        self.texts = texts
+        # All columns but the key, which the database gives.
+        study = insert(studies).values({c.name: bindparam(c.name) for c in studies.c if not c.primary_key})
+        self.new_study: Insert = study.on_conflict_do_nothing(index_elements=["owner", "id"]).returning(studies.c.key)
+        self.new_answer: Insert = insert(answers).on_conflict_do_nothing(index_elements=["owner", "request_id"])
+        self.earlier_attempt: Insert = insert(attempts).on_conflict_do_nothing(
+            index_elements=["study", "trial", "number"]
+        )
+        self.new_token: Insert = insert(tokens).on_conflict_do_nothing(index_elements=["id"])
+        self.new_secret: Insert = insert(secrets).on_conflict_do_nothing(index_elements=["name"])
+        measurement = insert(measurements)
+        self.measurement: Insert = measurement.on_conflict_do_update(
+            index_elements=["study", "trial", "attempt", "step", "metric"],
+            set_={c: measurement.excluded[c] for c in ("value", "time", "sequence")},
+        )
+
+        self.same_points: Select[Any] = select(trials.c.id, trials.c.digest, trials.c.slot, trials.c.state).where(
+            _of_study, among(trials.c.digest, bindparam("digests"))
+        )
+
+
+def _among_json(column: Any, texts: BindParameter[Any]) -> ColumnElement[bool]:
+    return cast(ColumnElement[bool], column.in_(select(func.json_each(texts).table_valued("value").c.value)))
+
+
+def _among_array(column: Any, texts: BindParameter[Any]) -> ColumnElement[bool]:
+    return cast(ColumnElement[bool], column == any_(sql_cast(texts, ARRAY(Text))))
+
+
+SPELLINGS = {
+    "sqlite": Spelling(sqlite.insert, _among_json, json.dumps),
+    "postgresql": Spelling(postgresql.insert, _among_array, list),
+}
