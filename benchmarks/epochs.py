@@ -18,7 +18,7 @@ from wazir.suggestion.history import TrialHistory
 from wazir.suggestion.registry import make_designer, make_rule
 from wazir.suggestion.stopping.curves import CurveIndex
 
-LADDERS = ("asha", "hyperband", "bohb")
+LADDERS = ("asha", "bohb", "freeze_thaw", "hyperband")
 OBJECTIVE = Objective("loss", Goal.MINIMIZE)
 
 

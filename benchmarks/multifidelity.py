@@ -234,7 +234,7 @@ def own(options: argparse.Namespace) -> None:
     """nr of our own algorithms."""
     kept, figures = references(), dict[str, float]()
     problems, budget, seeds = (curve_tasks()[:2], 520, 1) if options.quick else (curve_tasks()[:10], 2600, 5)
-    for algorithm in ("gp", "gp+curve", "bohb:gp", "hyperband"):
+    for algorithm in ("gp", "gp+curve", "bohb:gp", "freeze_thaw", "hyperband"):
         runs = [play(algorithm, problem, seed, 1, budget) for problem in problems for seed in range(seeds)]
         for epochs in (b for b in BUDGETS if b <= budget):
             values = [normalised(run.best[epochs - 1], kept[run.problem], epochs) for run in runs]

@@ -74,16 +74,16 @@ class Answer:
         self.proposals.append(New(point, why, details))
         return True
 
-    def add_first(self, count: int, first: int, seen: Seen) -> int:
+    def add_first(self, count: int, first: int, known: int, values: int) -> int:
         """Proposes the usual point where nothing was proposed before, and quasi-random ones while fewer than `first`
-        trials are known, or fewer than two values. How many of `count` are still lacking, 0 without two values."""
+        trials are `known`, or fewer than two `values`. How many of `count` are still lacking, 0 without two values."""
         if not self._before and count > 0:
             usual = middle(self.problem.space)
             if usual is not None:
                 self.add(usual, "the defaults of the search space, and the middle where there are none", {})
-        ready = len(seen.measured) >= 2
+        ready = values >= 2
         lacking = count - len(self.proposals)
-        start = first - seen.informative - len(self.proposals) if ready else lacking
+        start = first - known - len(self.proposals) if ready else lacking
         self.add_quasirandom(min(start, lacking), "a start for the model")
         return count - len(self.proposals) if ready else 0
 

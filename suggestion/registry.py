@@ -44,6 +44,7 @@ DESIGNERS: Final = {
     "bayesian": Known(".designers.bayesian:Bayesian", "skopt"),
     "bohb": Known(".designers.bohb:Bohb"),
     "cmaes": Known(".designers.cmaes:CmaEs"),
+    "freeze_thaw": Known(".designers.freeze_thaw:FreezeThaw"),
     "gp": Known(".designers.gp:GaussianProcessBandit"),
     "grid": Known(".designers.grid:Grid"),
     "hyperband": Known(".designers.hyperband:Hyperband"),

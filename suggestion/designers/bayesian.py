@@ -77,7 +77,7 @@ class Bayesian:
         self, problem: Problem, history: History, count: int, rng: np.random.Generator, memo: str
     ) -> Suggestions:
         answer, seen = Answer(problem, history, rng, read_memo(_BY, memo)), Seen(history.observations)
-        lacking = answer.add_first(count, self._settings.n_initial_points, seen)
+        lacking = answer.add_first(count, self._settings.n_initial_points, seen.informative, len(seen.measured))
         if lacking > 0:
             why = "the model gives no point that may still be tried"
             try:

@@ -65,7 +65,7 @@ class GaussianProcessBandit:
     ) -> Suggestions:
         before = read_memo(_BY, memo)
         answer, seen = Answer(problem, history, rng, before), Seen(history.observations)
-        lacking = answer.add_first(count, FIRST, seen)
+        lacking = answer.add_first(count, FIRST, seen.informative, len(seen.measured))
         fitted = before
         if lacking > 0:
             try:

@@ -62,7 +62,7 @@ class TreeParzen:
         self, problem: Problem, history: History, count: int, rng: np.random.Generator, memo: str
     ) -> Suggestions:
         answer, seen = Answer(problem, history, rng, read_memo(_BY, memo)), Seen(history.observations)
-        lacking = answer.add_first(count, self._settings.startup, seen)
+        lacking = answer.add_first(count, self._settings.startup, seen.informative, len(seen.measured))
         if lacking > 0:
             self._add(answer, seen, lacking)
             answer.add_quasirandom(count - len(answer.proposals), "no point drawn from l may still be tried")

@@ -21,6 +21,9 @@ out: those that diverge would otherwise decide the line."""
 RECENT: Final = 1_000
 """Whole trials that the line is laid through: the last ones, when there are more."""
 
+SLOPED: Final = 5
+"""Trials from which on the slope is theirs. With fewer it is 1: every trial gains what they gained on average."""
+
 
 class Line:
     """The line through what whole trials had been at a step and what they came to."""
@@ -42,11 +45,13 @@ class Line:
             self._middle = float(x.mean())
             self._unit = float(max(np.abs(x - self._middle).max(), np.abs(y - self._middle).max())) or 1.0
             x, y = (x - self._middle) / self._unit, (y - self._middle) / self._unit
-            self._spread = float(x @ x)
-            self._slope = float(x @ y) / self._spread if self._spread > 0 else 0.0
             self._level = float(y.mean())
+            self._sloped = len(x) >= SLOPED
+            self._spread, self._slope = float(x @ x), 1.0
+            if self._sloped:
+                self._slope = float(x @ y) / self._spread if self._spread > 0 else 0.0
             errors = y - self._level - self._slope * x
-            self.freedom = len(x) - 2
+            self.freedom = len(x) - (2 if self._sloped else 1)
             self._variance = float(errors @ errors) / self.freedom
         self._n = len(x)
 
@@ -54,9 +59,9 @@ class Line:
         """Location and scale of the Student t with `freedom` for what a trial comes to that is at `own`. The scale is
         infinite where nothing can be said."""
         at = (min(own, self._fence) - self._middle) / self._unit
-        if not math.isfinite(at) or (at and not self._spread):
+        if not math.isfinite(at) or (self._sloped and at and not self._spread):
             return own, math.inf
-        leverage = 1.0 / self._n + (at * at / self._spread if at else 0.0)
+        leverage = 1.0 / self._n + (at * at / self._spread if self._sloped and at else 0.0)
         if not math.isfinite(leverage):
             return own, math.inf
         # Rounding errors in a perfect fit, and all the same values, are no certainty.

@@ -21,6 +21,10 @@ class Warping:
         order = np.argsort(losses, kind="stable")
         self._losses, self._warped = losses[order], self.values[order]
 
+    def forward(self, losses: Array) -> Array:
+        """What other losses would be warped to about, elementwise: by interpolation, and no further than the ends."""
+        return np.interp(losses, self._losses, self._warped)
+
     def back(self, z: float) -> float:
         """The loss that is warped to about `z`: between those given by interpolation, below them along the same line
         as the best two that differ."""

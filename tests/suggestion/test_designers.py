@@ -36,7 +36,7 @@ CONDITIONAL = Space(
 )
 
 
-NEEDED = {"asha": {"max": 9}, "bohb": {"max": 9}, "hyperband": {"max": 9}, "pbt": {"max": 9}}
+NEEDED = {name: {"max": 9} for name in ("asha", "bohb", "freeze_thaw", "hyperband", "pbt")}
 """Settings without which there is no such algorithm."""
 
 

@@ -222,11 +222,17 @@ def test_rungs_have_their_numbers_whoever_fails_and_when(parallel: int, failures
 
 
 @settings(deadline=None, max_examples=30)
-@given(st.integers(1, 30), st.integers(1, 8), st.integers(2, 4), st.sampled_from(["asha", "hyperband", "bohb"]))
+@given(
+    st.integers(1, 30),
+    st.integers(1, 8),
+    st.integers(2, 4),
+    st.sampled_from(["asha", "bohb", "freeze_thaw", "hyperband"]),
+)
 def test_the_budget_and_the_limit_are_kept_and_somebody_comes_to_the_end(
     trials: int, parallel: int, eta: int, name: str
 ) -> None:
-    simulation = Simulation(Algorithm(name, settings={"max": 27, "eta": eta}), steady, 27, trials, parallel)
+    algorithm = Algorithm(name, settings={"min": 1, "max": 27, "eta": eta})
+    simulation = Simulation(algorithm, steady, 27, trials, parallel)
     simulation.run()
     assert len(simulation.history) == trials
     rungs = {*ladder(1, 27, eta), *(s for b in brackets(1, 27, eta) for s in b.steps)}
@@ -259,7 +265,7 @@ def test_asha_never_waits() -> None:
     assert new.until_step == 1
 
 
-@pytest.mark.parametrize("name", ["asha", "hyperband", "bohb"])
+@pytest.mark.parametrize("name", ["asha", "bohb", "freeze_thaw", "hyperband"])
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
@@ -275,13 +281,14 @@ def test_settings_that_are_refused(name: str, settings: dict[str, object], words
     assert words in str(error.value)
 
 
+def crossing(x: float, step: int) -> float:
+    """What is best after few steps is worst after nine."""
+    return abs(x - 0.8) if step < 9 else abs(x - 0.2)
+
+
 @pytest.mark.parametrize("model", ["tpe", "gp"])
 def test_bohbs_new_points_are_learned_from_the_most_steps_that_enough_have_done(model: str) -> None:
-    """What is best after one step is worst after nine: only who looks at nine finds the best."""
-
-    def crossing(x: float, step: int) -> float:
-        return abs(x - 0.8) if step < 9 else abs(x - 0.2)
-
+    """Only who looks at nine finds the best."""
     algorithm = Algorithm("bohb", settings={"max": 9, "model": model, "random_fraction": 0.0})
     simulation = Simulation(algorithm, crossing, 9, 85, 1)
     simulation.run()
@@ -289,6 +296,14 @@ def test_bohbs_new_points_are_learned_from_the_most_steps_that_enough_have_done(
     early, late = points[5:9], points[-20:]
     assert sum(abs(x - 0.8) < 0.25 for x in early) >= 3, "four values at one step are enough for one parameter"
     assert sum(abs(x - 0.2) < 0.25 for x in late) >= 15, "later there are enough at nine"
+
+
+@pytest.mark.parametrize("parallel", [1, 8])
+def test_freeze_thaw_finds_what_comes_from_behind(parallel: int) -> None:
+    simulation = Simulation(Algorithm("freeze_thaw", settings={"max": 9}), crossing, 9, 60, parallel)
+    simulation.run()
+    whole = [o for o in simulation.history.observations if o.outcome is Outcome.MEASURED]
+    assert min(o.values[0] for o in whole) < 0.02, "the best at the end is found, not the best at first"
 
 
 def test_a_part_of_bohbs_points_is_drawn_blindly() -> None:
@@ -303,7 +318,7 @@ def test_a_part_of_bohbs_points_is_drawn_blindly() -> None:
     assert near[1] > near[0] + 3
 
 
-@pytest.mark.parametrize("name", ["asha", "hyperband", "bohb"])
+@pytest.mark.parametrize("name", ["asha", "bohb", "freeze_thaw", "hyperband"])
 def test_several_objectives_are_refused(name: str) -> None:
     with pytest.raises(InvalidArgument, match="compares trials by one objective, and the study has 2"):
         make_designer(

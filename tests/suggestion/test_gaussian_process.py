@@ -75,6 +75,18 @@ class TestPosterior:
         assert mean == pytest.approx(peer_mean, rel=1e-8, abs=1e-8)
         assert deviation == pytest.approx(peer_deviation, rel=1e-6)
 
+    def test_rows_with_a_variance_of_their_own_are_as_in_scikit_learn(self) -> None:
+        learn = pytest.importorskip("sklearn.gaussian_process")
+        kernels = learn.kernels
+        x, at, doubt = points(40), points(15, seed=1), np.linspace(0.0, 0.5, 40)
+        kernel = kernels.ConstantKernel(H.amplitude) * kernels.Matern(1 / np.sqrt(H.w), nu=2.5)
+        kernel += kernels.ConstantKernel(1.0)
+        peer = learn.GaussianProcessRegressor(kernel, alpha=H.noise + doubt, optimizer=None).fit(x, values(x))
+        mean, deviation = GaussianProcess(x, values(x), ORDERED, H, 1.0, doubt).predict(at)
+        peer_mean, peer_deviation = peer.predict(at, return_std=True)
+        assert mean == pytest.approx(peer_mean, rel=1e-8, abs=1e-8)
+        assert deviation == pytest.approx(peer_deviation, rel=1e-6)
+
     @pytest.mark.parametrize("categorical", [ORDERED, MIXED])
     def test_its_gradient_is_that_of_finite_differences(self, categorical: Mask) -> None:
         x, at = points(20), np.random.default_rng(2).random((4, 3))
@@ -109,7 +121,7 @@ class TestFit:
     @pytest.mark.parametrize("categorical", [ORDERED, MIXED])
     def test_the_gradient_of_the_posterior_of_hyperparameters(self, categorical: Mask) -> None:
         x = points(25)
-        likelihood = Likelihood(x, values(x), categorical, Prior())
+        likelihood = Likelihood(x, values(x), categorical, Prior(), np.linspace(0.0, 0.5, 25))
         for seed in range(3):
             theta = centre(3, Prior()) + np.random.default_rng(seed).normal(size=5) * 0.5
             expected = approx_fprime(theta, lambda t: likelihood(t)[0], 1e-7)

@@ -24,7 +24,7 @@ PROBLEM = Problem(Space((Parameter("x", Double(0.0, 1.0)), Parameter("n", Intege
 
 @pytest.mark.parametrize("name", sorted(DESIGNERS))
 def test_every_designer_of_the_table_is_there_under_its_name(name: str) -> None:
-    needed = {"max": 9} if name in ("asha", "bohb", "hyperband", "pbt") else {}
+    needed = {"max": 9} if name in ("asha", "bohb", "freeze_thaw", "hyperband", "pbt") else {}
     designer = make_designer(Algorithm(name, settings=needed), PROBLEM)
     assert (designer.name, designer.version >= 1) == (name, True)
     assert name in designer_names()
@@ -47,7 +47,11 @@ def test_the_tables_are_alphabetical() -> None:
     ("name", "settings", "message"),
     [
         ("quasirandon", {}, r'algorithm\.name = "quasirandon": is not known. Did you mean "quasirandom"\?'),
-        ("zzz", {}, r'algorithm\.name = "zzz": is not known. Known are: asha, auto, bayesian, bohb, cmaes, gp, grid'),
+        (
+            "zzz",
+            {},
+            r'algorithm\.name = "zzz": is not known. Known are: asha, auto, bayesian, bohb, cmaes, freeze_thaw, gp',
+        ),
         ("", {}, r'algorithm\.name = "": is not known'),
         ("median", {}, "is not known. It is a rule that stops trials: write it under `stopping`"),
         ("grid", {"pionts": 5}, r'algorithm\.pionts = 5: no such setting. Did you mean "points"\?'),
