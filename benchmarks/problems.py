@@ -174,7 +174,7 @@ def _parameter(p: Mapping[str, Any]) -> Parameter:
 def _bbob(function: int, instance: int, dimension: int) -> tuple[Loss, float]:
     import ioh
 
-    problem = ioh.get_problem(function, instance, dimension, ioh.ProblemClass.BBOB)
+    problem: Any = ioh.get_problem(function, instance, dimension, ioh.ProblemClass.BBOB)
 
     def evaluate(point: Parameters) -> float:
         return float(problem([float(point[f"x{i}"]) for i in range(dimension)]))
