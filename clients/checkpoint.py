@@ -12,7 +12,10 @@ A checkpoint is a folder that is there whole or not at all:
 
     {root}/step-000000000012/          what was saved, and
     {root}/step-000000000012/wazir.json   {"trial", "step", "files": {path: bytes}}
-    {root}/.saving-{pid}-{step}/       one that is being written
+    {root}/.saving-{attempt}-{pid}-{step}/   one that is being written
+
+A trial that begins from another's takes over a copy of it first, because that one may go on and save, or be collected,
+while this one reads.
 """
 
 from __future__ import annotations
@@ -22,14 +25,18 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..domain.errors import InvalidArgument
 
 MANIFEST = "wazir.json"
+TRIES = 5
+"""Checkpoints of a parent that may go away while they are copied."""
 _PREFIX = "step-"
+_DRAFT = ".saving-"
 
 logger = logging.getLogger(__name__)
 
@@ -37,10 +44,11 @@ logger = logging.getLogger(__name__)
 class Checkpoints:
     """The checkpoints of one trial. Attempts of it may be on different machines, if they see the same folder."""
 
-    def __init__(self, root: Path | None, trial: str, parent: Path | None = None) -> None:
-        """`root`: None outside a study. `parent`: another trial's, to begin from while there is none of its own."""
+    def __init__(self, root: Path | None, trial: str, attempt: int = 0, parent: Path | None = None) -> None:
+        """`root`: None outside a study. `parent`: another trial's, to begin from where there is none of its own."""
         self._root = root
         self._trial = trial
+        self._drafts = f"{_DRAFT}{attempt}-"
         self._parent = parent
 
     @contextmanager
@@ -56,26 +64,38 @@ class Checkpoints:
             with tempfile.TemporaryDirectory(prefix="wazir-checkpoint-") as name:
                 yield Path(name)
             return
+        target = self._root / f"{_PREFIX}{step:012d}"
+        with self._draft(step) as draft:
+            yield draft
+            files = {str(f.relative_to(draft)): f.stat().st_size for f in sorted(draft.rglob("*")) if f.is_file()}
+            self._describe(draft, step, files)
+            shutil.rmtree(target, ignore_errors=True)
+            draft.rename(target)
+        # No two attempts of a trial run at the same time: what another one was writing, it was killed at.
+        killed = [d for d in self._root.glob(f"{_DRAFT}*") if not d.name.startswith(self._drafts)]
+        for older in [*_folders(self._root), *killed]:
+            if older != target:
+                shutil.rmtree(older, ignore_errors=True)
+
+    @contextmanager
+    def _draft(self, step: int) -> Iterator[Path]:
+        """A folder to write to, which is removed where the block raises."""
+        assert self._root is not None
         self._root.mkdir(parents=True, exist_ok=True)
-        draft = self._root / f".saving-{os.getpid()}-{step}"
+        draft = self._root / f"{self._drafts}{os.getpid()}-{step}"
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir()
         try:
             yield draft
-            files = {str(f.relative_to(draft)): f.stat().st_size for f in sorted(draft.rglob("*")) if f.is_file()}
-            with (draft / MANIFEST).open("w", encoding="utf-8") as manifest:
-                json.dump({"trial": self._trial, "step": step, "files": files}, manifest)
-                manifest.flush()
-                os.fsync(manifest.fileno())
-            target = self._root / f"{_PREFIX}{step:012d}"
-            shutil.rmtree(target, ignore_errors=True)
-            draft.rename(target)
         except BaseException:
             shutil.rmtree(draft, ignore_errors=True)
             raise
-        for older in self._folders(self._root):
-            if older != target:
-                shutil.rmtree(older, ignore_errors=True)
+
+    def _describe(self, draft: Path, step: int, files: Mapping[str, int]) -> None:
+        with (draft / MANIFEST).open("w", encoding="utf-8") as manifest:
+            json.dump({"trial": self._trial, "step": step, "files": dict(files)}, manifest)
+            manifest.flush()
+            os.fsync(manifest.fileno())
 
     def latest(self) -> Path | None:
         """The folder of the latest checkpoint; None where there is none to go on from.
@@ -91,37 +111,76 @@ class Checkpoints:
         return 0 if found is None else found[1]
 
     def _latest(self) -> tuple[Path, int] | None:
-        for root, trial in ((self._root, self._trial), (self._parent, None)):
-            if root is None:
-                continue
-            for folder in sorted(self._folders(root), reverse=True):
-                step = _whole(folder, trial)
-                if step is not None:
-                    return folder, step
-        return None
+        if self._root is None:
+            return None
+        found = _newest(self._root, self._trial)
+        if found is None and self._parent is not None:
+            self._take_over(self._parent)
+            found = _newest(self._root, self._trial)
+        return found
 
-    @staticmethod
-    def _folders(root: Path) -> list[Path]:
+    def _take_over(self, parent: Path) -> None:
+        """Copies the parent's latest checkpoint, if it has one; where it saves meanwhile, that next one."""
+        assert self._root is not None
+        tried: set[Path] = set()
+        while (found := _newest(parent, None)) is not None and found[0] not in tried and len(tried) < TRIES:
+            folder, step = found
+            tried.add(folder)
+            target = self._root / folder.name
+            try:
+                with self._draft(step) as draft:
+                    shutil.copytree(folder, draft, dirs_exist_ok=True)
+                    self._describe(draft, step, _read(folder, None).files)
+                    draft.rename(target)
+            except (OSError, _Unfit) as error:
+                if target.exists():
+                    return  # another process of this attempt was quicker
+                logger.warning("the checkpoint %s could not be taken over: %s", folder, error)
+            else:
+                return
+
+
+class _Unfit(Exception):
+    """Why a checkpoint is passed over."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Manifest:
+    step: int
+    files: Mapping[str, int]
+
+
+def _folders(root: Path) -> list[Path]:
+    try:
+        return [entry for entry in root.iterdir() if entry.name.startswith(_PREFIX) and entry.is_dir()]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        logger.warning("checkpoints cannot be looked for: %s", error)
+        return []
+
+
+def _newest(root: Path, trial: str | None) -> tuple[Path, int] | None:
+    """The latest checkpoint that is whole and `trial`'s, None being anybody's, and its step."""
+    for folder in sorted(_folders(root), reverse=True):
         try:
-            return [entry for entry in root.iterdir() if entry.name.startswith(_PREFIX) and entry.is_dir()]
-        except FileNotFoundError:
-            return []
+            return folder, _read(folder, trial).step
+        except _Unfit as reason:
+            logger.warning("the checkpoint %s is passed over: %s", folder, reason)
+    return None
 
 
-def _whole(folder: Path, trial: str | None) -> int | None:
-    """The step of the checkpoint, if all of it is there and it is `trial`'s, None being anybody's."""
+def _read(folder: Path, trial: str | None) -> _Manifest:
+    """What a checkpoint's manifest says. Raises _Unfit where it, or a file it names, is not whole, or not `trial`'s."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         step, files, whose = int(manifest["step"]), dict(manifest["files"]), str(manifest["trial"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        logger.warning("the checkpoint %s is passed over: its %s cannot be read (%s)", folder, MANIFEST, error)
-        return None
+        raise _Unfit(f"its {MANIFEST} cannot be read ({error})") from error
     if trial is not None and whose != trial:
-        logger.warning("the checkpoint %s is passed over: it is of %s", folder, whose)
-        return None
+        raise _Unfit(f"it is of {whose}")
     for name, size in files.items():
-        path = folder / name
-        if not path.is_file() or path.stat().st_size != size:
-            logger.warning("the checkpoint %s is passed over: %s is missing or cut short", folder, name)
-            return None
-    return step
+        file = folder / name
+        if not file.is_file() or file.stat().st_size != size:
+            raise _Unfit(f"{name} is missing or cut short")
+    return _Manifest(step, files)

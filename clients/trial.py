@@ -258,7 +258,9 @@ def _from_environment(environment: Mapping[str, str]) -> Trial:
     spool = environment.get("WAZIR_SPOOL")
     reporter = Reporter(name, int(attempt), lambda: _connect(address), spool=Path(spool) if spool else None)
     folder, parent = environment.get("WAZIR_CHECKPOINTS"), environment.get("WAZIR_PARENT_CHECKPOINTS")
-    checkpoint = Checkpoints(Path(folder) if folder else None, str(name), Path(parent) if parent else None)
+    checkpoint = Checkpoints(
+        Path(folder) if folder else None, str(name), int(attempt), Path(parent) if parent else None
+    )
     until = environment.get("WAZIR_UNTIL", "")
     if until and not (until.isascii() and until.isdigit()):
         raise InvalidArgument("WAZIR_UNTIL", until, "must be a number of steps")

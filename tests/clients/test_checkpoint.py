@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -109,3 +112,73 @@ def test_outside_a_study_nothing_is_kept() -> None:
 def test_steps_that_are_refused(step: int, tmp_path: Path) -> None:
     with pytest.raises(InvalidArgument, match="step"), Checkpoints(tmp_path, MINE).save(step):
         pass
+
+
+def test_what_a_killed_attempt_was_writing_is_removed_by_the_next_that_saves(tmp_path: Path) -> None:
+    killed, beside = tmp_path / ".saving-1-77-4", tmp_path / ".saving-2-77-4"
+    for draft in (killed, beside):
+        draft.mkdir()
+        (draft / "half").write_text("x")
+    with Checkpoints(tmp_path, MINE, attempt=2).save(4):
+        pass
+    assert not killed.exists()
+    assert beside.exists(), "another process of the same attempt may still be writing it"
+
+
+def heir(tmp_path: Path) -> Checkpoints:
+    return Checkpoints(tmp_path / "mine", MINE, parent=tmp_path / "parent")
+
+
+THEIRS = "owners/default/studies/s/trials/2"
+
+
+def test_what_is_taken_over_stays_though_the_parent_goes_on_and_saves(tmp_path: Path) -> None:
+    saved(tmp_path / "parent", 7, "theirs", THEIRS)
+    mine = heir(tmp_path)
+    assert mine.step() == 7
+    saved(tmp_path / "parent", 8, "later", THEIRS)
+    latest = mine.latest()
+    assert (mine.step(), latest) == (7, tmp_path / "mine" / "step-000000000007"), "the step that it began with"
+    assert latest is not None
+    assert (latest / "model" / "w.bin").read_text() == "theirs"
+    assert heir(tmp_path).step() == 7, "another attempt goes on from there, too"
+
+
+def test_one_that_is_collected_after_it_was_taken_over_is_not_missed(tmp_path: Path) -> None:
+    saved(tmp_path / "parent", 7, "theirs", THEIRS)
+    mine = heir(tmp_path)
+    assert mine.step() == 7
+    shutil.rmtree(tmp_path / "parent")
+    assert (mine.step(), heir(tmp_path).step()) == (7, 7)
+
+
+def test_a_damaged_one_of_the_parent_is_passed_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    cut_short(saved(tmp_path / "parent", 7, "theirs", THEIRS))
+    assert heir(tmp_path).step() == 0
+    assert "w.bin is missing or cut short" in caplog.text
+
+
+def test_where_it_cannot_be_taken_over_the_trial_begins_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    saved(tmp_path / "parent", 7, "theirs", THEIRS)
+    (tmp_path / "mine").write_text("a file where its folder should be")
+    assert heir(tmp_path).latest() is None
+    assert "could not be taken over" in caplog.text
+
+
+def test_several_processes_of_an_attempt_take_over_the_same(tmp_path: Path) -> None:
+    saved(tmp_path / "parent", 7, "theirs" * 100_000, THEIRS)
+    code = (
+        "import sys; from pathlib import Path; from wazir.clients.checkpoint import Checkpoints\n"
+        f"root = Path({str(tmp_path)!r}); mine = Checkpoints(root / 'mine', {MINE!r}, parent=root / 'parent')\n"
+        "print('ready', flush=True); sys.stdin.readline()\n"
+        "step, latest = mine.step(), mine.latest(); print(step, len((latest / 'model' / 'w.bin').read_text()))"
+    )
+    ranks = [
+        subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    for rank in ranks:
+        assert rank.stdout is not None
+        assert rank.stdout.readline() == "ready\n"
+    assert [rank.communicate("go\n")[0] for rank in ranks] == ["7 600000\n"] * 4
+    assert [p.name for p in (tmp_path / "mine").iterdir()] == ["step-000000000007"]
