@@ -17,6 +17,7 @@ from ..clients.cli.completion import completion
 from ..clients.cli.session import Access, Session
 from ..clients.client import Client
 from ..domain.errors import Unavailable
+from ..domain.study import Study
 from .options import DEFAULT_DATABASE
 from .pod_logs import pod_log
 
@@ -72,7 +73,7 @@ class LazyGroup(click.Group):
 @click.pass_context
 def cli(ctx: click.Context) -> None:
     """Wazir tunes hyperparameters: it suggests parameters, runs trials side by side, and keeps what they measured."""
-    ctx.obj = Session(open_client, pod_log)
+    ctx.obj = Session(open_client, pod_log, discard_checkpoints)
 
 
 for command in (
@@ -94,6 +95,15 @@ for command in (
     completion,
 ):
     cli.add_command(command)
+
+
+def discard_checkpoints(study: Study, trial: int | None) -> None:
+    """Those below this folder's database, where `wazir run` has left them. Its study's uid is nobody else's."""
+    from ..controller.local.folder import discard
+    from .local_run import run_folder
+
+    runs = Path(os.environ.get("WAZIR_DB") or DEFAULT_DATABASE).absolute().parent / "runs"
+    discard(run_folder(runs, study.name), study.uid, None if trial is None else [trial])
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from ..controller.local.runtime import LocalRuntime
 from ..controller.loop import Controller, Finish, check_gpus
 from ..controller.settings import Settings
 from ..domain.errors import MISSING, InvalidArgument
+from ..domain.names import StudyName
 from ..domain.study import Study, StudySpec
 from ..domain.template import Runtime as Kind
 from ..domain.template import references
@@ -36,7 +37,7 @@ class LocalRun:
         parallel: int | None = None,
         gpus: int | None = None,
     ) -> None:
-        self._runtime = LocalRuntime(root / study.name.owner / study.name.study, devices=find_devices(gpus))
+        self._runtime = LocalRuntime(run_folder(root, study.name), devices=find_devices(gpus))
         self._controller = Controller(client, self._runtime, [study.name], Settings(address, parallel=parallel))
         self._done = threading.Event()
         self._finish: Finish | None = None
@@ -113,6 +114,11 @@ class LocalRun:
             self._error = error
         finally:
             self._done.set()
+
+
+def run_folder(root: Path, study: StudyName) -> Path:
+    """Where the study's attempts are below `root`."""
+    return root / study.owner / study.study
 
 
 def find_program(program: str, path: str | None, workdir: str) -> str | None:

@@ -25,7 +25,8 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,6 +139,17 @@ class Checkpoints:
                 logger.warning("the checkpoint %s could not be taken over: %s", folder, error)
             else:
                 return
+
+
+def discard(root: Path, trials: Iterable[str]) -> None:
+    """Removes the folders of these trials below `root`, in a thread: training does not wait for it."""
+
+    def remove() -> None:
+        for trial in trials:
+            if trial.isdecimal():
+                shutil.rmtree(root / trial, ignore_errors=True)
+
+    threading.Thread(target=remove, name="wazir-discard", daemon=True).start()
 
 
 class _Unfit(Exception):

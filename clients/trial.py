@@ -16,6 +16,7 @@ Whoever starts a trial describes it in the environment:
     WAZIR_UNTIL        the step at which it is to pause; may be missing
     WAZIR_CHECKPOINTS  the folder of the trial's checkpoints; may be missing
     WAZIR_PARENT_CHECKPOINTS  that of the trial whose checkpoint it begins from; may be missing
+    WAZIR_SPENT_CHECKPOINTS   ids of trials whose checkpoints are to be removed, beside its own; may be missing
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from ..domain.metric import check_metric_name
 from ..domain.names import TrialName, parse_trial
 from ..domain.parameters import Value
 from ..domain.trial import Measurement
-from .checkpoint import Checkpoints
+from .checkpoint import Checkpoints, discard
 from .reporter import Reporter
 
 if TYPE_CHECKING:
@@ -261,6 +262,8 @@ def _from_environment(environment: Mapping[str, str]) -> Trial:
     checkpoint = Checkpoints(
         Path(folder) if folder else None, str(name), int(attempt), Path(parent) if parent else None
     )
+    if folder and (spent := environment.get("WAZIR_SPENT_CHECKPOINTS")):
+        discard(Path(folder).parent, spent.split())
     until = environment.get("WAZIR_UNTIL", "")
     if until and not (until.isascii() and until.isdigit()):
         raise InvalidArgument("WAZIR_UNTIL", until, "must be a number of steps")

@@ -23,8 +23,16 @@ from ..domain.trial import Trial
 from .execution import Key, Order
 
 
-def order(study: Study, trial: Trial, address: str, devices: tuple[str, ...] | None, token: str = "") -> Order:
-    """What is to be run for the trial's present attempt, with every `${...}` filled in. `token`: the attempt's."""
+def order(
+    study: Study,
+    trial: Trial,
+    address: str,
+    devices: tuple[str, ...] | None,
+    token: str = "",
+    spent: tuple[int, ...] = (),
+) -> Order:
+    """What is to be run for the trial's present attempt, with every `${...}` filled in. `token`: the attempt's.
+    `spent`: see `Order`."""
     template = study.spec.trial
     attempt = trial.attempt
     assert template is not None
@@ -65,4 +73,5 @@ def order(study: Study, trial: Trial, address: str, devices: tuple[str, ...] | N
         pod=pod,
         grace=template.grace,
         checkpoint_of=trial.checkpoint_of,
+        spent=spent,
     )

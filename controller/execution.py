@@ -152,3 +152,5 @@ class Order:
     """Seconds from being told to end to being killed."""
     checkpoint_of: int | None = None
     """The trial of the same study whose checkpoint it begins from, where it has none of its own."""
+    spent: tuple[int, ...] = ()
+    """Trials of the study whose checkpoints may go: where only what runs can reach them, it removes them."""

@@ -12,7 +12,8 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -30,6 +31,7 @@ from ..domain.errors import (
     WazirError,
 )
 from ..domain.names import StudyName
+from ..domain.pod import Retention
 from ..domain.study import Study, StudyState
 from ..domain.template import TrialTemplate
 from ..domain.trial import LIVE, Measurement, Trial, TrialState
@@ -43,6 +45,7 @@ from .plan import (
     Announce,
     Ask,
     Collect,
+    Discard,
     End,
     Forget,
     Kill,
@@ -59,6 +62,7 @@ from .plan import (
     plan,
     too_many_gpus,
 )
+from .retention import Retained
 from .runtime import Runtime
 from .service import Stream, StudyChanges, StudyService, Suggested, TrialChanges
 from .settings import Settings
@@ -72,6 +76,9 @@ ENDED_STUDY = frozenset({StudyState.COMPLETED, StudyState.FAILED})
 SHARE = 3.0
 """Seconds between two turns for each second that the last one took."""
 LONGEST_PAUSE = 0.1
+
+TOLD_SPENT = 1_000
+"""Trials whose checkpoints an attempt is told to remove: the last ones. Their numbers take a few kilobytes."""
 
 AWAY = (Unavailable, DeadlineExceeded, ResourceExhausted)
 """Errors that say nothing about the call: it is made again later."""
@@ -108,10 +115,29 @@ class _Study:
     """One study as the loop keeps it."""
 
     view: StudyView
+    retained: Retained
+    spent: deque[int] = field(default_factory=lambda: deque(maxlen=TOLD_SPENT))
+    """Trials whose checkpoints are gone, or may go where only the trials themselves can reach them."""
     gone: bool = False
+    emptied: bool = False
+    """Whether, being gone, it has no checkpoints left."""
     watch: _Watch = field(default_factory=_Watch)
     asking: int = 0
     short: Short | None = None
+
+    def learn(self, study: Study | None = None, trials: Sequence[Trial] = (), deleted: Iterable[int] = ()) -> None:
+        self.view.learn(study, trials, deleted)
+        for trial in trials:
+            self.retained.learn(trial)
+        for trial_id in deleted:
+            self.retained.deleted(trial_id)
+
+    @property
+    def discardable(self) -> frozenset[int] | None:
+        """`Watched.spent`."""
+        if self.gone:
+            return frozenset() if self.emptied else None
+        return self.retained.spent()
 
 
 @dataclass(slots=True)
@@ -178,6 +204,8 @@ class Controller:
         self._streams: list[Stream[StudyChanges]] = []
         self._failure: WazirError | None = None
         self._quiet_since: float | None = None
+        self._discarding = 0
+        """Calls under way that remove checkpoints."""
         self._worked = self._waited = 0.0
         """How many seconds the last turn took, and when it was over."""
         self._tokens = not settings.address.startswith("unix:")
@@ -249,7 +277,7 @@ class Controller:
 
     def _finished(self, now: float) -> bool:
         studies = self._studies.values()
-        if any(attempt.busy for attempt in self._attempts.values()) or any(study.asking for study in studies):
+        if any(a.busy for a in self._attempts.values()) or any(s.asking for s in studies) or self._discarding:
             idle = False
         else:
             idle = not self._ours() and not any(study.view.trials for study in studies if not study.gone)
@@ -297,7 +325,9 @@ class Controller:
                 self._entering.add(study.name)
                 self._calls.submit(partial(self._guarded, partial(self._enter_later, study.name)))
         for name in changes.deleted:
-            self._uids.pop(name, None)
+            uid = self._uids.pop(name, None)
+            if uid is not None and name not in self._studies:
+                self._discard(uid, None)
         if changes.deleted or owner not in self._listed:
             self._listed.add(owner)
             if self._listed == self._owners:
@@ -319,11 +349,13 @@ class Controller:
                 return
 
     def _read(self, name: StudyName) -> tuple[Study, Sequence[Trial]]:
-        """The study, and its live trials at that revision or later."""
+        """The study, and its live trials at that revision or later; all of them where some checkpoints do not stay."""
         study = self._service.get_study(name)
-        return study, [*self._service.list_trials(name, states=LIVE)]
+        policy = Retained(study.spec).policy
+        states = LIVE if policy is Retention.LATEST else frozenset(TrialState)
+        return study, [*self._service.list_trials(name, states=states)]
 
-    def _enter(self, study: Study, live: Sequence[Trial]) -> None:
+    def _enter(self, study: Study, trials: Sequence[Trial]) -> None:
         """Begins to run the study's trials, and watches it."""
         name = study.name
         self._entering.discard(name)
@@ -334,9 +366,8 @@ class Controller:
             )
         if name in self._names:
             check_gpus(template, self._runtime.devices)
-        view = StudyView(study, self._holder)
-        view.learn(trials=live)
-        self._studies[name] = entered = _Study(view)
+        self._studies[name] = entered = _Study(StudyView(study, self._holder), Retained(study.spec))
+        entered.learn(trials=trials)
         # From before the list was read: what came between is told again, and known by its revision.
         self._thread(partial(self._watch, entered.watch, name, study.revision), f"wazir-watch-{name.study}")
 
@@ -347,7 +378,8 @@ class Controller:
         busy = {execution.key.uid for execution in self._runtime.observe().values()}
         for name, known in list(self._studies.items()):
             over = known.gone or known.view.study.state in ENDED_STUDY
-            if over and not known.view.trials and not known.asking and known.view.study.uid not in busy:
+            rest = known.view.trials or known.asking or known.discardable != frozenset()
+            if over and not rest and known.view.study.uid not in busy:
                 del self._studies[name]
                 known.watch.leave()
 
@@ -384,9 +416,15 @@ class Controller:
             log.warning("%s was made anew", name.short, extra={"action": "study_replaced", "study": str(name)})
             # The stream is the new one's already.
             known = self._studies[name] = replace(
-                known, view=StudyView(changes.study, self._holder), gone=False, asking=0, short=None
+                known,
+                view=StudyView(changes.study, self._holder),
+                retained=Retained(changes.study.spec),
+                spent=deque(maxlen=TOLD_SPENT),
+                gone=False,
+                asking=0,
+                short=None,
             )
-        known.view.learn(changes.study, changes.trials, changes.deleted)
+        known.learn(changes.study, changes.trials, changes.deleted)
         known.view.streamed(changes.revision)
         if changes.study.state is not StudyState.ACTIVE:
             # When it is ACTIVE again that alone is a reason to ask.
@@ -413,7 +451,10 @@ class Controller:
             if trial.state is TrialState.STOPPING and attempt.told is None:
                 attempt.told = now
         return Snapshot(
-            studies=[Watched(s.view.study, s.view.trials, s.gone, s.asking, s.short) for s in self._studies.values()],
+            studies=[
+                Watched(s.view.study, s.view.trials, s.gone, s.asking, s.short, s.discardable)
+                for s in self._studies.values()
+            ],
             executions=executions,
             told={key: a.told for key, a in attempts.items() if a.told is not None},
             announced={key: a.announced for key, a in attempts.items() if a.announced is not None},
@@ -450,7 +491,9 @@ class Controller:
                     # Of an answer that was lost, or that another controller got before this one was started.
                     self._call(key, partial(self._fetch_token, trial))
                     return
-                self._runtime.launch(order(study.view.study, trial, self._settings.address, devices, token or ""))
+                self._runtime.launch(
+                    order(study.view.study, trial, self._settings.address, devices, token or "", tuple(study.spent))
+                )
                 _log("launched", trial, "launched")
             case Terminate(key, why):
                 log.info("ending %s: %s", key, why.value, extra={"action": "terminate", "attempt": str(key)})
@@ -469,8 +512,33 @@ class Controller:
             case End(key, outcome):
                 study, trial = self._find(key)
                 self._call(key, partial(self._end, study, trial, key, outcome, snapshot.executions.get(key)))
+            case Discard(name, uid, trials):
+                study = self._studies[name]
+                if trials is None:
+                    study.emptied = True
+                else:
+                    study.retained.collected(trials)
+                    study.spent.extend(sorted(trials))
+                self._discard(uid, trials)
             case Wake():
                 raise AssertionError("nothing to act on")
+
+    def _discard(self, uid: str, trials: frozenset[int] | None) -> None:
+        """Has checkpoints removed. What cannot be removed now is tried again by the next controller, which knows no
+        more than that these trials have ended."""
+        self._discarding += 1
+
+        def discard() -> None:
+            try:
+                self._runtime.discard(uid, trials)
+            except OSError as error:
+                log.warning("cannot remove checkpoints: %s", error, extra={"action": "discard_failed", "uid": uid})
+            self._tell(self._discarded)
+
+        self._calls.submit(partial(self._guarded, discard))
+
+    def _discarded(self) -> None:
+        self._discarding -= 1
 
     def _find(self, key: Key) -> tuple[_Study, Trial]:
         study = next(s for s in self._studies.values() if s.view.study.uid == key.uid)
@@ -539,7 +607,7 @@ class Controller:
         # The demand of before: what this answer has changed itself is one reason more to ask.
         study.short = None if wait is None else Short(demand(study.view.study), self._clock() + wait)
         if answer is not None:
-            study.view.learn(trials=answer.trials)
+            study.learn(trials=answer.trials)
             for trial in answer.trials:
                 if trial.attempt is not None:
                     attempt = self._attempts.setdefault(
@@ -637,7 +705,7 @@ class Controller:
             raise StaleAttempt(trial.name.short, key.attempt, key.attempt, True) from error
         words = outcome.message or ended.reason
         _log("ended", ended, f"{outcome.cause.value}, now {ended.state.value}{words and f': {words}'}")
-        self._tell(partial(study.view.learn, trials=[ended]))
+        self._tell(partial(study.learn, trials=[ended]))
 
     def _collector(self, study: Study, key: Key, attempt: _Attempt) -> Collector:
         if attempt.collector is None:

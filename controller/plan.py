@@ -69,7 +69,7 @@ class Watched:
     """A study that this controller runs trials of, as it knows it.
 
     `trials` are the live ones that are this controller's to run, by id. `gone`: the study was deleted. `asking`: how
-    many trials an unanswered `Ask` is for.
+    many trials an unanswered `Ask` is for. `spent`: trials whose checkpoints may go, None for all of the study's.
     """
 
     study: Study
@@ -77,6 +77,7 @@ class Watched:
     gone: bool = False
     asking: int = 0
     short: Short | None = None
+    spent: frozenset[int] | None = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,17 +173,27 @@ class Forget:
 
 
 @dataclass(frozen=True, slots=True)
+class Discard:
+    """Remove the checkpoints of these trials of the study with that uid; None: of all its trials."""
+
+    study: StudyName
+    uid: str
+    trials: frozenset[int] | None
+
+
+@dataclass(frozen=True, slots=True)
 class Wake:
     """Nothing to do before that time (Unix seconds), unless something happens."""
 
     at: float
 
 
-Action = Ask | Launch | Announce | Collect | Terminate | Kill | End | Forget | Wake
+Action = Ask | Launch | Announce | Collect | Terminate | Kill | End | Forget | Discard | Wake
 
 
 def plan(snapshot: Snapshot, limits: Limits, now: float) -> list[Action]:
-    """What to do at `now`, in this order: end and forget what is gone, end what must go, start and ask for more.
+    """What to do at `now`, in this order: end and forget what is gone, end what must go, start and ask for more, and
+    discard what is left behind.
 
     The last action is a `Wake` where something falls due later.
     """
@@ -210,7 +221,7 @@ class _Planner:
         self._managed = any(_template(w).resources.gpu > 0 for w in snapshot.studies)
 
     def plan(self) -> list[Action]:
-        actions = [*self._attend(), *self._start(), *self._ask()]
+        actions = [*self._attend(), *self._start(), *self._ask(), *self._discard()]
         return [*actions, Wake(min(self._wakes))] if self._wakes else actions
 
     # ---- what is there ------------------------------------------------------------------------------------------
@@ -367,6 +378,18 @@ class _Planner:
             yield Ask(study.name, count)
             taken += count
             room -= count
+
+    # ---- what is left behind ----------------------------------------------------------------------------------------
+
+    def _discard(self) -> Iterator[Action]:
+        for watched in self._snapshot.studies:
+            alive = {e.key.trial for e in self._alive if e.key.uid == watched.study.uid}
+            if watched.spent is None:
+                if not alive:
+                    yield Discard(watched.study.name, watched.study.uid, None)
+            elif not watched.asking and (idle := watched.spent - alive):
+                # A trial that is on its way here may begin from one that ended after it was proposed.
+                yield Discard(watched.study.name, watched.study.uid, idle)
 
     # ---- small questions ----------------------------------------------------------------------------------------
 

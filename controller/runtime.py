@@ -5,7 +5,7 @@
   observes it again, with its exit where it has ended meanwhile, with its ending where it was told to end.
 - **Whole.** An execution is ENDED when all it started is gone, not before. Its exit code is never made up.
 - **Quick.** No verb waits for a process. News come by `wait`.
-- **Threads.** `wake`, `output`, `tail` and `spool` may be called from every thread; the rest belongs to one.
+- **Threads.** `wake`, `output`, `tail`, `spool` and `discard` may be called from every thread; the rest belongs to one.
 """
 
 from __future__ import annotations
@@ -58,6 +58,10 @@ class Runtime(Protocol):
 
     def sweep(self, uids: Collection[str]) -> None:
         """Removes what is left of ended executions of studies other than these, and may be seen by nobody."""
+
+    def discard(self, uid: str, trials: Collection[int] | None) -> None:
+        """Removes the checkpoints of these trials of the study, None: of all, where it can reach them; see
+        `Order.spent` for where it cannot. None of them runs. Any thread, and may take its time. Raises OSError."""
 
     def wait(self, timeout: float | None) -> None:
         """Returns when an execution may have changed, when woken, or after `timeout` seconds."""

@@ -13,9 +13,11 @@ reads files, stores specifications or prints them does it through here, so there
     constraints                 a list of conditions, see `constraint.py`
     budget                      {trials, parallel, failed, duration, gpu_hours}
     trial                       {command, args, env, workdir, image, runtime, resources: {gpu, cpu, memory}, timeout,
-                                grace, retries: {failed, preempted}, metrics: {from: push | stdout, pattern}}
-                                and for pods {volumes, checkpoints, node_selector, tolerations, service_account,
-                                pull_secrets, priority_class, labels, user, keep, start_timeout, manifest}
+                                grace, retries: {failed, preempted}, metrics: {from: push | stdout, pattern},
+                                checkpoints: {keep: latest | best | none}}
+                                and for pods {volumes, checkpoints: {claim | host}, node_selector, tolerations,
+                                service_account, pull_secrets, priority_class, labels, user, keep, start_timeout,
+                                manifest}
 
 What is left out and may be inferred:
 
@@ -47,7 +49,7 @@ from .errors import MISSING, InvalidArgument, nearest
 from .metric import Goal, Objective, Pick, SafetyMetric
 from .names import check_id
 from .parameters import Value
-from .pod import Keep, PodOptions, Source, Volume
+from .pod import Keep, PodOptions, Retention, Source, Volume
 from .space import Categorical, Condition, Discrete, Double, Integer, Kind, Parameter, Scale, Space
 from .study import Algorithm, Budget, Stopping, StudySpec
 from .template import MetricsFrom, MetricsSource, Resources, Runtime, TrialTemplate, as_argument
@@ -663,8 +665,8 @@ def pod_document(pod: PodOptions) -> dict[str, object]:
     document: dict[str, object] = {}
     if pod.volumes:
         document["volumes"] = {path: _volume_to(volume) for path, volume in pod.volumes.items()}
-    if pod.checkpoints is not None:
-        document["checkpoints"] = _volume_to(pod.checkpoints)
+    if checkpoints := _checkpoints_to(pod):
+        document["checkpoints"] = checkpoints
     given: dict[str, object] = {
         "node_selector": dict(pod.node_selector),
         "tolerations": [dict(t) for t in pod.tolerations],
@@ -694,11 +696,13 @@ def pod_from(section: _Section) -> PodOptions:
     manifest = section.section("manifest", None).entries if "manifest" in section else None
     volumes = section.section("volumes", None) if "volumes" in section else None
     tolerations = section.sections("tolerations", _TOLERATION)
+    checkpoints, keep_checkpoints = _checkpoints_from(section)
     return PodOptions(
         volumes={}
         if volumes is None
         else {path: _volume_from(volumes.section(path, _VOLUME)) for path in volumes.entries},
-        checkpoints=_volume_from(section.section("checkpoints", _VOLUME)) if "checkpoints" in section else None,
+        checkpoints=checkpoints,
+        keep_checkpoints=keep_checkpoints,
         node_selector=section.texts_by_name("node_selector"),
         tolerations=tuple(_toleration_from(toleration) for toleration in tolerations),
         service_account=section.text("service_account", ""),
@@ -716,6 +720,20 @@ def pod_from(section: _Section) -> PodOptions:
 
 _VOLUME: Final = (*(source.value for source in Source), "size", "read_only")
 _TOLERATION: Final = ("key", "operator", "value", "effect", "tolerationSeconds")
+
+
+def _checkpoints_from(trial: _Section) -> tuple[Volume | None, Retention]:
+    """`{claim: NAME, keep: best}`: the volume, where one is named, and which checkpoints stay."""
+    if "checkpoints" not in trial:
+        return None, Retention.LATEST
+    section = trial.section("checkpoints", (*_VOLUME, "keep"))
+    keep = section.choice("keep", Retention, Retention.LATEST)
+    return (_volume_from(section) if any(key in section for key in _VOLUME) else None), keep
+
+
+def _checkpoints_to(pod: PodOptions) -> dict[str, object]:
+    document = {} if pod.checkpoints is None else _volume_to(pod.checkpoints)
+    return document if pod.keep_checkpoints is Retention.LATEST else document | {"keep": pod.keep_checkpoints.value}
 
 
 def _volume_from(section: _Section) -> Volume:

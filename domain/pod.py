@@ -63,6 +63,17 @@ class Volume:
             raise InvalidArgument(f"{where}.size", self.size, "must be a number of bytes of 0 or more")
 
 
+class Retention(enum.Enum):
+    """Whose checkpoints stay. Those of trials that may go on, and those that another trial begins from, always do."""
+
+    LATEST = "latest"
+    """Every trial's latest one."""
+    BEST = "best"
+    """Of the trials that have ended, that of the best; with several objectives, those of the best."""
+    NONE = "none"
+    """None of a trial that has ended."""
+
+
 class Keep(enum.Enum):
     """Which pods stay in the cluster after their end, to be looked at."""
 
@@ -74,12 +85,14 @@ class Keep(enum.Enum):
 
 @dataclass(frozen=True)
 class PodOptions:
-    """`volumes`: by the path at which the container sees them. `checkpoints`: the volume that keeps them. `user`: the
+    """`volumes`: by the path at which the container sees them. `checkpoints`: the volume that keeps them;
+    `keep_checkpoints` says which of them, also for local processes. `user`: the
     number the container runs as; None leaves it to the image, 0 is root. `start_timeout`: seconds that a pod may wait
     to be started, None for as long as it takes. `tolerations`: as in Kubernetes."""
 
     volumes: Mapping[str, Volume] = field(default_factory=dict)
     checkpoints: Volume | None = None
+    keep_checkpoints: Retention = Retention.LATEST
     node_selector: Mapping[str, str] = field(default_factory=dict)
     tolerations: Sequence[Mapping[str, str | int]] = ()
     service_account: str = ""

@@ -13,6 +13,7 @@ from click.shell_completion import CompletionItem
 
 from ...domain.errors import InvalidArgument, WazirError
 from ...domain.names import DEFAULT_OWNER, StudyName, check_id, parse_study, parse_trial
+from ...domain.study import Study
 from ..client import Client
 from ..credentials import Tls, token_of_file
 from .output import Format
@@ -37,6 +38,9 @@ PodLog = Callable[[str, bool, Path | None, str | None], Iterator[bytes]]
 """Reads the log that an attempt's `log_path` names in a cluster; with True it follows it. By a kubeconfig and one of
 its contexts. Given by `app/`, too."""
 
+Discard = Callable[[Study, int | None], None]
+"""Removes what checkpoints of a deleted trial, None: of a deleted study, lie in this folder. Given by `app/`, too."""
+
 _META = f"{__name__}.access"
 """Where options of the command line are kept until a client is made: click's `Context.meta`."""
 
@@ -47,6 +51,7 @@ class Session:
 
     open: Opener
     pod_log: PodLog
+    discard: Discard
 
     @contextmanager
     def client(self, address: str | None, retry_for: float | None = None) -> Iterator[Client]:

@@ -287,18 +287,21 @@ def resume(session: Session, study: StudyName, address: str | None) -> None:
 @click.pass_obj
 @reported
 def delete(session: Session, name: StudyName | TrialName, yes: bool, force: bool, address: str | None) -> None:
-    """Delete a study or a trial, with all that was measured."""
+    """Delete a study or a trial, with all that was measured and its checkpoints in this folder; logs stay."""
     with session.client(address) as client:
         if isinstance(name, TrialName):
+            study = client.get_study(name.parent)
             client.get_trial(name)
             if not yes:
                 click.confirm(f"Delete trial {name.short}?", abort=True)
             client.delete_trial(name)
+            session.discard(study, name.id)
         else:
             study = client.get_study(name)
             if not yes:
                 click.confirm(f"Delete {name.short} with its {counted(study.counts.total, 'trial')}?", abort=True)
             client.delete_study(name, force=force)
+            session.discard(study, None)
     console().print(f"Deleted {name.short}.")
 
 

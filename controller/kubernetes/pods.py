@@ -224,6 +224,7 @@ def _environment(order: Order, service: Mapping[str, str], own: Any, secret: str
         "WAZIR_SPOOL": TO_LOG,
         "WAZIR_CHECKPOINTS": _checkpoints(order, order.key.trial),
         "WAZIR_PARENT_CHECKPOINTS": "" if order.checkpoint_of is None else _checkpoints(order, order.checkpoint_of),
+        "WAZIR_SPENT_CHECKPOINTS": " ".join(map(str, order.spent)) if order.pod.checkpoints is not None else "",
     }
     ours.setdefault("PYTHONUNBUFFERED", "1")
     token = ours.pop(TOKEN_VARIABLE, "")

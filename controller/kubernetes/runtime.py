@@ -248,6 +248,9 @@ class KubernetesRuntime:
             key = Key(f"sweep {namespace}", 0, 0)
             self._writer.submit(key, partial(self._sweep, namespace, frozenset(uids)))
 
+    def discard(self, uid: str, trials: Collection[int] | None) -> None:
+        """Only pods see the volume: the study's next ones are told what to remove (`Order.spent`)."""
+
     def wait(self, timeout: float | None) -> None:
         with self._news:
             if not self._awake:

@@ -14,10 +14,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,6 +119,15 @@ class Folder:
 
 def checkpoints(root: Path, uid: str, trial: int) -> Path:
     return root / uid / str(trial) / "checkpoints"
+
+
+def discard(root: Path, uid: str, trials: Collection[int] | None) -> None:
+    """Removes the checkpoints of these trials of the study, None: of all its trials. Logs stay. Raises OSError."""
+    if trials is None:
+        trials = [int(folder.parent.name) for folder in (root / uid).glob("[0-9]*/checkpoints")]
+    for trial in trials:
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(checkpoints(root, uid, trial))
 
 
 def live(root: Path) -> Iterator[Key]:

@@ -23,7 +23,7 @@ from ...domain.errors import FailedPrecondition
 from ..execution import Ending, Execution, Exit, Fault, Key, Order, Phase, Why
 from . import processes
 from .environment import environment
-from .folder import Folder, Supervisor, checkpoints, live
+from .folder import Folder, Supervisor, checkpoints, discard, live
 from .launcher import Launcher
 
 log = logging.getLogger(__name__)
@@ -163,7 +163,10 @@ class LocalRuntime:
             del self._attempts[key]
 
     def sweep(self, uids: Collection[str]) -> None:
-        """Run folders are people's to delete: they hold logs and checkpoints."""
+        """Run folders are people's to delete: they hold logs."""
+
+    def discard(self, uid: str, trials: Collection[int] | None) -> None:
+        discard(self._root, uid, trials)
 
     def wait(self, timeout: float | None) -> None:
         for handle, _ in self._poll.poll(None if timeout is None else max(0.0, timeout)):

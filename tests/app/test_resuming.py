@@ -35,7 +35,7 @@ objective: {metric: loss, goal: minimize}
 algorithm: {name: asha, min: 1, max: 9, eta: 3, seed: 1}
 parameters: {x: {min: 0.0, max: 1.0}}
 budget: {trials: 9, parallel: 2}
-trial: {command: [python, train.py, "OPTION"]}
+trial: {command: [python, train.py, "OPTION"], checkpoints: {keep: KEEP}}
 """
 
 
@@ -43,7 +43,7 @@ trial: {command: [python, train.py, "OPTION"]}
 @pytest.mark.parametrize("option", ["--checkpoints", "--none"])
 def test_trials_go_on_where_they_were(option: str, tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(TRAIN)
-    (tmp_path / "study.yaml").write_text(STUDY.replace("OPTION", option))
+    (tmp_path / "study.yaml").write_text(STUDY.replace("OPTION", option).replace("KEEP", "best"))
     wazir = Path(sys.executable).with_name("wazir")
     subprocess.run([wazir, "run", "study.yaml"], cwd=tmp_path, check=True, capture_output=True)
     listed = subprocess.run(
@@ -62,13 +62,24 @@ def test_trials_go_on_where_they_were(option: str, tmp_path: Path) -> None:
     for number, trial in trials.items():
         expected = trial["parameters"]["x"] + 1.0 - 0.1 * trial["metrics_step"]
         assert trial["metrics"]["loss"] == pytest.approx(expected), number
+    kept = {int(folder.parent.name) for folder in (tmp_path / ".wazir" / "runs").glob("default/rungs/*/*/checkpoints")}
+    best = min(trials.values(), key=lambda trial: trial["metrics"]["loss"])
+    assert kept == ({best["id"]} if option == "--checkpoints" else set())
+    subprocess.run([wazir, "delete", "rungs", "--yes"], cwd=tmp_path, check=True, capture_output=True)
+    assert not list((tmp_path / ".wazir" / "runs").rglob("checkpoints"))
+    assert len(list((tmp_path / ".wazir" / "runs").rglob("output.log"))) >= 9, "logs stay"
 
 
 @pytest.mark.slow
-def test_a_population_hands_its_weights_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("keep", ["latest", "none"])
+def test_a_population_hands_its_weights_on(keep: str, tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(TRAIN)
     algorithm = "{name: pbt, max: 9, interval: 3, population: 4, quantile: 0.25, seed: 1}"
-    study = STUDY.replace("OPTION", "--checkpoints").replace("{name: asha, min: 1, max: 9, eta: 3, seed: 1}", algorithm)
+    study = (
+        STUDY.replace("OPTION", "--checkpoints")
+        .replace("KEEP", keep)
+        .replace("{name: asha, min: 1, max: 9, eta: 3, seed: 1}", algorithm)
+    )
     (tmp_path / "study.yaml").write_text(study)
     wazir = Path(sys.executable).with_name("wazir")
     subprocess.run([wazir, "run", "study.yaml"], cwd=tmp_path, check=True, capture_output=True)

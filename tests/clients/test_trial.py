@@ -45,6 +45,22 @@ def trial(recorder: Recorder, spool: Path, monkeypatch: pytest.MonkeyPatch) -> I
     trial._reporter.close(0.0)
 
 
+def test_checkpoints_that_nobody_needs_are_removed_where_only_the_trials_see_them(
+    recorder: Recorder, spool: Path, tmp_path: Path
+) -> None:
+    for name in ("1", "3", "5", "x"):
+        (tmp_path / "claim" / name).mkdir(parents=True)
+        (tmp_path / "claim" / name / "weights").write_text("w")
+    code = (
+        "import threading, wazir; trial = wazir.current_trial()\n"
+        "[t.join() for t in threading.enumerate() if t.name == 'wazir-discard']"
+    )
+    told = {"WAZIR_CHECKPOINTS": str(tmp_path / "claim" / "1"), "WAZIR_SPENT_CHECKPOINTS": "3 5 8 ../claim/x"}
+    variables = {**os.environ, **environment(recorder, spool), **told}
+    subprocess.run([sys.executable, "-c", code], env=variables, check=True)
+    assert sorted(p.name for p in (tmp_path / "claim").iterdir()) == ["1", "x"]
+
+
 class Scalar:
     """Stands for a NumPy scalar or a tensor of one element: what float() takes."""
 

@@ -55,6 +55,26 @@ def open_runtime(tmp_path: Path) -> Iterator[Open]:
             runtime.close()
 
 
+def test_checkpoints_are_discarded_and_logs_stay(open_runtime: Open, tmp_path: Path) -> None:
+    runtime = open_runtime()
+    folders = {}
+    for uid, trial in (("5c1d", 1), ("5c1d", 2), ("5c1d", 3), ("9f", 1)):
+        folders[uid, trial] = tmp_path / "runs" / uid / str(trial)
+        (folders[uid, trial] / "checkpoints" / "step-000000000001").mkdir(parents=True)
+        (folders[uid, trial] / "output.log").touch()
+
+    def there() -> set[tuple[str, int]]:
+        assert all((folder / "output.log").exists() for folder in folders.values())
+        return {key for key, folder in folders.items() if (folder / "checkpoints").exists()}
+
+    runtime.discard("5c1d", [2, 17])
+    assert there() == {("5c1d", 1), ("5c1d", 3), ("9f", 1)}
+    runtime.discard("5c1d", None)
+    runtime.discard("5c1d", None)
+    runtime.discard("unknown", None)
+    assert there() == {("9f", 1)}
+
+
 @pytest.fixture
 def runtime(open_runtime: Open) -> LocalRuntime:
     made = open_runtime()

@@ -25,6 +25,7 @@ from wazir.domain.attempt import Cause, RetryPolicy
 from wazir.domain.errors import InvalidArgument, NotFound
 from wazir.domain.metric import Goal, Objective
 from wazir.domain.names import StudyName
+from wazir.domain.pod import PodOptions, Retention
 from wazir.domain.space import Double, Parameter, Space
 from wazir.domain.study import Algorithm, Budget, Study, StudySpec, StudyState
 from wazir.domain.template import MetricsFrom, MetricsSource, Resources, TrialTemplate
@@ -386,6 +387,64 @@ Controller(client, runtime, [StudyName("default", "s")], Settings({world.service
     assert [t.state for t in trials] == [TrialState.SUCCEEDED] * 3
     assert [len(t.attempts) for t in trials] == [1, 1, 1]
     assert [(world.folder / f"runs-{i}").read_text() for i in (1, 2, 3)] == ["x"] * 3
+
+
+SAVE = """
+import wazir
+trial = wazir.current_trial()
+with trial.checkpoint.save(step=1) as folder:
+    (folder / "w").write_text("weights")
+trial.report({"loss": trial.params["x"]}, step=1)
+"""
+
+
+def checkpoints(world: World) -> set[int]:
+    """Trials that have a checkpoint."""
+    return {int(found.parent.name) for found in (world.folder / "runs").glob("*/*/checkpoints")}
+
+
+@pytest.mark.parametrize("keep", Retention)
+def test_checkpoints_stay_as_the_study_says(world: World, keep: Retention) -> None:
+    world.create(SAVE, metrics=MetricsFrom.PUSH, trials=4, pod=PodOptions(keep_checkpoints=keep))
+    assert world.start().result() is Finish.DONE
+    (best,) = world.client.best_trials(NAME)
+    assert (
+        checkpoints(world)
+        == {
+            Retention.LATEST: {1, 2, 3, 4},
+            Retention.BEST: {best.id},
+            Retention.NONE: set(),
+        }[keep]
+    )
+
+
+def test_checkpoints_that_a_killed_controller_left_are_collected_by_the_next(world: World) -> None:
+    study = world.create(SAVE, metrics=MetricsFrom.PUSH, pod=PodOptions(keep_checkpoints=Retention.NONE))
+    assert world.start().result() is Finish.DONE
+    left = world.folder / "runs" / study.uid / "1" / "checkpoints" / "step-000000000001"
+    left.mkdir(parents=True)
+    assert world.start().result() is Finish.DONE
+    assert checkpoints(world) == set()
+
+
+def test_a_trial_that_failed_keeps_its_checkpoint_for_its_retry(world: World) -> None:
+    fails = SAVE + "import os, sys\nif trial.attempt == 1: sys.exit(1)\n"
+    world.create(fails, metrics=MetricsFrom.PUSH, pod=PodOptions(keep_checkpoints=Retention.NONE))
+    assert world.start().result() is Finish.DONE
+    assert checkpoints(world) == {1}
+    world.client.retry_trial(NAME.trial(1))
+    assert world.start().result() is Finish.DONE
+    assert [t.state for t in world.trials()] == [TrialState.SUCCEEDED]
+    assert checkpoints(world) == set()
+
+
+def test_the_checkpoints_of_a_deleted_study_go_with_it(world: World) -> None:
+    world.create(SAVE + WAIT, metrics=MetricsFrom.PUSH)
+    run = world.start()
+    eventually(lambda: checkpoints(world))
+    world.client.delete_study(NAME, force=True)
+    assert run.result() is Finish.DONE
+    assert checkpoints(world) == set()
 
 
 def test_an_unknown_study_is_an_error(world: World) -> None:

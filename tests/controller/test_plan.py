@@ -7,6 +7,7 @@ A scenario is a list of what happens and of ticks; under each tick stand the act
                                                             a study as it is now
     gone NAME                                               it was deleted
     trial ID STATE [attempt=2] [goal=cancel] [study=NAME]   a trial as the service says
+    spent ID...    spent all                                checkpoints of these trials, of all, may go
     answer ID... [short=SECOND] [study=NAME]                the service answers an ask with these trials
     run ID [attempt=1] [at=5] [uid=u1] [study=NAME] [devices=0] [gpus=1]      an execution is seen running
     run ID silent                                           its node answers no more
@@ -36,6 +37,7 @@ from wazir.controller.execution import Ending, Execution, Exit, Fault, Key, Phas
 from wazir.controller.plan import (
     Action,
     Ask,
+    Discard,
     Forget,
     Kill,
     Launch,
@@ -75,6 +77,8 @@ def show(action: Action) -> str:
             return f"launch {key}{on}"
         case Terminate(key, why):
             return f"terminate {key}: {why.value}"
+        case Discard(_, uid, trials):
+            return f"discard {uid}/{'*' if trials is None else ','.join(map(str, sorted(trials)))}"
     key = action.key
     outcome = getattr(action, "outcome", None)
     if outcome is None:
@@ -146,6 +150,11 @@ class Scenario:
 
     def gone(self, plain: list[str], options: dict[str, str]) -> None:
         self.world.studies[plain[0]] = replace(self.world.studies[plain[0]], gone=True)
+
+    def spent(self, plain: list[str], options: dict[str, str]) -> None:
+        name = options.get("study", "s")
+        trials = None if plain == ["all"] else frozenset(map(int, plain))
+        self.world.studies[name] = replace(self.world.studies[name], spent=trials)
 
     def trial(self, plain: list[str], options: dict[str, str]) -> None:
         name = options.get("study", "s")

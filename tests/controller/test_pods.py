@@ -27,7 +27,14 @@ SETTINGS = KubernetesSettings("main", "trials", {"vision": "vision-trials"}, env
 PARAMETERS: Parameters = {"lr": 0.25, "batch": 32, "nesterov": True, "kind": "a b; $(rm) ${lr}"}
 
 
-def pod(template: Json, owner: str = "default", study: str = "resnet", token: str = "", **settings: Any) -> Json:
+def pod(
+    template: Json,
+    owner: str = "default",
+    study: str = "resnet",
+    token: str = "",
+    spent: tuple[int, ...] = (),
+    **settings: Any,
+) -> Json:
     """The pod of the trial 17 with PARAMETERS, second attempt."""
     _, spec = study_from_document(
         {
@@ -47,7 +54,7 @@ def pod(template: Json, owner: str = "default", study: str = "resnet", token: st
     attempts = tuple(Attempt(n, AttemptState.STARTING, 0.0) for n in (1, 2))
     trial = Trial(TrialName(owner, study, 17), TrialState.ACTIVE, PARAMETERS, 0.0, attempts=attempts)
     made = Study(name, "0123456789abcdef", spec, StudyState.ACTIVE, create_time=0.0, seed=1)
-    what = order(made, trial, "server:8470", None, token)
+    what = order(made, trial, "server:8470", None, token, spent)
     return pods.build(what, KubernetesSettings(**settings) if settings else SETTINGS)
 
 
@@ -147,6 +154,12 @@ def test_checkpoints_outlive_the_pod_in_a_folder_of_the_trial() -> None:
     (mount,) = main(built)["volumeMounts"]
     assert environment(built)["WAZIR_CHECKPOINTS"] == f"{mount['mountPath']}/0123456789abcdef/17"
     assert built["spec"]["volumes"][0]["persistentVolumeClaim"] == {"claimName": "kept"}
+
+
+def test_a_pod_is_told_whose_checkpoints_to_remove_where_it_sees_them() -> None:
+    seen = pod({"image": "i", "checkpoints": {"claim": "kept", "keep": "none"}}, spent=(3, 5))
+    assert environment(seen)["WAZIR_SPENT_CHECKPOINTS"] == "3 5"
+    assert environment(pod({"image": "i"}, spent=(3, 5)))["WAZIR_SPENT_CHECKPOINTS"] == ""
 
 
 MANIFEST: Json = {

@@ -15,6 +15,7 @@ from wazir.controller.plan import (
     Announce,
     Ask,
     Collect,
+    Discard,
     End,
     Forget,
     Kill,
@@ -158,6 +159,8 @@ class World:
                     self.quick.discard(key)
                 case Forget(key):
                     del self.executions[key]
+                case Discard(study, _, _):
+                    self.studies[study.study] = replace(self.studies[study.study], spent=frozenset())
                 case Wake(at):
                     assert at > now, "a time to wake up lies in the future"
 

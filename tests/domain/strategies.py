@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from wazir.domain.attempt import RetryPolicy
 from wazir.domain.metric import Goal, Objective, Pick, SafetyMetric
-from wazir.domain.pod import Keep, PodOptions, Source, Volume
+from wazir.domain.pod import Keep, PodOptions, Retention, Source, Volume
 from wazir.domain.space import (
     MAX_INTEGER,
     Categorical,
@@ -150,6 +150,7 @@ def pod_options(draw: st.DrawFn) -> PodOptions:
     return PodOptions(
         volumes=draw(st.dictionaries(st.sampled_from(["/data", "/dev/shm", "/a b"]), volumes)),
         checkpoints=draw(st.none() | st.builds(Volume, st.just(Source.CLAIM), name)),
+        keep_checkpoints=draw(st.sampled_from(Retention)),
         node_selector=draw(labels),
         tolerations=tuple(draw(st.lists(st.just({"key": "a", "operator": "Exists", "tolerationSeconds": 5})))),
         service_account=draw(st.just("") | name),

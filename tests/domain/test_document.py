@@ -421,6 +421,12 @@ def test_memory(written: object, size: int | None) -> None:
         ({"trial": {"image": "i", "volumes": {"/d": {}}}}, "trial.volumes./d = []: names one source of: claim, host"),
         ({"trial": {"image": "i", "volumes": {"d": {"claim": "x"}}}}, 'trial.volumes.d = "d": must be an absolute'),
         ({"trial": {"image": "i", "checkpoints": {"empty": True}}}, 'trial.checkpoints = "empty": must outlive'),
+        (
+            {"trial": {"command": COMMAND, "checkpoints": {"keep": "latst"}}},
+            'trial.checkpoints.keep = "latst": must be latest, best or none. Did you mean "latest"?',
+        ),
+        ({"trial": {"command": COMMAND, "checkpoints": "best"}}, 'trial.checkpoints = "best": must be a mapping'),
+        ({"trial": {"image": "i", "checkpoints": {"size": "1Gi", "keep": "best"}}}, "names one source of: claim, host"),
         ({"trial": {"image": "i", "labels": {"wazir.dev/x": "1"}}}, "labels below wazir.dev/ are set"),
         ({"trial": {"image": "i", "keep": "some"}}, 'trial.keep = "some": must be failed, all or none'),
         ({"trial": {"image": "i", "service_account": "A B"}}, "is no name of Kubernetes"),
