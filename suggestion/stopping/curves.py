@@ -14,7 +14,8 @@ from typing import Final
 from ...domain.metric import Objective
 
 MAX_KEPT: Final = 1_000_000
-"""Running averages kept over all steps, 8 MB; those of steps that nobody asked about for longest are dropped first."""
+"""Running averages kept over all steps, 8 MB, or as many as the study has reports, a fifth of what those take. Those of
+steps that nobody asked about for longest are dropped first."""
 
 _OVERHEAD: Final = 32
 """What one step costs beside its averages, counted in averages."""
@@ -32,6 +33,9 @@ class Curve:
         # Least loss and sum of losses up to each place; shorter than `_steps` until asked for.
         self._bests = array("d")
         self._totals = array("d")
+
+    def __len__(self) -> int:
+        return len(self._steps)
 
     def put(self, attempt: int, step: int, loss: float) -> None:
         """A repeat replaces, unless it is of an earlier attempt than what is there."""
@@ -129,6 +133,8 @@ class CurveIndex:
     def __init__(self, objective: Objective) -> None:
         self._objective = objective
         self._curves: dict[int, Curve] = {}
+        self._reports = 0
+        """Over all curves."""
         # Trials in the order in which they completed; as a set too.
         self._order: list[int] = []
         self._completed: set[int] = set()
@@ -149,7 +155,9 @@ class CurveIndex:
         curve = self._curves.get(trial_id)
         if curve is None:
             curve = self._curves[trial_id] = Curve()
+        self._reports -= len(curve)
         curve.put(attempt, step, self._objective.loss(value))
+        self._reports += len(curve)
         self.changed.add(trial_id)
         for rung in self._rungs.values():
             if rung.start <= step < rung.end:
@@ -173,7 +181,7 @@ class CurveIndex:
     def forget(self, trial_id: int) -> None:
         """The trial was deleted."""
         self._uncomplete(trial_id)
-        self._curves.pop(trial_id, None)
+        self._reports -= len(self._curves.pop(trial_id, ()))
         for rung in self._rungs.values():
             rung.see(trial_id, None)
 
@@ -251,7 +259,8 @@ class CurveIndex:
         before = kept.cost
         yield kept
         self._cost += kept.cost - before
-        while self._cost > MAX_KEPT and len(self._kept) > 1:
+        most = max(MAX_KEPT, self._reports + _OVERHEAD * len(self._kept))
+        while self._cost > most and len(self._kept) > 1:
             _, dropped = self._kept.popitem(last=False)
             self._cost -= dropped.cost
 

@@ -208,9 +208,24 @@ def test_what_is_kept_is_bounded_and_the_answers_stay(monkeypatch: pytest.Monkey
     monkeypatch.setattr("wazir.suggestion.stopping.curves.MAX_KEPT", 100)
     curves = CurveIndex(MINIMIZE)
     for trial in range(30):
+        curves.report(trial, 1, 0, trial)
+        curves.end(trial, counts=True)
+    for step in [*range(20), *range(20)]:
+        assert curves.median_average(step) == (14.5, 30)
+        assert sum(len(kept.averages) for kept in curves._kept.values()) <= 100
+
+
+def test_nothing_is_computed_twice_where_trials_report_at_the_same_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many they are: else each report of a large study would cost as much as all its trials."""
+    monkeypatch.setattr("wazir.suggestion.stopping.curves.MAX_KEPT", 100)
+    curves = CurveIndex(MINIMIZE)
+    for trial in range(30):
         for step in range(20):
             curves.report(trial, 1, step, trial + step)
         curves.end(trial, counts=True)
-    for step in [*range(20), *range(20)]:
+    for step in range(20):
         assert curves.median_average(step) == (14.5 + step / 2, 30)
-        assert sum(len(kept.averages) for kept in curves._kept.values()) <= 100
+    assert set(curves._kept) == set(range(20))
+    for trial in range(30):
+        curves.forget(trial)
+    assert curves._reports == 0
