@@ -27,7 +27,7 @@ from wazir.domain.metric import Goal, Objective
 from wazir.domain.names import StudyName
 from wazir.domain.pod import PodOptions, Retention
 from wazir.domain.space import Double, Parameter, Space
-from wazir.domain.study import Algorithm, Budget, Study, StudySpec, StudyState
+from wazir.domain.study import Algorithm, Budget, Stopping, Study, StudySpec, StudyState
 from wazir.domain.template import MetricsFrom, MetricsSource, Resources, TrialTemplate
 from wazir.domain.trial import Trial, TrialState
 from wazir.service.server import Server
@@ -97,7 +97,16 @@ class World:
         self.runtime = LocalRuntime(folder / "runs")
         self.runs: list[Run] = []
 
-    def create(self, code: str, *, metrics: MetricsFrom = MetricsFrom.STDOUT, trials: int = 1, **changes: Any) -> Study:
+    def create(
+        self,
+        code: str,
+        *,
+        metrics: MetricsFrom = MetricsFrom.STDOUT,
+        trials: int = 1,
+        parallel: int = 2,
+        stopping: Stopping | None = None,
+        **changes: Any,
+    ) -> Study:
         template = TrialTemplate(
             command=("python", "-c", code, "${x}", str(self.folder)), metrics=MetricsSource(metrics), **changes
         )
@@ -105,7 +114,8 @@ class World:
             objectives=(Objective("loss", Goal.MINIMIZE),),
             space=Space((Parameter("x", Double(0.0, 1.0)),)),
             algorithm=Algorithm("random", seed=1),
-            budget=Budget(trials=trials, parallel=2, failed=0),
+            budget=Budget(trials=trials, parallel=parallel, failed=0),
+            stopping=stopping,
             trial=template,
         )
         return self.client.create_study(NAME, spec)
@@ -253,6 +263,31 @@ def test_a_trial_told_to_stop_stops(world: World) -> None:
     assert trial.state is TrialState.STOPPED
     assert trial.final == {"loss": 3.0}
     assert trial.reason == "enough"
+
+
+DEAF = """
+import signal, sys, threading
+import wazir
+signal.signal(15, signal.SIG_IGN)
+trial = wazir.current_trial()
+for step in (1, 2):
+    trial.report({"loss": trial.id}, step=step)
+trial.flush()
+if trial.id > 1:
+    threading.Event().wait()
+"""
+"""The first trial ends, and is the best; the others listen to nothing."""
+
+
+def test_a_trial_that_does_not_hear_the_rule_is_ended_after_its_grace(world: World) -> None:
+    world.create(DEAF, metrics=MetricsFrom.PUSH, trials=2, grace=0.2, parallel=1, stopping=Stopping("asha", {"max": 9}))
+    assert world.start().result() is Finish.DONE
+    best, stopped = world.trials()
+    assert best.state is TrialState.SUCCEEDED
+    assert (stopped.state, stopped.final) == (TrialState.STOPPED, {"loss": 2.0})
+    assert stopped.reason == "step 1: rank 2 of 2, eta 3"
+    assert stopped.attempt is not None
+    assert (stopped.attempt.cause, stopped.attempt.exit_code) == (Cause.STOPPED, -9)
 
 
 def test_a_program_that_is_not_there_fails_the_trial_at_once(world: World) -> None:

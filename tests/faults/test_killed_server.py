@@ -1,7 +1,11 @@
 """`kill -9` of `wazir serve` under clients that ask, report and tell: what it acknowledged is there when it is back."""
 
 import subprocess
+import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -10,9 +14,10 @@ from wazir.clients.local_address import address_of
 from wazir.domain.attempt import Cause
 from wazir.domain.metric import Goal, Objective
 from wazir.domain.space import Double, Parameter, Space
-from wazir.domain.study import Algorithm, Budget, StudySpec, StudyState
-from wazir.domain.trial import Measurement, TrialState
+from wazir.domain.study import Algorithm, Budget, Stopping, StudySpec, StudyState
+from wazir.domain.trial import Measurement, Trial, TrialState
 
+from ..clients.served import serving
 from .world import World
 
 pytestmark = pytest.mark.slow
@@ -111,6 +116,59 @@ def test_a_repeated_request_is_answered_as_before_the_service_died(world: World)
         assert client.get_study(study) == before
         assert len(list(client.list_trials(study))) == 3
         assert client.measurements(f"asked/{first[0][0]}") == [measurement]
+
+
+RULES = (
+    Stopping("median", {"min_trials": 3}),
+    Stopping("asha", {"max": 4, "eta": 2}),
+    Stopping("curve", {"min_trials": 3, "probability": 0.2}),
+)
+
+
+def decisions(client: Client, rule: Stopping, between: Callable[[Client], Client]) -> list[tuple[int, int, str]]:
+    """Ten trials of up to four steps, two at a time: what the rule said, by trial and step. `between` two reports."""
+    spec = replace(SPEC, stopping=rule, budget=Budget(trials=10, parallel=2))
+    study = client.create_study(rule.name, spec).name
+    said: list[tuple[int, int, str]] = []
+    live: list[Trial] = []
+    done: dict[int, int] = {}
+    while live := [*live, *client.suggest(study, 2 - len(live), client_id="one", start=True).trials]:
+        trial = live.pop(0)
+        step = done[trial.id] = done.get(trial.id, 0) + 1
+        loss = float(trial.parameters["x"]) + 1 / step
+        told = client.report(trial.name, 1, [Measurement(step, {"loss": loss}, 1.0)])
+        client = between(client)
+        if told.stop is not None:
+            said.append((trial.id, step, told.reason))
+            stored = client.get_trial(trial.name)
+            assert (stored.state, stored.reason) == (TrialState.STOPPING, told.reason)
+            assert client.report(trial.name, 1, [Measurement(step, {"loss": loss}, 1.0)]) == told, "it stands"
+        if told.stop is not None or step == 4:
+            client.end_attempt(trial.name, 1, Cause.SUCCEEDED)
+        else:
+            live.append(trial)
+    return said
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_a_service_that_dies_decides_about_curves_as_one_that_does_not(world: World, rule: Stopping) -> None:
+    server = serve(world)
+    count = 0
+
+    def killed(client: Client) -> Client:
+        nonlocal server, count
+        count += 1
+        if count % 4 == 0:
+            server.kill()
+            server.wait()
+            server = serve(world)
+        return client
+
+    with tempfile.TemporaryDirectory() as folder, serving("memory", Path(folder)) as address, Client(address) as client:
+        undisturbed = decisions(client, rule, lambda client: client)
+    with Client(address_of(world.database), retry_for=60.0) as client:
+        assert decisions(client, rule, killed) == undisturbed
+    assert undisturbed, "the rule has stopped somebody"
 
 
 def test_a_watch_that_was_quiet_for_long_goes_on_after_a_break(world: World) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 
-from wazir.domain.attempt import Cause
+import pytest
+
+from wazir.domain.attempt import Cause, RetryPolicy
 from wazir.domain.study import Algorithm, Budget, EndReason, StudyState
+from wazir.domain.template import TrialTemplate
 from wazir.domain.trial import Measurement, StopGoal, Trial, TrialState
 from wazir.service.attempts import End
 
-from .conftest import Scenario, World
+from .conftest import NAME, Scenario, World
 
 Play = Callable[[Scenario], None]
 ASHA = Algorithm("asha", seed=1, settings={"min": 1, "max": 9, "eta": 3})
@@ -80,6 +84,37 @@ def test_a_lost_attempt_is_tried_again_to_the_same_rung(play: Play) -> None:
         await w.service.end_attempt(trial.name, 1, End(Cause.PREEMPTED))
         again = await w.one()
         assert (again.id, again.until_step, len(again.attempts)) == (trial.id, 1, 2)
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_rung_of_hyperband_gets_its_number_though_attempts_are_lost_and_fail(play: Play, seed: int) -> None:
+    """R = 9, eta = 3, three at a time; one attempt in five is pre-empted, one in ten fails, once a trial at most."""
+
+    async def scenario(w: World) -> None:
+        algorithm = Algorithm("hyperband", seed=1, settings={"max": 9})
+        template = TrialTemplate(("train", "${x}"), retries=RetryPolicy(failed=1))
+        await w.create(algorithm=algorithm, budget=Budget(trials=17, parallel=3), trial=template)
+        dice, running = random.Random(seed), list[Trial]()
+        while trials := [*running, *(await w.ask(3 - len(running), leased=False)).trials]:
+            running = dice.sample(trials, len(trials))
+            trial = running.pop()
+            thrown = dice.random()
+            causes = {a.cause for a in trial.attempts}
+            if thrown < 0.2:
+                await w.service.end_attempt(trial.name, len(trial.attempts), End(Cause.PREEMPTED))
+            elif thrown < 0.3 and Cause.CODE_FAILED not in causes:
+                await w.service.end_attempt(trial.name, len(trial.attempts), End(Cause.CODE_FAILED))
+            else:
+                await train(w, trial, 9, float(trial.parameters["x"]))
+        assert (await w.study()).state is StudyState.COMPLETED
+        steps: dict[int, list[int]] = {}
+        for number in range(1, 18):
+            trial = await w.service.trial(NAME.trial(number))
+            assert trial.provenance is not None
+            steps.setdefault(int(trial.provenance.details["bracket"]), []).append(trial.final_step or 0)
+        assert {b: sorted(s) for b, s in steps.items()} == {0: [1] * 6 + [3] * 2 + [9], 1: [3] * 4 + [9], 2: [9] * 3}
 
     play(scenario)
 

@@ -199,6 +199,28 @@ def test_a_failed_trial_is_made_up_for(fails: Callable[[int, int], bool], steps:
         assert sum(len(o.curve) == 9 for o in there) == 1, reason
 
 
+@settings(deadline=None, max_examples=50)
+@given(st.integers(1, 6), st.sets(st.tuples(st.integers(1, 25), st.sampled_from([1, 3, 9])), max_size=8))
+def test_rungs_have_their_numbers_whoever_fails_and_when(parallel: int, failures: set[tuple[int, int]]) -> None:
+    """A bracket's first rung always gets its number. A later one does as long as the rung below has trials left."""
+
+    def fails(trial: int, step: int) -> bool:
+        return (trial, step) in failures
+
+    simulation = Simulation(Algorithm("hyperband", settings={"max": 9}), steady, 9, 17, parallel, fails)
+    simulation.run()
+    for number, bracket in enumerate(brackets(1, 9, 3)):
+        members = [o for o in simulation.history.observations if o.bracket == number]
+        counted = [len(o.curve) for o in members if o.counted]
+        begun = [o for o in members if o.counted or len(o.curve) > bracket.steps[0]]
+        assert len(begun) == bracket.sizes[0]
+        there = sum(done >= bracket.steps[0] for done in counted)
+        for steps, size in list(zip(bracket.steps, bracket.sizes, strict=True))[1:]:
+            came = sum(done >= steps for done in counted)
+            assert came == min(size, there)
+            there = came
+
+
 @settings(deadline=None, max_examples=30)
 @given(st.integers(1, 30), st.integers(1, 8), st.integers(2, 4), st.sampled_from(["asha", "hyperband", "bohb"]))
 def test_the_budget_and_the_limit_are_kept_and_somebody_comes_to_the_end(
