@@ -95,7 +95,12 @@ def _others(group: str) -> dict[str, EntryPoint]:
 def _load(field: str, name: str, table: Mapping[str, Known], group: str) -> Any:
     own, other = table.get(name), _others(group).get(name)
     if own is None and other is None:
-        raise InvalidArgument(field, name, "is not known", nearest(name, {*table, *_others(group)}))
+        hint = nearest(name, {*table, *_others(group)})
+        if name in RULES:
+            hint = "It is a rule that stops trials: write it under `stopping`"
+        elif name in DESIGNERS:
+            hint = "It is an algorithm: write it under `algorithm`"
+        raise InvalidArgument(field, name, "is not known", hint)
     try:
         if own is not None:
             module, _, attribute = own.path.partition(":")

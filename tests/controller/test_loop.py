@@ -473,6 +473,50 @@ def test_a_trial_that_failed_keeps_its_checkpoint_for_its_retry(world: World) ->
     assert checkpoints(world) == set()
 
 
+TWICE = """
+import json, os, shutil, sys
+from pathlib import Path
+import wazir
+trial = wazir.current_trial()
+begun = trial.resume_step()
+if trial.attempt == 1:
+    for step in (1, 2):
+        with trial.checkpoint.save(step=step) as folder:
+            (folder / "w").write_text("weights")
+    latest = trial.checkpoint.latest()
+    DAMAGE
+    sys.exit(1)
+for step in range(begun, 3):
+    trial.report({"loss": 1.0 + begun}, step=step + 1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        ("pass", None),
+        ("shutil.rmtree(latest)", ""),
+        ("(latest / 'w').write_text('w')", "is passed over: w is missing or cut short"),
+        ("(latest / 'wazir.json').write_text('{')", "is passed over: its wazir.json cannot be read"),
+        (
+            "path = latest / 'wazir.json'; path.write_text(json.dumps(json.loads(path.read_text()) | {'trial': 'x'}))",
+            "is passed over: it is of x",
+        ),
+        ("shutil.rmtree(latest.parent); latest.parent.write_text('no folder')", "checkpoints cannot be looked for"),
+    ],
+    ids=["whole", "missing", "truncated", "no manifest", "another trial's", "no folder"],
+)
+def test_a_checkpoint_that_is_no_good_costs_steps_and_no_trial(world: World, damage: str, words: str | None) -> None:
+    """`words`: what the next attempt's log says; None where it goes on from the checkpoint."""
+    code = TWICE.replace("DAMAGE", damage)
+    world.create(code, metrics=MetricsFrom.PUSH, retries=RetryPolicy(failed=1))
+    assert world.start().result() is Finish.DONE
+    (trial,) = world.trials()
+    assert (trial.state, trial.final) == (TrialState.SUCCEEDED, {"loss": 3.0 if words is None else 1.0})
+    assert trial.attempt is not None
+    assert (words or "") in Path(trial.attempt.log_path).read_text()
+
+
 def test_the_checkpoints_of_a_deleted_study_go_with_it(world: World) -> None:
     world.create(SAVE + WAIT, metrics=MetricsFrom.PUSH)
     run = world.start()

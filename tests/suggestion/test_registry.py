@@ -49,6 +49,7 @@ def test_the_tables_are_alphabetical() -> None:
         ("quasirandon", {}, r'algorithm\.name = "quasirandon": is not known. Did you mean "quasirandom"\?'),
         ("zzz", {}, r'algorithm\.name = "zzz": is not known. Known are: asha, auto, bayesian, bohb, cmaes, gp, grid'),
         ("", {}, r'algorithm\.name = "": is not known'),
+        ("median", {}, "is not known. It is a rule that stops trials: write it under `stopping`"),
         ("grid", {"pionts": 5}, r'algorithm\.pionts = 5: no such setting. Did you mean "points"\?'),
         ("random", {"points": 5}, r"algorithm\.points = 5: no such setting. It has no settings"),
         ("grid", {"points": "5"}, r'algorithm\.points = "5": must be a whole number'),
@@ -67,6 +68,7 @@ def test_wrong_algorithms_are_refused(name: str, settings: Mapping[str, object],
 @pytest.mark.parametrize(
     ("name", "settings", "objectives", "message"),
     [
+        ("hyperband", {}, LOSS, "is not known. It is an algorithm: write it under `algorithm`"),
         ("medain", {}, LOSS, r'stopping\.name = "medain": is not known. Did you mean "median"\?'),
         ("median", {"min_trails": 3}, LOSS, r'stopping\.min_trails = 3: no such setting. Did you mean "min_trials"\?'),
         ("median", {"min_trials": 0}, LOSS, r"stopping\.min_trials = 0: must be 1 or more"),
