@@ -421,6 +421,7 @@ class Controller:
                 retained=Retained(changes.study.spec),
                 spent=deque(maxlen=TOLD_SPENT),
                 gone=False,
+                emptied=False,
                 asking=0,
                 short=None,
             )
