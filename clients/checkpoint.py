@@ -192,7 +192,10 @@ def _read(folder: Path, trial: str | None) -> _Manifest:
     if trial is not None and whose != trial:
         raise _Unfit(f"it is of {whose}")
     for name, size in files.items():
-        file = folder / name
-        if not file.is_file() or file.stat().st_size != size:
-            raise _Unfit(f"{name} is missing or cut short")
+        try:
+            there = (folder / name).stat().st_size
+        except (OSError, ValueError) as error:
+            raise _Unfit(f"{name} is missing ({error})") from error
+        if there != size:
+            raise _Unfit(f"{name} is cut short: {there} bytes instead of {size}")
     return _Manifest(step, files)

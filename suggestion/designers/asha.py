@@ -9,11 +9,14 @@ trial. Nobody ever waits for others.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, insort
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice, pairwise
 
 import numpy as np
 
-from ..designer import History, New, Outcome, Problem, ReadsCurves, Resume, Suggestions
+from ..designer import History, New, Observation, Outcome, Problem, ReadsCurves, Resume, Suggestions
 from ..memo import read_memo, write_memo
 from .quasirandom import QuasiRandom
 from .rungs import LadderSettings, check_rungs, ladder, loss_at, nothing_waits
@@ -37,36 +40,70 @@ class Asha(ReadsCurves):
         self._eta = settings.eta
         self._rungs = ladder(settings.min, check_rungs(settings.min, settings.max, problem, self.name), settings.eta)
         self._points = QuasiRandom(QuasiRandom.Settings(), problem)
+        self._standing = _Standing(self._rungs, problem)
 
     def suggest(
         self, problem: Problem, history: History, count: int, rng: np.random.Generator, memo: str
     ) -> Suggestions:
-        promoted = self._promoted(problem, history)[:count]
+        promoted = list(islice(self._promoted(history), count))
         points = str(read_memo("asha/1", memo).get("points", ""))
         found = self._points.suggest(problem, history, count - len(promoted), rng, points)
         new = [replace(p, until_step=self._rungs[0]) for p in found.proposals if isinstance(p, New)]
         exhausted = found.exhausted and not promoted and nothing_waits(history)
         return Suggestions([*promoted, *new], write_memo("asha/1", points=found.memo), exhausted)
 
-    def _promoted(self, problem: Problem, history: History) -> list[Resume]:
+    def _promoted(self, history: History) -> Iterator[Resume]:
         """The trials that may go on now: those of the highest rung first, the best of each rung first."""
-        trials = [o for o in history.observations if o.outcome is not Outcome.UNKNOWN]
-        found = []
+        self._standing.follow(history.observations)
         for k in reversed(range(len(self._rungs) - 1)):
             start, end = self._rungs[k], self._rungs[k + 1]
-            reached = []
-            for o in trials:
-                loss = loss_at(o, start, end, problem)
-                if loss is None and o.curve and o.curve[-1][0] >= end:
-                    continue  # its reports jumped over the rung
-                if loss is None and o.outcome is Outcome.INFEASIBLE:
-                    loss = math.inf
-                if loss is not None:
-                    reached.append((loss, o.trial_id, o))
-            reached.sort(key=lambda row: row[:2])
-            for rank, (loss, trial_id, o) in enumerate(reached[: math.floor(len(reached) / self._eta)], 1):
+            reached = self._standing.at[k]
+            for rank, (loss, trial_id) in enumerate(reached[: math.floor(len(reached) / self._eta)], 1):
+                o = self._standing.trials[trial_id]
                 if o.outcome is Outcome.PAUSED and o.until_step is not None and o.until_step < end and loss < math.inf:
                     until = end if end < self._rungs[-1] else None
                     why = f"step {start}: rank {rank} of {len(reached)}, eta {self._eta:g}; goes on to step {end}"
-                    found.append(Resume(trial_id, until, why))
-        return found
+                    yield Resume(trial_id, until, why)
+
+
+class _Standing:
+    """The trials that have reached each rung but the last, the best first. It is kept from one history to the next, so
+    that a call costs what has changed; what it says depends on the present one alone."""
+
+    def __init__(self, rungs: Sequence[int], problem: Problem) -> None:
+        self._rungs = rungs
+        self._problem = problem
+        self.trials: dict[int, Observation] = {}
+        self.at: list[list[tuple[float, int]]] = [[] for _ in rungs[:-1]]
+        """Losses and ids."""
+
+    def follow(self, observations: Sequence[Observation]) -> None:
+        for o in observations:
+            if self.trials.get(o.trial_id) is not o:
+                self._take_out(o.trial_id)
+                self._put(o)
+        if len(self.trials) > len(observations):
+            for trial_id in self.trials.keys() - {o.trial_id for o in observations}:
+                self._take_out(trial_id)
+
+    def _put(self, o: Observation) -> None:
+        self.trials[o.trial_id] = o
+        for k, row in self._places(o):
+            insort(self.at[k], row)
+
+    def _take_out(self, trial_id: int) -> None:
+        known = self.trials.pop(trial_id, None)
+        if known is not None:
+            for k, row in self._places(known):
+                del self.at[k][bisect_left(self.at[k], row)]
+
+    def _places(self, o: Observation) -> Iterator[tuple[int, tuple[float, int]]]:
+        """The rungs that the trial has reached, and what it was worth there."""
+        if o.outcome is Outcome.UNKNOWN:
+            return
+        for k, (start, end) in enumerate(pairwise(self._rungs)):
+            loss = loss_at(o, start, end, self._problem)
+            if loss is None and o.outcome is Outcome.INFEASIBLE and not (o.curve and o.curve[-1][0] >= end):
+                loss = math.inf  # wherever it would have gone
+            if loss is not None:  # else it has not come there, or its reports jumped over the rung
+                yield k, (loss, o.trial_id)

@@ -74,6 +74,11 @@ def manifest_of_something_else(folder: Path) -> None:
     (folder / MANIFEST).write_text("[1, 2]")
 
 
+def manifest_of_files_that_cannot_be(folder: Path) -> None:
+    manifest = json.loads((folder / MANIFEST).read_text())
+    (folder / MANIFEST).write_text(json.dumps({**manifest, "files": {"x" * 300: 1, "\0": 1}}))
+
+
 def of_another_trial(folder: Path) -> None:
     manifest = json.loads((folder / MANIFEST).read_text())
     (folder / MANIFEST).write_text(json.dumps({**manifest, "trial": "owners/default/studies/s/trials/2"}))
@@ -81,7 +86,15 @@ def of_another_trial(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     "damage",
-    [cut_short, taken_away, without_manifest, manifest_cut_short, manifest_of_something_else, of_another_trial],
+    [
+        cut_short,
+        taken_away,
+        without_manifest,
+        manifest_cut_short,
+        manifest_of_something_else,
+        manifest_of_files_that_cannot_be,
+        of_another_trial,
+    ],
 )
 def test_a_damaged_one_is_passed_over_with_a_warning(
     damage: Callable[[Path], None], tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -155,7 +168,7 @@ def test_one_that_is_collected_after_it_was_taken_over_is_not_missed(tmp_path: P
 def test_a_damaged_one_of_the_parent_is_passed_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     cut_short(saved(tmp_path / "parent", 7, "theirs", THEIRS))
     assert heir(tmp_path).step() == 0
-    assert "w.bin is missing or cut short" in caplog.text
+    assert "w.bin is cut short" in caplog.text
 
 
 def test_where_it_cannot_be_taken_over_the_trial_begins_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
