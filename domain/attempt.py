@@ -57,7 +57,7 @@ NOT_ITS_FAULT = frozenset({Cause.PREEMPTED, Cause.NODE_LOST, Cause.UNSCHEDULABLE
 """Causes that use up `retries.preempted`."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Attempt:
     """Times are Unix seconds. `number` counts from 1 within the trial and fences all that is said of the attempt."""
 

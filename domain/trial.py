@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .errors import IllegalMove
 from .names import StudyName, TrialName
 from .parameters import Parameters
+from .records import altered
 
 if TYPE_CHECKING:
     from .attempt import Attempt
@@ -119,7 +120,7 @@ class Instruction:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Trial:
     """Times are Unix seconds. `revision` is the study's change counter at the trial's last change."""
 
@@ -184,4 +185,4 @@ def move(
         "start_time": now if target is TrialState.ACTIVE and trial.start_time is None else trial.start_time,
         "end_time": now if target in ENDED else None,
     }
-    return replace(trial, **(accord | changes))
+    return altered(trial, **(accord | changes))

@@ -19,6 +19,7 @@ from ..domain.attempt import (
 from ..domain.errors import FailedPrecondition, InvalidArgument, StaleAttempt
 from ..domain.metric import Pick, check_metric_name
 from ..domain.names import TrialName
+from ..domain.records import altered
 from ..domain.study import EndReason, StudySpec
 from ..domain.template import MetricsFrom
 from ..domain.trial import ENDED, Instruction, Measurement, StopGoal, Trial, TrialState
@@ -205,9 +206,9 @@ def end(tx: Transaction, name: TrialName, number: int, how: End, now: float) -> 
         policy=spec.trial.retries if spec.trial else RetryPolicy(),
         study_open=unit.study.open,
         message=message or (trial.reason if trial.state is TrialState.STOPPING else ""),
-        looked_for=_looked_for(spec, final, how.log_tail),
+        looked_for=_looked_for(spec, final, how.log_tail) if value is None else "",
     )
-    ended = replace(
+    ended = altered(
         attempt,
         state=AttemptState.ENDED,
         end_time=max(now if how.time is None else min(how.time, now), attempt.start_time),

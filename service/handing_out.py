@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ..domain.errors import InvalidArgument, NotFound, RequestIdReused
 from ..domain.names import StudyName
+from ..domain.records import altered
 from ..domain.study import Shortage, Study, StudyState, wanted
 from ..domain.trial import LIVE, Provenance, Trial, TrialState
 from ..storage.store import Transaction, TrialFilter
@@ -218,7 +219,7 @@ def _supply(unit: Unit, lacking: int, start: bool, computed: Round | None) -> li
         return NeedsRound(unit.before, need)
     suggestions = computed.suggestions
     taken = suggestions.proposals[:need]
-    unit.study = replace(
+    unit.study = altered(
         study,
         rounds=study.rounds + (not computed.fallback),
         memo=suggestions.memo,
@@ -231,7 +232,7 @@ def _supply(unit: Unit, lacking: int, start: bool, computed: Round | None) -> li
     found = [*waiting, *resumed, *new]
     if not found and study.counts[TrialState.PAUSED] and not study.counts.live:
         # Nothing runs that could change the algorithm's mind.
-        unit.study = replace(unit.study, exhausted=True)
+        unit.study = altered(unit.study, exhausted=True)
     return found
 
 

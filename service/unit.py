@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..domain.attempt import Attempt, AttemptState
 from ..domain.names import StudyName
+from ..domain.records import altered
 from ..domain.study import STOPS_RUNNING, EndReason, Study, StudyState, check_study_move, ending
 from ..domain.trial import StopGoal, Trial, TrialState, move
 from ..storage.store import Transaction, TrialFilter
@@ -43,7 +44,7 @@ class Unit:
     def lock(cls, tx: Transaction, name: StudyName, now: float) -> Unit:
         """Locks the study. `now` in Unix seconds. Raises NotFound."""
         study = tx.lock(name)
-        return cls(tx, study, replace(study, revision=study.revision + 1), now)
+        return cls(tx, study, altered(study, revision=study.revision + 1), now)
 
     def trial(self, trial_id: int) -> Trial:
         return self.changed.get(trial_id) or self.tx.trial(self.study.name.trial(trial_id))
@@ -55,7 +56,7 @@ class Unit:
         counts = self.study.counts
         for trial in trials:
             counts = counts.moved(None, trial.state)
-        self.study = replace(self.study, counts=counts, next_trial_id=self.study.next_trial_id + len(trials))
+        self.study = altered(self.study, counts=counts, next_trial_id=self.study.next_trial_id + len(trials))
         self.added.extend(trials)
         return trials
 
@@ -63,7 +64,7 @@ class Unit:
         """Stores a changed trial and keeps the counts right."""
         after = self._revised(after)
         if before.state is not after.state:
-            self.study = replace(self.study, counts=self.study.counts.moved(before.state, after.state))
+            self.study = altered(self.study, counts=self.study.counts.moved(before.state, after.state))
         self.tx.update_trial(self.study, after)
         self.changed[after.id] = after
         return after
@@ -86,7 +87,7 @@ class Unit:
 
     def delete(self, trial: Trial) -> None:
         self.tx.delete_trial(self.study, trial)
-        self.study = replace(self.study, counts=self.study.counts.moved(trial.state, None))
+        self.study = altered(self.study, counts=self.study.counts.moved(trial.state, None))
         self.deleted.append(trial.id)
 
     def with_states(self, states: Iterable[TrialState]) -> Iterable[Trial]:
@@ -116,7 +117,7 @@ class Unit:
 
     def begin_end(self, why: EndReason, reason: str) -> None:
         """From now on nothing starts; running trials are told to stop where the reason asks for it."""
-        self.study = replace(self.study, ending=why, reason=reason)
+        self.study = altered(self.study, ending=why, reason=reason)
         counts = self.study.counts
         if counts[TrialState.REQUESTED] or counts[TrialState.PAUSED]:
             for trial in self.with_states({TrialState.REQUESTED, TrialState.PAUSED}):
@@ -130,12 +131,12 @@ class Unit:
     def reopen(self) -> None:
         """Makes an ended study ACTIVE again. The caller has made sure that there is something left to do."""
         check_study_move(self.study.name, self.study.state, StudyState.ACTIVE)
-        self.study = replace(self.study, state=StudyState.ACTIVE, ending=None, reason="", end_time=None)
+        self.study = altered(self.study, state=StudyState.ACTIVE, ending=None, reason="", end_time=None)
 
     def finish(self) -> Change | None:
         """Writes the study, and tells what changed; None where nothing did, and then no revision is taken."""
         changed = self.changed or self.added or self.deleted
-        if not changed and replace(self.study, revision=self.before.revision) == self.before:
+        if not changed and altered(self.study, revision=self.before.revision) == self.before:
             self.study = self.before
             return None
         self.tx.update_study(self.study)
@@ -145,7 +146,7 @@ class Unit:
 
     def _revised(self, trial: Trial) -> Trial:
         revision = self.study.revision
-        return trial if trial.revision == revision else replace(trial, revision=revision)
+        return trial if trial.revision == revision else altered(trial, revision=revision)
 
     def _live(self) -> Iterable[Trial]:
         return self.with_states({TrialState.ACTIVE, TrialState.STOPPING})
@@ -155,4 +156,4 @@ class Unit:
         assert why is not None
         target = StudyState.FAILED if why is EndReason.FAILURES else StudyState.COMPLETED
         check_study_move(self.study.name, self.study.state, target)
-        self.study = replace(self.study, state=target, end_time=self.now)
+        self.study = altered(self.study, state=target, end_time=self.now)
