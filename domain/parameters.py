@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 
 Value = bool | int | float | str
 """A parameter's value. Types are kept: 1, 1.0, True and "1" are four different values."""
@@ -23,12 +24,16 @@ def canonical(parameters: Parameters) -> str:
 
 def digest(parameters: Parameters) -> str:
     """32 hexadecimal digits that stand for the point: BLAKE2b-128 of its canonical form."""
-    return digest_of(canonical(parameters))
+    values = parameters.values()
+    # With the types, because 1, 1.0 and True are equal.
+    return _digest(tuple(parameters), tuple(values), tuple(map(type, values)))
 
 
-def digest_of(canonical_form: str) -> str:
-    """`digest`, where the canonical form is known."""
-    return hashlib.blake2b(canonical_form.encode(), digest_size=16).hexdigest()
+# From its proposal to its row a point is asked about four times.
+@lru_cache(maxsize=256)
+def _digest(names: tuple[str, ...], values: tuple[Value, ...], _types: tuple[type, ...]) -> str:
+    form = canonical(dict(zip(names, values, strict=True)))
+    return hashlib.blake2b(form.encode(), digest_size=16).hexdigest()
 
 
 def same(a: Value, b: Value) -> bool:

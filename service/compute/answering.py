@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 
 from ...domain.errors import InvalidArgument
-from ...domain.parameters import canonical
+from ...domain.parameters import canonical, digest
 from ...domain.study import Study, StudySpec
 from ...suggestion.designer import Designer, History, New, Problem, Resume, Suggestions
 from ...suggestion.generator import generator
@@ -75,10 +75,10 @@ def _fit(proposal: New, problem: Problem, history: History, made: Counter[str]) 
         point = problem.space.check(proposal.parameters)
     except (InvalidArgument, TypeError, AttributeError) as error:
         raise Misfit(f"it proposed a point outside the space: {error}") from error
-    key = canonical(point)
+    key = digest(point)
     made[key] += 1
     if history.times_tried(point) + made[key] > problem.repeats:
-        raise Misfit(f"it proposed {key}, which has been tried {problem.repeats} times already")
+        raise Misfit(f"it proposed {canonical(point)}, which has been tried {problem.repeats} times already")
     return replace(proposal, parameters=point, details=details)
 
 
