@@ -7,7 +7,7 @@ People may write `resnet`, `resnet/17` or `vision/resnet/17`; `parse_study` and 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .errors import InvalidArgument
 
@@ -17,8 +17,7 @@ _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _RULE = f"must be 1 to {MAX_ID_LENGTH} lower-case letters, digits and '-', with a letter or digit at both ends"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class StudyName:
+class StudyName(NamedTuple):
     owner: str
     study: str
 
@@ -34,8 +33,7 @@ class StudyName:
         return TrialName(self.owner, self.study, trial_id)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class TrialName:
+class TrialName(NamedTuple):
     owner: str
     study: str
     id: int

@@ -35,6 +35,9 @@ class TrialState(enum.Enum):
     CANCELLED = "cancelled"
     """Given up by the study or by a person."""
 
+    # Each state is one object. Enum would hash its name, in Python, forty times a trial.
+    __hash__ = object.__hash__
+
 
 _S = TrialState
 
