@@ -91,8 +91,8 @@ def timestamp(seconds: float) -> Timestamp:
     return message
 
 
-def set_time(message: Timestamp, seconds: float) -> None:
-    """`timestamp`, where the message is there already."""
+def set_time(message: Timestamp | Duration, seconds: float) -> None:
+    """`timestamp` or `duration`, where the message is there already."""
     whole = int(seconds // 1)
     nanos = round((seconds - whole) * 1e9)
     message.seconds = whole + nanos // 1_000_000_000

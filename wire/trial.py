@@ -6,7 +6,7 @@ from ..domain.attempt import Attempt, AttemptState, Cause
 from ..domain.names import parse_trial
 from ..domain.trial import Instruction, Measurement, Origin, Provenance, StopGoal, Trial, TrialState
 from ..proto.v1 import study_service_pb2, trial_pb2
-from .scalars import EnumTable, duration, seconds_of, set_time, set_value, timestamp, value_from_wire
+from .scalars import EnumTable, seconds_of, set_time, set_value, timestamp, value_from_wire
 
 TRIAL_STATES = EnumTable(TrialState, "TRIAL_STATE", trial_pb2.TrialState.Value)
 STOP_GOALS = EnumTable(StopGoal, "STOP_GOAL", trial_pb2.StopGoal.Value)
@@ -16,27 +16,34 @@ ORIGINS = EnumTable(Origin, "ORIGIN", trial_pb2.Origin.Value, default=Origin.ENQ
 
 
 def trial_to_wire(trial: Trial) -> trial_pb2.Trial:
-    message = trial_pb2.Trial(
-        name=str(trial.name),
-        state=TRIAL_STATES.to_wire(trial.state),
-        state_reason=trial.reason,
-        stop_goal=STOP_GOALS.to_wire(trial.goal),
-        origin=ORIGINS.to_wire(trial.origin),
-        client_id=trial.client_id,
-        attempts=[_attempt_to_wire(a) for a in trial.attempts],
-        final_metrics=trial.final or {},
-        final_step=trial.final_step,
-        labels=trial.labels,
-        metadata=trial.metadata,
-        revision=trial.revision,
-        until_step=trial.until_step,
-        checkpoint_of=trial.checkpoint_of,
-    )
+    # Field by field and in place: by keywords, and with copies of the parts, a trial costs half as much again.
+    message = trial_pb2.Trial()
+    message.name = str(trial.name)
+    message.state = TRIAL_STATES.to_wire(trial.state)
+    message.state_reason = trial.reason
+    message.stop_goal = STOP_GOALS.to_wire(trial.goal)
+    message.origin = ORIGINS.to_wire(trial.origin)
+    message.client_id = trial.client_id
+    message.revision = trial.revision
     for name, value in trial.parameters.items():
         set_value(message.parameters[name], value)
-    set_time(message.create_time, trial.create_time)
+    for attempt in trial.attempts:
+        _set_attempt(message.attempts.add(), attempt)
     if trial.provenance is not None:
-        message.provenance.CopyFrom(_provenance_to_wire(trial.provenance))
+        _set_provenance(message.provenance, trial.provenance)
+    if trial.final:
+        message.final_metrics.update(trial.final)
+    if trial.final_step is not None:
+        message.final_step = trial.final_step
+    if trial.labels:
+        message.labels.update(trial.labels)
+    if trial.metadata:
+        message.metadata.update(trial.metadata)
+    if trial.until_step is not None:
+        message.until_step = trial.until_step
+    if trial.checkpoint_of is not None:
+        message.checkpoint_of = trial.checkpoint_of
+    set_time(message.create_time, trial.create_time)
     if trial.start_time is not None:
         set_time(message.start_time, trial.start_time)
     if trial.end_time is not None:
@@ -96,29 +103,27 @@ def instruction_from_wire(message: study_service_pb2.Instruction) -> Instruction
     return Instruction(STOP_GOALS.from_wire(message.stop, "instruction.stop"), message.reason)
 
 
-def _attempt_to_wire(attempt: Attempt) -> trial_pb2.Attempt:
-    message = trial_pb2.Attempt(
-        number=attempt.number,
-        state=ATTEMPT_STATES.to_wire(attempt.state),
-        holder=attempt.holder,
-        leased=attempt.leased,
-        lease=duration(attempt.lease_seconds),
-        cause=CAUSES.to_wire(attempt.cause),
-        exit_code=attempt.exit_code,
-        message=attempt.message,
-        log_tail=attempt.log_tail,
-        log_path=attempt.log_path,
-        node=attempt.node,
-        devices=attempt.devices,
-        gpus=attempt.gpus,
-        infeasible=attempt.infeasible,
-    )
+def _set_attempt(message: trial_pb2.Attempt, attempt: Attempt) -> None:
+    message.number = attempt.number
+    message.state = ATTEMPT_STATES.to_wire(attempt.state)
+    message.holder = attempt.holder
+    message.leased = attempt.leased
+    message.cause = CAUSES.to_wire(attempt.cause)
+    if attempt.exit_code is not None:
+        message.exit_code = attempt.exit_code
+    message.message = attempt.message
+    message.log_tail = attempt.log_tail
+    message.log_path = attempt.log_path
+    message.node = attempt.node
+    message.devices.extend(attempt.devices)
+    message.gpus = attempt.gpus
+    message.infeasible = attempt.infeasible
+    set_time(message.lease, attempt.lease_seconds)
     set_time(message.start_time, attempt.start_time)
     if attempt.run_time is not None:
         set_time(message.run_time, attempt.run_time)
     if attempt.end_time is not None:
         set_time(message.end_time, attempt.end_time)
-    return message
 
 
 def _attempt_from_wire(message: trial_pb2.Attempt) -> Attempt:
@@ -143,19 +148,17 @@ def _attempt_from_wire(message: trial_pb2.Attempt) -> Attempt:
     )
 
 
-def _provenance_to_wire(provenance: Provenance) -> trial_pb2.Provenance:
-    return trial_pb2.Provenance(
-        algorithm=provenance.algorithm,
-        version=provenance.version,
-        round=provenance.round,
-        index=provenance.index,
-        count=provenance.count,
-        memo_digest=provenance.memo_digest,
-        history_digest=provenance.history_digest,
-        fallback=provenance.fallback,
-        why=provenance.why,
-        details=provenance.details,
-    )
+def _set_provenance(message: trial_pb2.Provenance, provenance: Provenance) -> None:
+    message.algorithm = provenance.algorithm
+    message.version = provenance.version
+    message.round = provenance.round
+    message.index = provenance.index
+    message.count = provenance.count
+    message.memo_digest = provenance.memo_digest
+    message.history_digest = provenance.history_digest
+    message.fallback = provenance.fallback
+    message.why = provenance.why
+    message.details.update(provenance.details)
 
 
 def _provenance_from_wire(message: trial_pb2.Provenance) -> Provenance:
