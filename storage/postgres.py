@@ -40,7 +40,7 @@ from .pending import Shared
 from .postgres_exchange import CHANNEL, PostgresExchange, payload
 from .session import Session
 from .sql import SqlTransaction, SqlView
-from .statements import FREE_REVISION
+from .statements import FREE_REVISION, SAME_POINTS
 from .store import Store, View
 
 T = TypeVar("T")
@@ -252,6 +252,9 @@ class PostgresTransaction(SqlTransaction):
             self.study(name)
             raise _LockTaken
         return row
+
+    def _at_points(self, key: int, points: set[str]) -> Iterable[Any]:
+        return self._all(SAME_POINTS, study=key, digests=list(points))
 
     def _begin_sending(self) -> None:
         if not self.sent:

@@ -48,6 +48,7 @@ from .statements import (
     LOCKED_REVISION,
     NEXT_SEQUENCE,
     POINTS,
+    SAME_POINT,
     SECRET,
     SPELLINGS,
     STUDIES,
@@ -420,7 +421,7 @@ class SqlTransaction(SqlView, Transaction):
             pending = {}
         times: Counter[str] = Counter()
         taken: dict[str, set[int]] = defaultdict(set)
-        for row in self._all(self._spelling.same_points, study=key, digests=self._spelling.texts(list(points))):
+        for row in self._at_points(key, points):
             written = pending.get(row.id)
             counts = written.counts if written else row.state not in _UNCOUNTED
             times[row.digest] += counts
@@ -432,6 +433,11 @@ class SqlTransaction(SqlView, Transaction):
                 if p.slot is not None and p.keeps_slot:
                     taken[point].add(p.slot)
         return times, taken
+
+    def _at_points(self, key: int, points: set[str]) -> Iterable[Any]:
+        """Rows of the trials at these points."""
+        for point in points:
+            yield from self._all(SAME_POINT, study=key, digest=point)
 
     def update_trial(self, study: Study, trial: Trial) -> None:
         key = self._key(study)

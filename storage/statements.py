@@ -5,29 +5,25 @@ What a database spells its own way is in `Spelling`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from sqlalchemy import (
     ARRAY,
-    BindParameter,
-    ColumnElement,
     Insert,
     Select,
     Text,
     any_,
     bindparam,
     case,
+    cast,
     delete,
-    func,
     insert,
     null,
     select,
     tuple_,
     update,
 )
-from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects import postgresql, sqlite
 
 from .schema import answers, attempts, measurements, secrets, sequences, studies, tokens, tombstones, trials
@@ -102,6 +98,10 @@ POINTS = (
     .order_by(measurements.c.sequence)
     .limit(bindparam("limit"))
 )
+_place = select(trials.c.id, trials.c.digest, trials.c.slot, trials.c.state).where(_of_study)
+SAME_POINT = _place.where(trials.c.digest == bindparam("digest"))
+SAME_POINTS = _place.where(trials.c.digest == any_(cast(bindparam("digests"), ARRAY(Text))))
+"""The same for a list of digests. On PostgreSQL only."""
 ANSWER = select(answers).where(answers.c.owner == bindparam("owner"), answers.c.request_id == bindparam("request_id"))
 TOKEN = select(tokens).where(tokens.c.id == bindparam("id"))
 TOKENS = select(tokens).order_by(tokens.c.owner, tokens.c.create_time, tokens.c.id)
@@ -184,16 +184,9 @@ UPDATE_TOKEN = (
 
 
 class Spelling:
-    """What databases spell each in its own way: inserts that meet a row that is there, and lists of values."""
+    """What databases spell each in its own way: inserts that meet a row that is there."""
 
-    def __init__(
-        self,
-        insert: Callable[..., Any],
-        among: Callable[[Any, BindParameter[Any]], ColumnElement[bool]],
-        texts: Callable[[list[str]], object],
-    ) -> None:
-        """`among`: whether a column is one of the texts in a parameter. `texts`: the parameter's value."""
-        self.texts = texts
+    def __init__(self, insert: Callable[..., Any]) -> None:
         # All columns but the key, which the database gives.
         study = insert(studies).values({c.name: bindparam(c.name) for c in studies.c if not c.primary_key})
         self.new_study: Insert = study.on_conflict_do_nothing(index_elements=["owner", "id"]).returning(studies.c.key)
@@ -209,20 +202,8 @@ class Spelling:
             set_={c: measurement.excluded[c] for c in ("value", "time", "sequence")},
         )
 
-        self.same_points: Select[Any] = select(trials.c.id, trials.c.digest, trials.c.slot, trials.c.state).where(
-            _of_study, among(trials.c.digest, bindparam("digests"))
-        )
-
-
-def _among_json(column: Any, texts: BindParameter[Any]) -> ColumnElement[bool]:
-    return cast(ColumnElement[bool], column.in_(select(func.json_each(texts).table_valued("value").c.value)))
-
-
-def _among_array(column: Any, texts: BindParameter[Any]) -> ColumnElement[bool]:
-    return cast(ColumnElement[bool], column == any_(sql_cast(texts, ARRAY(Text))))
-
 
 SPELLINGS = {
-    "sqlite": Spelling(sqlite.insert, _among_json, json.dumps),
-    "postgresql": Spelling(postgresql.insert, _among_array, list),
+    "sqlite": Spelling(sqlite.insert),
+    "postgresql": Spelling(postgresql.insert),
 }
