@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Container, Iterable
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -41,7 +41,8 @@ if TYPE_CHECKING:
 
 MAX_PAGE = 1_000
 MAX_STEPS_PAGE = 10_000
-RESUME = api.ON_EXISTING_RESUME
+ON_EXISTING = frozenset(api.OnExisting.values())
+ON_TIMEOUT = frozenset(api.OnTimeout.values())
 
 
 class StudyServicer(study_service_pb2_grpc.StudyServiceServicer):
@@ -58,7 +59,7 @@ class StudyServicer(study_service_pb2_grpc.StudyServiceServicer):
             spec_from_wire(request.study.spec),
             dict(request.study.metadata),
             _identity(owner, request),
-            resume=request.on_existing == RESUME,
+            resume=_known("on_existing", request.on_existing, ON_EXISTING) == api.ON_EXISTING_RESUME,
             validate_only=request.validate_only,
         )
         return study_to_wire(study)
@@ -119,7 +120,7 @@ class StudyServicer(study_service_pb2_grpc.StudyServiceServicer):
             request.reattach,
             lease,
             _identity(name.owner, request),
-            fallback=_falls_back(request.on_timeout),
+            fallback=_known("on_timeout", request.on_timeout, ON_TIMEOUT) != api.ON_TIMEOUT_WAIT,
         )
         remaining = context.time_remaining()
         answer = await self._service.suggest(ask, settings.default_deadline if remaining is None else remaining)
@@ -283,12 +284,12 @@ def _identity(
     return Request(owner, request.DESCRIPTOR.name, request_id, payload)
 
 
-def _falls_back(on_timeout: int) -> bool:
-    if on_timeout not in api.OnTimeout.values():
-        raise InvalidArgument(
-            "on_timeout", on_timeout, "is an enum value that this version does not know", "Upgrade the server"
-        )
-    return on_timeout != api.ON_TIMEOUT_WAIT
+def _known(field: str, number: int, known: Container[int]) -> int:
+    """`number` itself, of an enum that only the API has. Raises InvalidArgument where this server does not know it: a
+    newer client means something by it."""
+    if number not in known:
+        raise InvalidArgument(field, number, "is an enum value that this version does not know", "Upgrade the server")
+    return number
 
 
 def _attempt(

@@ -28,6 +28,7 @@ from wazir.proto.v1 import study_service_pb2_grpc
 from wazir.service.server import SERVICE_NAME, Server
 from wazir.service.settings import ServiceSettings
 from wazir.storage.memory import MemoryStore
+from wazir.wire.study import spec_to_wire
 
 SPEC = StudySpec(
     (Objective("loss", Goal.MINIMIZE),), Space((Parameter("x", Double(0.0, 1.0)),)), algorithm=Algorithm("random")
@@ -114,6 +115,22 @@ def test_an_error_names_its_reason_and_field(running: Running) -> None:
     assert (info.domain, info.reason) == ("wazir", "INVALID_ARGUMENT")
     assert bad.field_violations[0].field == "study"
     assert "not-a-name" in error.details()
+
+
+def test_an_enum_value_of_a_newer_client_is_refused_and_changes_nothing(running: Running) -> None:
+    name = "owners/default/studies/s"
+    new: Any = 99
+    create = api.CreateStudyRequest(parent="owners/default", study_id="s", on_existing=new)
+    create.study.spec.CopyFrom(spec_to_wire(SPEC))
+    with grpc.insecure_channel(running.address) as channel:
+        stub = study_service_pb2_grpc.StudyServiceStub(channel)
+        with pytest.raises(grpc.RpcError, match=r"on_existing = 99: is an enum value that this version does not know"):
+            stub.CreateStudy(create)
+        create.on_existing = api.ON_EXISTING_UNSPECIFIED
+        stub.CreateStudy(create)  # the name is free still
+        with pytest.raises(grpc.RpcError, match=r"on_timeout = 99: is an enum value that this version does not know"):
+            stub.SuggestTrials(api.SuggestTrialsRequest(parent=name, on_timeout=new))
+        assert not stub.ListTrials(api.ListTrialsRequest(parent=name)).trials
 
 
 def test_a_taken_name_is_refused_and_resumed_only_with_the_same_space(client: Client) -> None:
