@@ -9,8 +9,8 @@
 Without a verb our own algorithms are run and their scores published, on three problems with `--quick`. `run` adds to
 RUNS, a file with one run a line, what it does not hold yet, each run in a process of its own; `table` reads it, and
 `worse` tests whether an algorithm is worse than another on any problem.
-Needs `pip install ioh onnxruntime scikit-learn`, and for Optuna's samplers `optuna torch cmaes`; the data is that of
-`problems.py`.
+Needs `pip install ioh onnxruntime scikit-learn`, and for the peers, named in `samplers.py`, `optuna torch cmaes
+scikit-optimize`; the data is that of `problems.py`.
 
 **Score** of an algorithm: the mean over problems of log10(max(nr, 0.01)), with nr = (best found - best known) / (median
 of random search after as many trials - best known). Less is better; 0 is as good as random search. CPU is that of

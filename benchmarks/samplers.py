@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from wazir.domain.metric import Goal, Objective
 from wazir.domain.parameters import Parameters, Value
-from wazir.domain.space import Categorical, Discrete, Double, Integer, Scale, Space
+from wazir.domain.space import Categorical, Discrete, Double, Integer, Kind, Scale, Space
 from wazir.domain.study import Algorithm
 from wazir.suggestion.designer import New, Observation, Outcome, Problem
 from wazir.suggestion.generator import generator
@@ -105,7 +105,44 @@ class Optuna:
         return point
 
 
-PEERS: dict[str, str] = {
+class ScikitOptimize:
+    """scikit-optimize's `Optimizer` with its own defaults. It knows no conditions: what is not active is left out of
+    its points."""
+
+    def __init__(self, space: Space, trials: int, seed: int) -> None:
+        import skopt
+
+        warnings.simplefilter("ignore")
+        self._space, self._asked = space, list[list[Any]]()
+        self._optimizer = skopt.Optimizer([self._dimension(p.kind) for p in space.parameters], random_state=seed)
+
+    def ask(self, count: int) -> list[Parameters]:
+        self._asked = self._optimizer.ask(count)
+        return [self._point(values) for values in self._asked]
+
+    def tell(self, losses: Sequence[float]) -> None:
+        self._optimizer.tell(self._asked, list(losses))
+
+    @staticmethod
+    def _dimension(kind: Kind) -> Any:
+        import skopt.space
+
+        if isinstance(kind, Double | Integer):
+            made = skopt.space.Real if isinstance(kind, Double) else skopt.space.Integer
+            return made(kind.min, kind.max, prior="log-uniform" if kind.scale is Scale.LOG else "uniform")
+        return skopt.space.Categorical(kind.values)
+
+    def _point(self, values: Sequence[Any]) -> Parameters:
+        point: dict[str, Value] = {}
+        for p, value in zip(self._space.parameters, values, strict=True):
+            if self._space.is_active(p, point):
+                # The library's integers are numpy's.
+                point[p.name] = int(value) if isinstance(p.kind, Integer) else value
+        return point
+
+
+OPTUNA: dict[str, str] = {
+    "optuna-cmaes": "CmaEsSampler",
     "optuna-gp": "GPSampler",
     "optuna-tpe": "TPESampler",
 }
@@ -113,6 +150,8 @@ PEERS: dict[str, str] = {
 
 def sampler(name: str) -> Callable[[Space, int, int], Sampler]:
     """What makes a run of the algorithm from space, number of trials and seed: a peer's, or the designer so named."""
-    if name in PEERS:
-        return lambda space, trials, seed: Optuna(PEERS[name], space, trials, seed)
+    if name in OPTUNA:
+        return lambda space, trials, seed: Optuna(OPTUNA[name], space, trials, seed)
+    if name == "skopt":
+        return ScikitOptimize
     return lambda space, trials, seed: Own(name, space, trials, seed)
