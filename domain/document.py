@@ -45,13 +45,13 @@ from itertools import pairwise
 from typing import Final, TypeVar
 
 from .attempt import RetryPolicy
-from .errors import MISSING, InvalidArgument, nearest
+from .errors import MISSING, InvalidArgument, nearest, similar
 from .metric import Goal, Objective, Pick, SafetyMetric
 from .names import check_id
 from .parameters import Value
 from .pod import Keep, PodOptions, Retention, Source, Volume
 from .space import Categorical, Condition, Discrete, Double, Integer, Kind, Parameter, Scale, Space
-from .study import Algorithm, Budget, Stopping, StudySpec
+from .study import ALGORITHM_KEYS, STOPPING_KEYS, Algorithm, Budget, Stopping, StudySpec
 from .template import MetricsFrom, MetricsSource, Resources, Runtime, TrialTemplate, as_argument
 
 FAILED_DEFAULT: Final = 10
@@ -391,7 +391,7 @@ def _algorithm_from(top: _Section) -> Algorithm:
         name=section.text("name", "auto"),
         seed=section.whole("seed") if "seed" in section else None,
         repeats=section.whole("repeats") if "repeats" in section else 1,
-        settings={name: v for name, v in section.entries.items() if name not in ("name", "seed", "repeats")},
+        settings={name: v for name, v in section.entries.items() if name not in ALGORITHM_KEYS},
     )
 
 
@@ -402,7 +402,7 @@ def _stopping_from(top: _Section) -> Stopping | None:
     if isinstance(value, str):
         return Stopping(value)
     section = _Section("stopping", value, None)
-    return Stopping(section.text("name"), {name: v for name, v in section.entries.items() if name != "name"})
+    return Stopping(section.text("name"), {name: v for name, v in section.entries.items() if name not in STOPPING_KEYS})
 
 
 def _budget_from(top: _Section, failed: int | None) -> Budget:
@@ -942,8 +942,7 @@ def _meant_type(given: str) -> str:
         return "Write values: [true, false]"
     if word in ("choice", "choices", "str", "string", "enum"):
         return "Write values: [...]"
-    hint = nearest(given, _TYPES)
-    return hint if hint.startswith("Did you mean") else ""
+    return similar(given, _TYPES)
 
 
 def _or(words: Iterable[str]) -> str:

@@ -211,14 +211,18 @@ MISSING = _Missing()
 MAX_SHOWN = 20
 
 
+def similar(word: str, known: Iterable[str]) -> str:
+    """A sentence `Did you mean "x"?` for a misspelt word, empty where none is near. Capitals make no other word."""
+    words = {w.lower(): w for w in sorted(known)}
+    match = difflib.get_close_matches(word.lower(), words, n=1, cutoff=0.6)
+    return f'Did you mean "{words[match[0]]}"?' if match else ""
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
-    """A sentence `Did you mean "x"?` for a misspelt word, with the (first) known words where none is near."""
+    """The sentence of `similar`, with the (first) known words where none is near."""
     words = sorted(known)
-    match = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
-    if match:
-        return f'Did you mean "{match[0]}"?'
     shown = ", ".join(words[:MAX_SHOWN]) + (f", ... ({len(words)} in all)" if len(words) > MAX_SHOWN else "")
-    return f"Known are: {shown}" if words else ""
+    return similar(word, words) or (f"Known are: {shown}" if words else "")
 
 
 def _shown(value: object) -> str:

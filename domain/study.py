@@ -20,6 +20,12 @@ MAX_REPEATS = 10**9
 MAX_DURATION = 10**9
 """Seconds; some 31 years."""
 
+ALGORITHM_KEYS = ("name", "seed", "repeats")
+"""What a study says of any algorithm, beside which its own settings stand."""
+
+STOPPING_KEYS = ("name",)
+"""The same of any stopping rule."""
+
 
 class StudyState(enum.Enum):
     ACTIVE = "active"
@@ -86,7 +92,7 @@ class Algorithm:
     settings: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "settings", checked_settings("algorithm", self.settings, ("name", "seed", "repeats")))
+        object.__setattr__(self, "settings", checked_settings("algorithm", self.settings, ALGORITHM_KEYS))
         if not _is_whole(self.repeats) or not 1 <= self.repeats <= MAX_REPEATS:
             raise InvalidArgument("algorithm.repeats", self.repeats, f"must be a whole number in [1, {MAX_REPEATS}]")
         if self.seed is not None and not (_is_whole(self.seed) and 0 <= self.seed < 2**63):
@@ -101,7 +107,7 @@ class Stopping:
     settings: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "settings", checked_settings("stopping", self.settings, ("name",)))
+        object.__setattr__(self, "settings", checked_settings("stopping", self.settings, STOPPING_KEYS))
 
 
 @dataclass(frozen=True, slots=True)

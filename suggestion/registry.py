@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from ..domain.errors import InvalidArgument, nearest
 from ..domain.metric import Objective
-from ..domain.study import Algorithm, Stopping
+from ..domain.study import ALGORITHM_KEYS, STOPPING_KEYS, Algorithm, Stopping
 from .designer import Designer, Problem
 from .settings import read_settings
 from .stopping.rule import StoppingRule
@@ -77,14 +77,16 @@ def make_designer(algorithm: Algorithm, problem: Problem) -> Designer:
     """The designer that a study asks for. Raises InvalidArgument for an unknown name, an unknown or wrong setting, a
     library that is not installed, and a problem that the algorithm cannot work on."""
     found = _load("algorithm.name", algorithm.name, DESIGNERS, DESIGNER_GROUP)
-    designer: Designer = found(read_settings(found.Settings, algorithm.settings, "algorithm"), problem)
+    settings = read_settings(found.Settings, algorithm.settings, "algorithm", ALGORITHM_KEYS)
+    designer: Designer = found(settings, problem)
     return designer
 
 
 def make_rule(stopping: Stopping, objectives: Sequence[Objective]) -> StoppingRule:
     """The stopping rule that a study asks for. Raises InvalidArgument like `make_designer`."""
     found = _load("stopping.name", stopping.name, RULES, RULE_GROUP)
-    rule: StoppingRule = found(read_settings(found.Settings, stopping.settings, "stopping"), tuple(objectives))
+    settings = read_settings(found.Settings, stopping.settings, "stopping", STOPPING_KEYS)
+    rule: StoppingRule = found(settings, tuple(objectives))
     return rule
 
 

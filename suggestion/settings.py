@@ -11,12 +11,12 @@ read_settings(Settings, {"pionts": 5}, "algorithm")     raises: algorithm.pionts
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import Field, field, fields
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from ..domain.errors import InvalidArgument, nearest
+from ..domain.errors import InvalidArgument, nearest, similar
 
 S = TypeVar("S")
 
@@ -30,20 +30,19 @@ def setting(
     return field(default=default, metadata={"doc": doc, "least": least, "most": most, "choices": tuple(choices)})
 
 
-def read_settings(schema: type[S], given: Mapping[str, object], where: str) -> S:
+def read_settings(schema: type[S], given: Mapping[str, object], where: str, beside: Collection[str] = ()) -> S:
     """`schema` filled with what is given and its defaults.
 
     Its fields are bool, int, float or str, or one of these or None. Raises InvalidArgument for a name that `schema`
     does not have, a value of another type (an integer does for a float) and one out of bounds; `where` stands before
-    the name, as in `algorithm.points`.
+    the name, as in `algorithm.points`, and `beside` are names that may stand there too, for people who misspelt those.
     """
     known = {f.name: f for f in fields(schema)}  # type: ignore[arg-type]
     types = get_type_hints(schema)
     values: dict[str, object] = {}
     for name, value in given.items():
         if name not in known:
-            hint = nearest(name, known) or "It has no settings"
-            raise InvalidArgument(f"{where}.{name}", value, "no such setting", hint)
+            raise InvalidArgument(f"{where}.{name}", value, "no such setting", nearest(name, {*known, *beside}))
         values[name] = _read(known[name], types[name], value, f"{where}.{name}")
     return schema(**values)
 
@@ -66,7 +65,7 @@ def _read(known: Field[Any], annotation: Any, value: object, where: str) -> obje
         if most is not None and value > most:
             raise InvalidArgument(where, value, f"must be at most {most!r}", hint)
     if isinstance(value, str) and choices and value not in choices:
-        raise InvalidArgument(where, value, f"must be one of {', '.join(choices)}", nearest(value, choices))
+        raise InvalidArgument(where, value, f"must be one of {', '.join(choices)}", similar(value, choices) or hint)
     return value
 
 

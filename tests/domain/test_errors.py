@@ -32,6 +32,8 @@ def test_a_long_value_is_cut() -> None:
     ("word", "known", "sentence"),
     [
         ("trails", ["trials", "parallel"], 'Did you mean "trials"?'),
+        ("GP", ["gp", "grid"], 'Did you mean "gp"?'),
+        ("ucb", ["EI", "LCB"], 'Did you mean "LCB"?'),
         ("xyz", ["b", "a"], "Known are: a, b"),
         ("xyz", [], ""),
         (
