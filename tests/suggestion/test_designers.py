@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.spatial.distance import pdist
 from scipy.stats import qmc
 
 from wazir.domain.errors import InvalidArgument
@@ -280,6 +281,54 @@ class TestAuto:
         memo = make_designer(Algorithm("auto"), before).suggest(before, TrialHistory(), 2, generator(1, 0), "").memo
         answer = make_designer(Algorithm("auto"), after).suggest(after, TrialHistory(), 2, generator(1, 1), memo)
         assert json.loads(answer.memo)["chosen"] == "gp"
+
+
+@pytest.mark.parametrize("name", ["auto", "bayesian", "gp", "tpe"])
+class TestModels:
+    """Those that learn, asked for more points of a function with several optima, of which ten trials are known."""
+
+    SQUARE = Space((Parameter("x", Double(0.0, 1.0)), Parameter("y", Double(0.0, 1.0))))
+
+    def next_points(
+        self, name: str, seed: int, count: int = 1, round_: int = 1, others: Sequence[Observation] = ()
+    ) -> np.ndarray:
+        rows = np.random.default_rng(seed).random((10, 2))
+        values = np.sin(9 * rows[:, 0]) + np.cos(7 * rows[:, 1])
+        points = encoder(self.SQUARE).decode(rows)
+        known = [
+            Observation(i, point, Outcome.MEASURED, (float(value),))
+            for i, (point, value) in enumerate(zip(points, values, strict=True), 1)
+        ]
+        asked = problem(self.SQUARE)
+        designer = make_designer(named(name), asked)
+        # The first point of a study is the middle, whatever is known.
+        memo = designer.suggest(asked, TrialHistory(), 1, generator(seed, 0), "").memo
+        answer = designer.suggest(asked, TrialHistory([*known, *others]), count, generator(seed, round_), memo)
+        return encoded([p for p in answer.proposals if isinstance(p, New)], self.SQUARE)
+
+    def beside(self, row: np.ndarray, outcome: Outcome) -> list[Observation]:
+        """Ten more trials within 0.01."""
+        close = row + np.random.default_rng(0).uniform(-0.01, 0.01, (10, 2))
+        return [Observation(i, point, outcome) for i, point in enumerate(encoder(self.SQUARE).decode(close), 11)]
+
+    @pytest.mark.parametrize("outcome", [Outcome.PENDING, Outcome.PAUSED, Outcome.INFEASIBLE])
+    def test_goes_elsewhere_where_trials_run_or_could_not_be_evaluated(self, name: str, outcome: Outcome) -> None:
+        for seed in (1, 2, 3):
+            would_go = self.next_points(name, seed)
+            goes = self.next_points(name, seed, others=self.beside(would_go, outcome))
+            assert np.abs(goes - would_go).max() > 0.03
+
+    def test_trials_that_failed_change_nothing(self, name: str) -> None:
+        would_go = self.next_points(name, 1)
+        assert (self.next_points(name, 1, others=self.beside(would_go, Outcome.UNKNOWN)) == would_go).all()
+
+    def test_points_of_a_batch_know_of_each_other(self, name: str) -> None:
+        """The closest of them lie further apart than those that are asked for one by one and told of to nobody."""
+        for seed in (1, 2):
+            together = self.next_points(name, seed, count=8)
+            alone = np.concatenate([self.next_points(name, seed, round_=n) for n in range(1, 9)])
+            closest = [np.sort(pdist(rows))[:4].mean() for rows in (together, alone)]
+            assert closest[0] > 1.5 * closest[1]
 
 
 def test_a_long_history_costs_a_round_nothing_that_grows_with_it() -> None:
