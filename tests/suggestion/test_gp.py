@@ -136,6 +136,20 @@ def test_odd_values_are_modelled_all_the_same(values: list[float], reason: str) 
         assert proposal.details["deviation"] >= 0, reason
 
 
+@pytest.mark.parametrize(
+    ("loss", "kind"),
+    [(lambda u: u[0] + u[1], "exploits"), (lambda u: 1000 * u[0] % 1, "explores")],
+    ids=["a plane goes on falling", "numbers without any order"],
+)
+def test_why_says_whether_it_expects_more_than_the_best(loss: Callable[[Sequence[float]], float], kind: str) -> None:
+    values = [loss(u) for u in np.random.default_rng(0).random((12, 2)).tolist()]
+    problem, history = Problem(SQUARE, (LOSS,)), history_of(values)
+    last = make_designer(GP, problem).suggest(problem, history, 2, generator(1, 0), "").proposals[-1]
+    assert isinstance(last, New)
+    assert last.why.startswith(f"{kind}: loss {last.details['mean']:.4g} ± ")
+    assert (last.details["mean"] < min(values)) == (kind == "exploits")
+
+
 def test_values_that_are_no_numbers_make_it_fall_back_and_say_so(caplog: pytest.LogCaptureFixture) -> None:
     problem, history = Problem(SQUARE, (LOSS,)), history_of([1.0] * 7 + [float("nan")])
     with caplog.at_level(logging.WARNING):
