@@ -266,8 +266,8 @@ class TestAuto:
         self, space: Space, trials: int | None, repeats: int, chosen: str, why: str
     ) -> None:
         asked = problem(space, trials, repeats)
-        made, _ = play(Algorithm("auto"), asked, 1, 3, 1)
-        assert texts(made) == texts(play(Algorithm(chosen), asked, 1, 3, 1)[0])
+        made, _ = play(Algorithm("auto"), asked, 1, 3, 3)
+        assert texts(made) == texts(play(Algorithm(chosen), asked, 1, 3, 3)[0])
         assert all(why in p.why for p in made)
 
     def test_several_objectives_are_searched_blindly(self) -> None:
@@ -329,6 +329,30 @@ class TestModels:
             alone = np.concatenate([self.next_points(name, seed, round_=n) for n in range(1, 9)])
             closest = [np.sort(pdist(rows))[:4].mean() for rows in (together, alone)]
             assert closest[0] > 1.5 * closest[1]
+
+
+@pytest.mark.parametrize("name", ["gp", "tpe"])
+def test_most_middling_trials_of_a_large_study_are_passed_over(name: str) -> None:
+    """So the cost of a point stops growing: nothing is different where one of them had another value."""
+    rows = np.random.default_rng(1).random((3_000, 4))
+    points, losses = encoder(CUBE).decode(rows), ((rows - 0.4) ** 2).sum(axis=1)
+    history = TrialHistory(
+        Observation(i, point, Outcome.MEASURED, (float(loss),))
+        for i, (point, loss) in enumerate(zip(points, losses, strict=True), 1)
+    )
+    asked = problem(CUBE)
+    designer = make_designer(named(name), asked)
+    memo = designer.suggest(asked, TrialHistory(), 1, generator(1, 0), "").memo
+    memo = designer.suggest(asked, history, 1, generator(1, 1), memo).memo
+    expected = designer.suggest(asked, history, 1, generator(1, 2), memo)
+    same = 0
+    for place in np.argsort(losses)[1_000:2_900:200]:
+        known = history.get(int(place) + 1)
+        assert known is not None
+        history.put(replace(known, values=(known.values[0] + 1e-9,)))
+        same += designer.suggest(asked, history, 1, generator(1, 2), memo) == expected
+        history.put(known)
+    assert same >= 5
 
 
 def test_a_long_history_costs_a_round_nothing_that_grows_with_it() -> None:

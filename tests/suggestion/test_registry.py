@@ -193,12 +193,23 @@ class TestThirdParties:
             make_designer(Algorithm("needy"), PROBLEM)
 
 
-def test_a_built_in_whose_library_is_missing_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "scipy.stats", None)
-    for module in ("designers.quasirandom", "space.sobol"):
+@pytest.mark.parametrize(
+    ("name", "library", "extra", "modules"),
+    [
+        ("bayesian", "skopt", "skopt", ["designers.bayesian"]),
+        ("cmaes", "cmaes", "server", ["designers.cmaes"]),
+        ("quasirandom", "scipy.stats", "server", ["designers.quasirandom", "space.sobol"]),
+    ],
+)
+def test_a_built_in_whose_library_is_missing_names_the_extra(
+    monkeypatch: pytest.MonkeyPatch, name: str, library: str, extra: str, modules: list[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+    for module in modules:
         monkeypatch.delitem(sys.modules, f"wazir.suggestion.{module}", raising=False)
-    with pytest.raises(InvalidArgument, match=r"needs 'scipy', which is not installed. .*wazir\[server\]"):
-        make_designer(Algorithm("quasirandom"), PROBLEM)
+    missing = library.partition(".")[0]
+    with pytest.raises(InvalidArgument, match=rf"needs '{missing}', which is not installed. .*wazir\[{extra}\]"):
+        make_designer(Algorithm(name), PROBLEM)
 
 
 def test_memos_say_whose_they_are() -> None:
