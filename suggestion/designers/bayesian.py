@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+from sklearn.ensemble import GradientBoostingRegressor
 from skopt import Optimizer
+from skopt.learning import GradientBoostingQuantileRegressor
 from skopt.space import Categorical, Integer, Real
 
 from ...domain.errors import InvalidArgument
@@ -30,6 +32,7 @@ from ..space.lattice import lattice
 logger = logging.getLogger(__name__)
 
 _BY: Final = "bayesian/2"
+"""Of the memo, whose form is still that of the second version."""
 
 MODELLED: Final = 300
 """Trials that the model is fitted to at most, the best of all: the library's cost grows with their cube."""
@@ -48,7 +51,7 @@ class Bayesian:
     """Memo: the seed of the quasi-random points and how many are used."""
 
     name = "bayesian"
-    version = 2
+    version = 3
     cheap = False
 
     @dataclass(frozen=True)
@@ -95,8 +98,8 @@ class Bayesian:
         if not axes.dimensions:
             return
         ranked = sorted(seen.measured, key=lambda o: (goal.loss(o.values[0]), o.trial_id))[:MODELLED]
-        losses = _moderate(np.array([goal.loss(o.values[0]) for o in ranked]))
-        best, worst = float(losses.min()), float(losses.max())
+        scale = _Scale(np.array([goal.loss(o.values[0]) for o in ranked]))
+        best, worst = float(scale.losses.min()), float(scale.losses.max())
         infeasible, pending = seen.infeasible[-WITHOUT_VALUE:], seen.pending[-WITHOUT_VALUE:]
         points = [o.parameters for o in (*ranked, *infeasible, *pending)]
         points += [p.parameters for p in answer.proposals]
@@ -105,16 +108,20 @@ class Bayesian:
         state = s.random_state if s.random_state is not None else int(answer.rng.integers(2**32))
         optimizer = Optimizer(
             axes.dimensions,
-            base_estimator=s.base_estimator,
+            base_estimator=_quantiles() if s.base_estimator == "GBRT" else s.base_estimator,
             n_initial_points=0,
             acq_func=s.acq_func,
             acq_optimizer=s.acq_optimizer,
             random_state=state,
         )
-        optimizer.tell(axes.encode(points), [*losses.tolist(), *lies])
+        optimizer.tell(axes.encode(points), [*scale.losses.tolist(), *lies])
         for _ in range(count + TRIES - 1):
             asked = optimizer.ask()
-            taken = answer.add(axes.decode(asked), f"{s.base_estimator} by {s.acq_func}, from {len(ranked)} trials", {})
+            mean, deviation = _expected(optimizer, asked)
+            at, about, seen_best = goal.loss(scale.back(mean)), scale.unit * deviation, goal.loss(scale.back(best))
+            why = f"{'exploits' if mean < best else 'explores'}: {goal.metric} {at:.4g} ± {about:.2g} expected, "
+            why += f"{seen_best:.4g} is the best so far ({s.base_estimator} by {s.acq_func}, from {len(ranked)} trials)"
+            taken = answer.add(axes.decode(asked), why, {"mean": at, "deviation": about})
             if len(answer.proposals) >= count:
                 return  # what is told now would fit the model for nobody
             optimizer.tell(asked, best if taken else worst)
@@ -155,10 +162,42 @@ class _Axes:
         return point
 
 
-def _moderate(losses: Array) -> Array:
-    """By their order the same, in units of their spread, and none too far out."""
-    clipped = np.clip(losses, -1e150, 1e150)
-    low, middle, high = np.quantile(clipped, [0.25, 0.5, 0.75])
-    spread = high - low or float(np.max(np.abs(clipped - middle))) or 1.0
-    moderate: Array = np.clip((clipped - middle) / spread, -REACH, REACH)
-    return moderate
+class _Scale:
+    """Losses by their order the same, in units of their spread, and none too far out; and back."""
+
+    def __init__(self, losses: Array) -> None:
+        clipped = np.clip(losses, -1e150, 1e150)
+        low, self._middle, high = (float(q) for q in np.quantile(clipped, [0.25, 0.5, 0.75]))
+        self.unit = high - low or float(np.max(np.abs(clipped - self._middle))) or 1.0
+        self.losses: Array = np.clip((clipped - self._middle) / self.unit, -REACH, REACH)
+
+    def back(self, loss: float) -> float:
+        return self._middle + self.unit * loss
+
+
+class _Quantiles(GradientBoostingQuantileRegressor):  # type: ignore[misc]
+    """The library's own, on releases of scikit-learn that ask an estimator for tags, and of numpy without `in1d`."""
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.estimator_type = "regressor"
+        return tags
+
+    def predict(self, X: Array, return_std: bool = False, return_quantiles: bool = False) -> Any:
+        """For rows (n, d) the median, (n,); with `return_std` and half of what lies between the outer quantiles, (n,);
+        with `return_quantiles` all of them, (n, 3)."""
+        if not return_std:
+            return super().predict(X, return_quantiles=return_quantiles)
+        low, median, high = super().predict(X, return_quantiles=True).T
+        return median, (high - low) / 2.0
+
+
+def _quantiles() -> _Quantiles:
+    """What the library makes of the word GBRT."""
+    return _Quantiles(base_estimator=GradientBoostingRegressor(n_estimators=30, loss="quantile"))
+
+
+def _expected(optimizer: Optimizer, asked: list[Any]) -> tuple[float, float]:
+    """Mean and deviation at the point that was asked for, by the model that it comes from."""
+    means, deviations = optimizer.models[-1].predict(optimizer.space.transform([asked]), return_std=True)
+    return float(means[0]), float(deviations[0])

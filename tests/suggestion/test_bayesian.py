@@ -49,12 +49,50 @@ def play(trials: int, seed: int = 1, **settings: Any) -> list[Observation]:
     return seen
 
 
-@pytest.mark.parametrize("model", ["GP", "ET"])
+@pytest.mark.parametrize("model", ["GP", "RF", "ET", "GBRT"])
 def test_what_it_learns_is_used(model: str) -> None:
     found = play(25, base_estimator=model, n_initial_points=8)
     values = [o.values[0] for o in found]
     assert np.mean(values[15:]) < np.mean(values[:8]) / 2
     assert min(values) < 0.15
+
+
+@pytest.mark.parametrize("model", ["GP", "RF", "ET", "GBRT"])
+@pytest.mark.parametrize("goal", Goal)
+def test_why_says_what_is_expected_in_the_metrics_own_units(model: str, goal: Goal) -> None:
+    sign = 1.0 if goal is Goal.MINIMIZE else -1.0
+    problem = Problem(Space((Parameter("x", Double(0.0, 1.0)),)), (Objective("score", goal),))
+    values = [sign * 1e6 * (3.0 + i / 30) for i in range(30)]
+    history = TrialHistory(
+        Observation(i + 1, {"x": i / 30}, Outcome.MEASURED, (value,)) for i, value in enumerate(values)
+    )
+    settings = {"base_estimator": model, "acq_func": "EI"}
+    designer = make_designer(Algorithm("bayesian", settings=settings), problem)
+    last = designer.suggest(problem, history, 2, generator(1, 0), "").proposals[-1]
+    assert isinstance(last, New)
+    at = float(last.parameters["x"])
+    assert last.details["mean"] == pytest.approx(sign * 1e6 * (3.0 + at), rel=0.1)
+    assert 0.0 <= last.details["deviation"] < 1e6
+    kind = "exploits" if sign * last.details["mean"] < 3e6 else "explores"
+    assert last.why.startswith(f"{kind}: score {last.details['mean']:.4g} ± ")
+    assert last.why.endswith(f"{values[0]:.4g} is the best so far ({model} by EI, from 30 trials)")
+
+
+@pytest.mark.parametrize("acq_func", ["gp_hedge", "EI", "LCB", "PI"])
+@pytest.mark.parametrize(
+    ("model", "search"),
+    [("GP", "sampling"), ("GP", "lbfgs"), ("RF", "sampling"), ("ET", "sampling"), ("GBRT", "sampling")],
+)
+def test_all_settings_go_together(acq_func: str, model: str, search: str) -> None:
+    found = make_designer(
+        Algorithm("bayesian", settings={"base_estimator": model, "acq_func": acq_func, "acq_optimizer": search}),
+        PROBLEM,
+    )
+    points: list[Parameters] = [{"x": i / 16, "n": 1 + i % 9, "kind": "abc"[i % 3]} for i in range(12)]
+    history = TrialHistory(Observation(i + 1, p, Outcome.MEASURED, (loss(p),)) for i, p in enumerate(points))
+    last = found.suggest(PROBLEM, history, 2, generator(1, 0), "").proposals[-1]
+    assert isinstance(last, New)
+    assert f"({model} by {acq_func}, from 12 trials)" in last.why
 
 
 def test_a_model_that_cannot_be_fitted_falls_back_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
