@@ -217,7 +217,7 @@ class _Generation:
         self._axes = axes
         self.size: int = cma.population_size
         widest = _widest(cma)
-        self.about = f"of {self.size}" + (f"; deviations up to {widest:.2g}" if widest else "")
+        self.about = f"which ends with {self.size} values" + (f"; deviations up to {widest:.2g}" if widest else "")
         self.keys: list[str] = []
         """Which points they are."""
         for _ in range(run.drawn):
