@@ -62,6 +62,15 @@ RULES: Final = {
     "threshold": Known(".stopping.threshold:Threshold"),
 }
 
+ELSEWHERE: Final = {
+    "bayesianoptimization": "bayesian",
+    "multivariate-tpe": "tpe",
+    "skopt": "bayesian",
+    "sobol": "quasirandom",
+    "medianstop": "median",
+}
+"""What Katib and others call algorithms and rules, and what they are called here."""
+
 
 def designer_names() -> list[str]:
     """All names that `algorithm.name` may have, in order."""
@@ -98,7 +107,9 @@ def _others(group: str) -> dict[str, EntryPoint]:
 def _load(field: str, name: str, table: Mapping[str, Known], group: str) -> Any:
     own, other = table.get(name), _others(group).get(name)
     if own is None and other is None:
-        hint = nearest(name, {*table, *_others(group)})
+        known = {*table, *_others(group)}
+        meant = ELSEWHERE.get(name.lower())
+        hint = f"Here it is called {meant}" if meant in known else nearest(name, known)
         if name in RULES:
             hint = "It is a rule that stops trials: write it under `stopping`"
         elif name in DESIGNERS:
