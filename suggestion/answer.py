@@ -74,13 +74,17 @@ class Answer:
         self.proposals.append(New(point, why, details))
         return True
 
+    def add_usual(self) -> None:
+        """Proposes what a person would try first, where nothing was proposed before."""
+        usual = None if self._before else middle(self.problem.space)
+        if usual is not None:
+            self.add(usual, "the defaults of the search space, and the middle where there are none", {})
+
     def add_first(self, count: int, first: int, known: int, values: int) -> int:
         """Proposes the usual point where nothing was proposed before, and quasi-random ones while fewer than `first`
         trials are `known`, or fewer than two `values`. How many of `count` are still lacking, 0 without two values."""
-        if not self._before and count > 0:
-            usual = middle(self.problem.space)
-            if usual is not None:
-                self.add(usual, "the defaults of the search space, and the middle where there are none", {})
+        if count > 0:
+            self.add_usual()
         ready = values >= 2
         lacking = count - len(self.proposals)
         start = first - known - len(self.proposals) if ready else lacking

@@ -26,7 +26,6 @@ from ...domain.space import Space
 from ..answer import Answer, Seen, check_one_objective
 from ..designer import History, Problem, Suggestions
 from ..memo import read_memo, write_memo
-from ..models.kernel import Array
 from ..settings import setting
 from ..space.encoding import INACTIVE, encoder
 from ..space.lattice import lattice
@@ -90,8 +89,8 @@ class CmaEs:
         answer = Answer(problem, history, rng, before)
         seen = Seen(history.observations)
         run = _read(before) if before else self._begin(problem, seen, answer.seed)
-        if not before and count > 0 and (usual := middle(problem.space)) is not None:
-            answer.add(usual, "the defaults of the search space, and the middle where there are none", {})
+        if count > 0:
+            answer.add_usual()
         axes = _Axes(problem.space)
         if axes.any:
             run = self._sample(answer, seen, axes, run, count)
@@ -168,18 +167,13 @@ class _Axes:
         # The package's advice: two values are categories, whatever they are.
         self._c = [i for i, n in enumerate(sizes) if n == 2 or (on.categorical[i] and 2 < n < math.inf)]
         self._z = [i for i, n in enumerate(sizes) if 2 < n < math.inf and not on.categorical[i]]
-        self._tables = on.tables
+        self._table = on.table
         listed = tuple((i, tuple(self._table(i))) for i in [*self._c, *self._z])
         self.key = (tuple(self._x), tuple(self._c), listed, self._dimension)
 
     @property
     def any(self) -> bool:
         return bool(self._x or self._z or self._c)
-
-    def _table(self, axis: int) -> Array:
-        table = self._tables[axis]
-        assert table is not None
-        return table
 
     def fresh(self, run: Run, settings: CmaEs.Settings) -> Any:
         free = len(self._x) + len(self._z)

@@ -104,7 +104,7 @@ class Parzen:
         mass = ndtr((1.0 - rows) / self._sigma) - ndtr(-rows / self._sigma)
         self._normal = np.where(ordered, -np.log(mass * self._sigma * math.sqrt(2.0 * math.pi)), 0.0)
         self._ordered = ordered
-        self._sizes = {int(j): len(_table(on, int(j))) for j in np.flatnonzero(on.categorical)}
+        self._sizes = {int(j): len(on.table(int(j))) for j in np.flatnonzero(on.categorical)}
 
     def with_row(self, row: Array, active: Mask) -> Parzen:
         return Parzen(self._on, np.concatenate([self._rows, row]), np.concatenate([self._active, active]))
@@ -168,9 +168,3 @@ def _log_mean_exp(x: Array) -> Array:
     greatest = x.max(axis=1)
     mean: Array = np.log(np.exp(x - greatest[:, None]).mean(axis=1)) + greatest
     return mean
-
-
-def _table(on: Lattice, axis: int) -> Array:
-    table = on.tables[axis]
-    assert table is not None
-    return table

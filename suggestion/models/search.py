@@ -118,8 +118,7 @@ def _neighbours(lattice: Lattice, u: Array, active: Mask, rng: np.random.Generat
     changed: list[Array] = []
     count = 0
     for j in rng.permutation(np.flatnonzero(~lattice.continuous)):
-        table = lattice.tables[j]
-        assert table is not None
+        table = lattice.table(j)
         at = np.flatnonzero(active[:, j])
         place = np.searchsorted(table, u[at, j])
         if len(table) <= _FEW or lattice.categorical[j]:

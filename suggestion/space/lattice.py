@@ -46,14 +46,18 @@ class Lattice:
             if p.when
         ]
 
+    def table(self, axis: int) -> Array:
+        """The coordinates of the values of an axis that is not continuous, ascending."""
+        table = self.tables[axis]
+        assert table is not None
+        return table
+
     def snap(self, u: Array) -> tuple[Array, Mask]:
         """The rows of the lattice nearest to `u`, (n, d), coordinates beyond [0, 1] taken for the nearer end; and which
         parameters are active there, (n, d)."""
         u = np.minimum(np.maximum(u, 0.0), 1.0)
         for i, borders in self._borders.items():
-            table = self.tables[i]
-            assert table is not None
-            u[:, i] = table[np.searchsorted(borders, u[:, i], side="right")]
+            u[:, i] = self.table(i)[np.searchsorted(borders, u[:, i], side="right")]
         active = np.ones(u.shape, dtype=bool)
         for i, conditions in self._conditions:
             for parent, holds in conditions:

@@ -21,7 +21,10 @@ class Rows:
 
     def __init__(self, space: Space) -> None:
         self._space = space
-        d = len(space.parameters)
+        self._forget()
+
+    def _forget(self) -> None:
+        d = len(self._space.parameters)
         self._u, self._active = np.empty((0, d)), np.empty((0, d), dtype=bool)
         self._places: dict[int, int] = {}
         # As long as a point is kept nothing else can have its id.
@@ -33,7 +36,7 @@ class Rows:
         if None in wanted:
             new = [point for point, place in zip(points, wanted, strict=True) if place is None]
             if len(self._points) + len(new) > KEPT:
-                self.__init__(self._space)  # type: ignore[misc]
+                self._forget()
                 new = list(points)
             self._add(new)
             wanted = self._found(points)
