@@ -92,6 +92,8 @@ class Algorithm:
     settings: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if not self.name:
+            raise InvalidArgument("algorithm.name", self.name, "is empty", "Leave `algorithm` out for auto")
         object.__setattr__(self, "settings", checked_settings("algorithm", self.settings, ALGORITHM_KEYS))
         if not _is_whole(self.repeats) or not 1 <= self.repeats <= MAX_REPEATS:
             raise InvalidArgument("algorithm.repeats", self.repeats, f"must be a whole number in [1, {MAX_REPEATS}]")

@@ -52,7 +52,7 @@ def test_the_tables_are_alphabetical() -> None:
             {},
             r'algorithm\.name = "zzz": is not known. Known are: asha, auto, bayesian, bohb, cmaes, freeze_thaw, gp',
         ),
-        ("", {}, r'algorithm\.name = "": is not known'),
+        ("", {}, r'algorithm\.name = "": is empty. Leave `algorithm` out for auto'),
         ("GP", {}, r'algorithm\.name = "GP": is not known. Did you mean "gp"\?'),
         ("bayesianoptimization", {}, "is not known. Here it is called bayesian"),
         ("Sobol", {}, "is not known. Here it is called quasirandom"),
