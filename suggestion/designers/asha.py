@@ -18,6 +18,7 @@ import numpy as np
 
 from ..designer import History, New, Observation, Outcome, Problem, ReadsCurves, Resume, Suggestions
 from ..memo import read_memo, write_memo
+from .followed import Followed
 from .quasirandom import QuasiRandom
 from .rungs import LadderSettings, check_rungs, ladder, loss_at, nothing_waits
 
@@ -67,39 +68,26 @@ class Asha(ReadsCurves):
 
 
 class _Standing:
-    """The trials that have reached each rung but the last, the best first. It is kept from one history to the next, so
-    that a call costs what has changed; what it says depends on the present one alone."""
+    """The trials that have reached each rung but the last, the best first."""
 
     def __init__(self, rungs: Sequence[int], problem: Problem) -> None:
         self._rungs = rungs
         self._problem = problem
-        self.trials: dict[int, Observation] = {}
+        self._followed = Followed()
+        self.trials = self._followed.trials
         self.at: list[list[tuple[float, int]]] = [[] for _ in rungs[:-1]]
         """Losses and ids."""
 
     def follow(self, observations: Sequence[Observation]) -> None:
-        for o in observations:
-            if self.trials.get(o.trial_id) is not o:
-                self._take_out(o.trial_id)
-                self._put(o)
-        if len(self.trials) > len(observations):
-            for trial_id in self.trials.keys() - {o.trial_id for o in observations}:
-                self._take_out(trial_id)
-
-    def _put(self, o: Observation) -> None:
-        self.trials[o.trial_id] = o
-        for k, row in self._places(o):
-            insort(self.at[k], row)
-
-    def _take_out(self, trial_id: int) -> None:
-        known = self.trials.pop(trial_id, None)
-        if known is not None:
-            for k, row in self._places(known):
+        for before, now in self._followed.follow(observations):
+            for k, row in self._places(before):
                 del self.at[k][bisect_left(self.at[k], row)]
+            for k, row in self._places(now):
+                insort(self.at[k], row)
 
-    def _places(self, o: Observation) -> Iterator[tuple[int, tuple[float, int]]]:
+    def _places(self, o: Observation | None) -> Iterator[tuple[int, tuple[float, int]]]:
         """The rungs that the trial has reached, and what it was worth there."""
-        if o.outcome is Outcome.UNKNOWN:
+        if o is None or o.outcome is Outcome.UNKNOWN:
             return
         for k, (start, end) in enumerate(pairwise(self._rungs)):
             loss = loss_at(o, start, end, self._problem)

@@ -8,12 +8,15 @@ all of them are there, the best n // eta go on to r eta steps, and so on, up to 
 from __future__ import annotations
 
 import math
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..designer import History, New, Observation, Outcome, Problem, Resume, Suggestions
 from ..memo import read_memo, write_memo
+from .followed import Followed
 from .quasirandom import QuasiRandom
 from .rungs import LadderSettings, check_rungs, final_loss, nothing_waits, rung_of
 
@@ -59,23 +62,19 @@ class Hyperband:
         most = check_rungs(settings.min, settings.max, problem, self.name)
         self._brackets = brackets(settings.min, most, settings.eta)
         self._points = QuasiRandom(QuasiRandom.Settings(), problem)
+        self._standing = _Standing(self._of, problem)
 
     def suggest(
         self, problem: Problem, history: History, count: int, rng: np.random.Generator, memo: str
     ) -> Suggestions:
-        members: dict[int, list[Observation]] = {}
-        for o in history.observations:
-            # One that failed later on has been at the first rung all the same.
-            if o.bracket is not None and (o.counted or rung_of(o, self._of(o.bracket).steps) > 0):
-                members.setdefault(o.bracket, []).append(o)
+        self._standing.follow(history.observations)
         resumed: list[Resume] = []
         wanted: list[tuple[int, Bracket]] = []
         number = 0
         while len(resumed) + len(wanted) < count:
-            bracket = self._of(number)
-            there = members.get(number, [])
-            resumed += _promoted(number, bracket, there, problem)
-            wanted += [(number, bracket)] * min(bracket.sizes[0] - len(there), count)
+            promoted, lacking = self._standing.of(number)
+            resumed += promoted
+            wanted += [(number, self._of(number))] * min(lacking, count)
             number += 1
         resumed = resumed[:count]
         wanted = wanted[: count - len(resumed)]
@@ -102,10 +101,41 @@ class Hyperband:
         return self._brackets[number % len(self._brackets)]
 
 
+class _Standing:
+    """The trials of each bracket, and who of them may go on."""
+
+    def __init__(self, bracket: Callable[[int], Bracket], problem: Problem) -> None:
+        self._bracket = bracket
+        self._problem = problem
+        self._followed = Followed()
+        self._members: defaultdict[int, dict[int, Observation]] = defaultdict(dict)
+        self._known: dict[int, tuple[list[Resume], int]] = {}
+        """What `of` says, until a trial of the bracket changes."""
+
+    def follow(self, observations: Sequence[Observation]) -> None:
+        for before, now in self._followed.follow(observations):
+            if before is not None and before.bracket is not None:
+                self._members[before.bracket].pop(before.trial_id, None)
+                self._known.pop(before.bracket, None)
+            if now is not None and now.bracket is not None:
+                self._known.pop(now.bracket, None)
+                # One that failed later on has been at the first rung all the same.
+                if now.counted or rung_of(now, self._bracket(now.bracket).steps) > 0:
+                    self._members[now.bracket][now.trial_id] = now
+
+    def of(self, number: int) -> tuple[list[Resume], int]:
+        """The bracket's trials that may go on now, best first, and how many its first rung lacks."""
+        found = self._known.get(number)
+        if found is None:
+            bracket, there = self._bracket(number), list(self._members[number].values())
+            lacking = bracket.sizes[0] - len(there)
+            promoted = _promoted(number, bracket, there, self._problem) if lacking <= 0 else []
+            found = self._known[number] = promoted, lacking
+        return found
+
+
 def _promoted(number: int, bracket: Bracket, there: list[Observation], problem: Problem) -> list[Resume]:
-    """The bracket's trials that may go on now, best first."""
-    if len(there) < bracket.sizes[0]:
-        return []
+    """The trials of a bracket with a full first rung that may go on now, best first."""
     there = [o for o in there if o.counted]
     found = []
     for i in range(len(bracket.steps) - 1):

@@ -267,25 +267,30 @@ def test_asha_never_waits() -> None:
 
 @st.composite
 def standings(draw: st.DrawFn) -> list[Observation]:
-    """Trials at any rung of 1, 3 and 9, in any state, some of them with reports that jump over a rung."""
+    """Trials at any rung of 1, 2 and 4, in any state, some of them with reports that jump over a rung."""
     found = []
-    for number in draw(st.lists(st.integers(1, 8), unique=True, max_size=8)):
+    for number in draw(st.lists(st.integers(1, 12), unique=True, max_size=12)):
         steps = draw(st.lists(st.integers(1, 9), unique=True, max_size=5))
         losses = st.sampled_from([0.1, 0.2, 0.3, math.nan, math.inf])
         curve = tuple((step, draw(losses)) for step in sorted(steps))
         outcome = draw(st.sampled_from(Outcome))
-        until = draw(st.sampled_from([1, 3, None]))
+        until = draw(st.sampled_from([1, 2, None]))
         values = (curve[-1][1],) if curve else ()
-        found.append(Observation(number, {"x": number / 10}, outcome, values, until_step=until, curve=curve))
+        bracket = draw(st.sampled_from([0, 0, 0, 1, None]))
+        counted = outcome is not Outcome.UNKNOWN
+        x = {"x": number / 20}
+        found.append(Observation(number, x, outcome, values, None, counted, until, bracket, curve))
     return sorted(found, key=lambda o: o.trial_id)
 
 
+@pytest.mark.parametrize("name", ["asha", "hyperband"])
 @settings(deadline=None, max_examples=50)
 @given(st.lists(standings(), min_size=2, max_size=6))
-def test_what_asha_keeps_from_call_to_call_changes_no_answer(histories: list[list[Observation]]) -> None:
-    kept = make_designer(Algorithm("asha", settings={"max": 9, "eta": 2}), PROBLEM)
+def test_what_is_kept_from_call_to_call_changes_no_answer(name: str, histories: list[list[Observation]]) -> None:
+    algorithm = Algorithm(name, settings={"max": 4, "eta": 2})
+    kept = make_designer(algorithm, PROBLEM)
     for observations in histories:
-        fresh = make_designer(Algorithm("asha", settings={"max": 9, "eta": 2}), PROBLEM)
+        fresh = make_designer(algorithm, PROBLEM)
         answers = [d.suggest(PROBLEM, TrialHistory(observations), 4, generator(1, 0), "") for d in (kept, fresh)]
         assert answers[0] == answers[1]
 
