@@ -87,11 +87,13 @@ class LiveStudy:
 
     def bring_curves(self) -> None:
         """Tells the history of what was reported since this was last done."""
-        for trial_id in self.curves[0].changed:
-            known, points = self.history.get(trial_id), self.curves[0].points(trial_id)
-            if known is not None and known.curve != points:
-                self.history.put(replace(known, curve=points))
-        self.curves[0].changed.clear()
+        for trial_id in set().union(*(curves.changed for curves in self.curves)):
+            known = self.history.get(trial_id)
+            first, *others = (curves.points(trial_id) for curves in self.curves)
+            if known is not None and (known.curve, known.other_curves) != (first, tuple(others)):
+                self.history.put(replace(known, curve=first, other_curves=tuple(others)))
+        for curves in self.curves:
+            curves.changed.clear()
 
 
 class LiveStudies:

@@ -68,6 +68,8 @@ class Observation:
     """What the proposal's details said under that name, for algorithms that put trials into brackets."""
     curve: tuple[tuple[int, float], ...] = ()
     """For a designer that `ReadsCurves`: what the trial reported of the first objective, by step."""
+    other_curves: tuple[tuple[tuple[int, float], ...], ...] = ()
+    """Likewise of the other objectives, in order."""
 
 
 class History(Protocol):

@@ -178,4 +178,6 @@ def _share(o: Observation, point: bytes) -> int:
     text = f"{o.trial_id} {o.outcome.value} {o.counted} {o.values!r} {o.end_time!r} {point.hex()}"
     if o.until_step is not None or o.bracket is not None or o.curve:
         text += f" {o.until_step} {o.bracket} {o.curve!r}"
+    if any(o.other_curves):
+        text += f" {o.other_curves!r}"
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest(), "big")

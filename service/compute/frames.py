@@ -63,14 +63,15 @@ def observation_to_row(o: Observation) -> list[Any]:
         o.counted,
         o.until_step,
         o.bracket,
-        [list(point) for point in o.curve],
+        [[list(point) for point in curve] for curve in (o.curve, *o.other_curves)],
     ]
 
 
 def observation_from_row(row: Sequence[Any]) -> Observation:
-    number, parameters, outcome, values, end_time, counted, until, bracket, curve = row
-    points = tuple((step, value) for step, value in curve)
-    return Observation(number, parameters, Outcome(outcome), tuple(values), end_time, counted, until, bracket, points)
+    number, parameters, outcome, values, end_time, counted, until, bracket, curves = row
+    first, *others = (tuple((step, value) for step, value in curve) for curve in curves)
+    about = number, parameters, Outcome(outcome), tuple(values), end_time, counted, until, bracket
+    return Observation(*about, first, tuple(others))
 
 
 def suggestions_to_message(found: Suggestions) -> Message:

@@ -18,28 +18,30 @@ import numpy as np
 
 from ..designer import History, New, Observation, Outcome, Problem, ReadsCurves, Resume, Suggestions
 from ..memo import read_memo, write_memo
+from ..pareto import best_first
 from .followed import Followed
 from .quasirandom import QuasiRandom
-from .rungs import LadderSettings, check_rungs, ladder, loss_at, nothing_waits
+from .rungs import LadderSettings, Losses, check_steps, finite, ladder, losses_at, nothing_waits
 
 
 class Asha(ReadsCurves):
     """r is `min`, R is `max`; rungs lie at max eta^-k. New points are quasi-random. A trial's worth at a rung is its
-    first report from the rung's step on; NaN and infeasible trials are worth least. Failed trials are left out.
+    first report from the rung's step on; NaN and infeasible trials are worth least. Failed trials are left out. With
+    several objectives the order of a rung is that of `pareto.best_first`.
 
     Memo: that of the quasi-random sequence.
     """
 
     name = "asha"
     version = 1
-    cheap = True
 
     Settings = LadderSettings
 
     def __init__(self, settings: LadderSettings, problem: Problem) -> None:
-        """Raises InvalidArgument for settings without a ladder, and for several objectives."""
+        """Raises InvalidArgument for settings without a ladder."""
+        self.cheap = len(problem.objectives) == 1
         self._eta = settings.eta
-        self._rungs = ladder(settings.min, check_rungs(settings.min, settings.max, problem, self.name), settings.eta)
+        self._rungs = ladder(settings.min, check_steps(settings.min, settings.max, self.name), settings.eta)
         self._points = QuasiRandom(QuasiRandom.Settings(), problem)
         self._standing = _Standing(self._rungs, problem)
 
@@ -58,40 +60,52 @@ class Asha(ReadsCurves):
         self._standing.follow(history.observations)
         for k in reversed(range(len(self._rungs) - 1)):
             start, end = self._rungs[k], self._rungs[k + 1]
-            reached = self._standing.at[k]
-            for rank, (loss, trial_id) in enumerate(reached[: math.floor(len(reached) / self._eta)], 1):
+            reached = self._standing.best_first(k)
+            for rank, (losses, trial_id) in enumerate(reached[: math.floor(len(reached) / self._eta)], 1):
                 o = self._standing.trials[trial_id]
-                if o.outcome is Outcome.PAUSED and o.until_step is not None and o.until_step < end and loss < math.inf:
+                if o.outcome is Outcome.PAUSED and o.until_step is not None and o.until_step < end and finite(losses):
                     until = end if end < self._rungs[-1] else None
                     why = f"step {start}: rank {rank} of {len(reached)}, eta {self._eta:g}; goes on to step {end}"
                     yield Resume(trial_id, until, why)
 
 
 class _Standing:
-    """The trials that have reached each rung but the last, the best first."""
+    """The trials that have reached each rung but the last."""
 
     def __init__(self, rungs: Sequence[int], problem: Problem) -> None:
         self._rungs = rungs
         self._problem = problem
         self._followed = Followed()
         self.trials = self._followed.trials
-        self.at: list[list[tuple[float, int]]] = [[] for _ in rungs[:-1]]
-        """Losses and ids."""
+        self._at: list[list[tuple[Losses, int]]] = [[] for _ in rungs[:-1]]
+        """Losses and ids, in order; by one objective, the best first."""
+        self._ordered: dict[int, list[tuple[Losses, int]]] = {}
+        """With several objectives: the rungs whose order is known."""
 
     def follow(self, observations: Sequence[Observation]) -> None:
         for before, now in self._followed.follow(observations):
             for k, row in self._places(before):
-                del self.at[k][bisect_left(self.at[k], row)]
+                del self._at[k][bisect_left(self._at[k], row)]
+                self._ordered.pop(k, None)
             for k, row in self._places(now):
-                insort(self.at[k], row)
+                insort(self._at[k], row)
+                self._ordered.pop(k, None)
 
-    def _places(self, o: Observation | None) -> Iterator[tuple[int, tuple[float, int]]]:
+    def best_first(self, k: int) -> list[tuple[Losses, int]]:
+        """Losses and ids of the trials that have reached rung k."""
+        if len(self._problem.objectives) == 1:
+            return self._at[k]
+        if k not in self._ordered:
+            self._ordered[k] = [self._at[k][i] for i in best_first([losses for losses, _ in self._at[k]])]
+        return self._ordered[k]
+
+    def _places(self, o: Observation | None) -> Iterator[tuple[int, tuple[Losses, int]]]:
         """The rungs that the trial has reached, and what it was worth there."""
         if o is None or o.outcome is Outcome.UNKNOWN:
             return
         for k, (start, end) in enumerate(pairwise(self._rungs)):
-            loss = loss_at(o, start, end, self._problem)
-            if loss is None and o.outcome is Outcome.INFEASIBLE and not (o.curve and o.curve[-1][0] >= end):
-                loss = math.inf  # wherever it would have gone
-            if loss is not None:  # else it has not come there, or its reports jumped over the rung
-                yield k, (loss, o.trial_id)
+            losses = losses_at(o, start, end, self._problem)
+            if losses is None and o.outcome is Outcome.INFEASIBLE and not (o.curve and o.curve[-1][0] >= end):
+                losses = (math.inf,) * len(self._problem.objectives)  # wherever it would have gone
+            if losses is not None:  # else it has not come there, or its reports jumped over the rung
+                yield k, (losses, o.trial_id)

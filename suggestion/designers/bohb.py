@@ -20,7 +20,7 @@ from ..memo import read_memo, write_memo
 from ..settings import setting
 from .gp import GaussianProcessBandit
 from .hyperband import Hyperband
-from .rungs import LadderSettings, loss_at
+from .rungs import LadderSettings, check_rungs, losses_at
 from .tpe import TreeParzen
 
 _BY = "bohb points/1"
@@ -43,6 +43,7 @@ class Bohb(Hyperband, ReadsCurves):
 
     def __init__(self, settings: BohbSettings, problem: Problem) -> None:
         """Raises InvalidArgument for settings without a ladder, and for several objectives."""
+        check_rungs(settings.min, settings.max, problem, self.name)
         super().__init__(settings, problem)
         self._random_fraction = settings.random_fraction
         self._enough = len(problem.space.parameters) + 3
@@ -99,10 +100,11 @@ class _AtSteps:
 def _at(o: Observation, steps: int, problem: Problem) -> Observation:
     if o.outcome is Outcome.INFEASIBLE or not o.counted:
         return o
-    loss = loss_at(o, steps, math.inf, problem)
-    if loss is None:
+    losses = losses_at(o, steps, math.inf, problem)
+    if losses is None:
         over = o.outcome in (Outcome.MEASURED, Outcome.UNKNOWN)
         return replace(o, outcome=Outcome.UNKNOWN if over else Outcome.PENDING, values=())
+    (loss,) = losses
     if math.isinf(loss):
         return replace(o, outcome=Outcome.INFEASIBLE, values=())
     # A loss is the value or its negative, so that the loss of one is the other.

@@ -16,9 +16,10 @@ import numpy as np
 
 from ..designer import History, New, Observation, Outcome, Problem, Resume, Suggestions
 from ..memo import read_memo, write_memo
+from ..pareto import best_first
 from .followed import Followed
 from .quasirandom import QuasiRandom
-from .rungs import LadderSettings, check_rungs, final_loss, nothing_waits, rung_of
+from .rungs import LadderSettings, check_steps, final_losses, finite, nothing_waits, rung_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,8 @@ class Hyperband:
     whoever asks meanwhile gets a trial of the next bracket, so that nobody waits while the budget lasts.
 
     A trial that fails is replaced at its bracket's first rung, and at a later rung by the next best of the rung below.
-    What a trial is worth at a rung is what it was paused with; NaN, and being infeasible, is worth least.
+    What a trial is worth at a rung is what it was paused with; NaN, and being infeasible, is worth least. With several
+    objectives their order is that of `pareto.best_first`.
 
     Memo: that of the quasi-random sequence.
     """
@@ -58,8 +60,8 @@ class Hyperband:
     Settings = LadderSettings
 
     def __init__(self, settings: LadderSettings, problem: Problem) -> None:
-        """Raises InvalidArgument for settings without a ladder, and for several objectives."""
-        most = check_rungs(settings.min, settings.max, problem, self.name)
+        """Raises InvalidArgument for settings without a ladder."""
+        most = check_steps(settings.min, settings.max, self.name)
         self._brackets = brackets(settings.min, most, settings.eta)
         self._points = QuasiRandom(QuasiRandom.Settings(), problem)
         self._standing = _Standing(self._of, problem)
@@ -143,17 +145,20 @@ def _promoted(number: int, bracket: Bracket, there: list[Observation], problem: 
         at = [o for o in there if rung_of(o, bracket.steps) == i]
         if any(o.outcome is Outcome.PENDING for o in at):
             continue
-        waiting = [o for o in at if o.outcome is Outcome.PAUSED and final_loss(o, problem) < math.inf]
         # A trial of the rung below may still come up to here.
         below = [o for o in there if rung_of(o, bracket.steps) < i and o.outcome in (Outcome.PENDING, Outcome.PAUSED)]
         if i and len(at) + len(beyond) < bracket.sizes[i] and below:
             continue
         lacking = bracket.sizes[i + 1] - len(beyond)
-        waiting.sort(key=lambda o: (final_loss(o, problem), o.trial_id))
-        for rank, o in enumerate(waiting[: max(0, lacking)], 1 + len(beyond)):
+        if lacking <= 0:
+            continue
+        worth = {o.trial_id: final_losses(o, problem) for o in at if o.outcome is Outcome.PAUSED}
+        waiting = [trial_id for trial_id in sorted(worth) if finite(worth[trial_id])]
+        best = best_first([worth[trial_id] for trial_id in waiting])[:lacking]
+        for rank, trial_id in enumerate((waiting[place] for place in best), 1 + len(beyond)):
             last = i + 2 == len(bracket.steps)
             steps = bracket.steps[i + 1]
             there_are = len(at) + len(beyond)
             why = f"bracket {number}, step {bracket.steps[i]}: rank {rank} of {there_are}; goes on to {steps}"
-            found.append(Resume(o.trial_id, None if last else steps, why))
+            found.append(Resume(trial_id, None if last else steps, why))
     return found

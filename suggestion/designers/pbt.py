@@ -20,11 +20,12 @@ from ...domain.parameters import Parameters, Value
 from ...domain.space import Categorical, Discrete, Double, Integer, Kind
 from ..designer import History, New, Observation, Outcome, Problem, ReadsCurves, Resume, Suggestions
 from ..memo import read_memo, write_memo
+from ..pareto import best_first
 from ..settings import setting
 from ..space.encoding import encoder
 from ..space.sampling import Taken, take
 from .quasirandom import QuasiRandom
-from .rungs import check_rungs, final_loss
+from .rungs import Losses, check_steps, final_losses, finite, losses_of
 
 FACTORS = (0.8, 1.2)
 """What numbers are multiplied by to explore; the paper's, section 4.1.1."""
@@ -40,6 +41,8 @@ class PopulationBasedTraining(ReadsCurves):
     over its weights, with other parameters, and the one that the member leaves stays paused. Members are compared by
     their latest values, whenever one is ready, and nobody waits; the one with the fewest steps comes first. Where all
     are running and none is done, whoever asks starts another member.
+
+    With several objectives their order is that of `pareto.best_first`.
 
     A member whose trial fails is replaced by a new one. When `population` members have done `max` steps and none is on
     its way, the study is over. Once `budget.trials` is used up nobody changes parameters any more.
@@ -66,7 +69,7 @@ class PopulationBasedTraining(ReadsCurves):
         )
 
     def __init__(self, settings: Settings, problem: Problem) -> None:
-        """Raises InvalidArgument where `max` is missing or not above `interval`, and for several objectives."""
+        """Raises InvalidArgument where `max` is missing or not above `interval`."""
         interval = settings.interval
         if interval is None:
             interval = max(1, (settings.max or 0) // 10)
@@ -77,7 +80,7 @@ class PopulationBasedTraining(ReadsCurves):
                 f"must be less than algorithm.max = {settings.max}",
                 "Members would never be compared",
             )
-        self._max = check_rungs(1, settings.max, problem, self.name)
+        self._max = check_steps(1, settings.max, self.name)
         self._interval = interval
         self._settings = settings
         self._points = QuasiRandom(QuasiRandom.Settings(), problem)
@@ -133,10 +136,11 @@ class PopulationBasedTraining(ReadsCurves):
         """For members among the worst: the trials that they go on with."""
         if problem.trials is not None and sum(o.counted for o in history.observations) >= problem.trials:
             return {}
-        losses = {m: _latest(o, problem) for m, o in heads.items()}
-        order = sorted((loss, m) for m, loss in losses.items() if loss is not None)
+        worth = {m: _latest(o, problem) for m, o in heads.items()}
+        known = sorted((losses, m) for m, losses in worth.items() if losses is not None)
+        order = [known[place] for place in best_first([losses for losses, _ in known])]
         few = math.floor(self._settings.quantile * len(order))
-        best = [m for loss, m in order[:few] if loss < math.inf and heads[m].outcome is not Outcome.MEASURED]
+        best = [m for losses, m in order[:few] if finite(losses) and heads[m].outcome is not Outcome.MEASURED]
         worst = {m for _, m in order[len(order) - few :]}
         found: dict[int, New] = {}
         taken: Taken = Counter()
@@ -194,14 +198,12 @@ class _With:
         return self._history.distinct
 
 
-def _latest(o: Observation, problem: Problem) -> float | None:
-    """What a member is worth now: infinite for NaN, None before its first value."""
+def _latest(o: Observation, problem: Problem) -> Losses | None:
+    """What a member is worth now; None before its first values."""
     if o.outcome in (Outcome.PAUSED, Outcome.MEASURED):
-        return final_loss(o, problem)
-    if not o.curve:
-        return None
-    loss = problem.objectives[0].loss(o.curve[-1][1])
-    return math.inf if math.isnan(loss) else loss
+        return final_losses(o, problem)
+    curves = (o.curve, *o.other_curves)
+    return losses_of([curve[-1][1] for curve in curves], problem) if all(curves) else None
 
 
 def _nudged(kind: Kind, value: Value, up: bool) -> Value:

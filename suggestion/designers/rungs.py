@@ -10,6 +10,10 @@ from ...domain.errors import InvalidArgument
 from ..designer import History, Observation, Outcome, Problem
 from ..settings import setting
 
+Losses = tuple[float, ...]
+"""What a trial is worth, an objective each: less is better. All of them are infinite where one is, or is NaN: a trial
+that has diverged is no better for being small."""
+
 
 @dataclass(frozen=True)
 class LadderSettings:
@@ -30,7 +34,20 @@ def ladder(least: int, most: int, eta: float) -> list[int]:
 
 
 def check_rungs(least: int, most: int | None, problem: Problem, name: str) -> int:
-    """`most`, which has to be given. Raises InvalidArgument for it, for an empty ladder and for several objectives."""
+    """Like `check_steps`, for algorithms of one objective. Raises InvalidArgument for several, too."""
+    steps = check_steps(least, most, name)
+    if len(problem.objectives) != 1:
+        raise InvalidArgument(
+            "algorithm.name",
+            name,
+            f"compares trials by one objective, and the study has {len(problem.objectives)}",
+            "Take hyperband, asha or pbt, or keep one objective and watch the others as `safety` metrics",
+        )
+    return steps
+
+
+def check_steps(least: int, most: int | None, name: str) -> int:
+    """`most`, which has to be given. Raises InvalidArgument for it, and for an empty ladder."""
     if most is None:
         raise InvalidArgument(
             "algorithm.max", None, "is missing", f"{name} needs to know how many steps a whole trial does"
@@ -39,29 +56,44 @@ def check_rungs(least: int, most: int | None, problem: Problem, name: str) -> in
         raise InvalidArgument(
             "algorithm.min", least, f"must be less than algorithm.max = {most}", "No rung would lie below a whole trial"
         )
-    if len(problem.objectives) != 1:
-        raise InvalidArgument(
-            "algorithm.name",
-            name,
-            f"compares trials by one objective, and the study has {len(problem.objectives)}",
-            "Keep one objective and watch the others as `safety` metrics",
-        )
     return most
 
 
-def loss_at(observation: Observation, start: int, end: float, problem: Problem) -> float | None:
-    """The trial's loss at its first report within [start, end) steps, infinite for NaN; None without one."""
-    for step, value in observation.curve:
-        if start <= step < end:
-            return _loss(value, problem)
-    return None
+def losses_of(values: Sequence[float], problem: Problem) -> Losses:
+    """What a trial with these values is worth; an objective each."""
+    losses = tuple(o.loss(v) for o, v in zip(problem.objectives, values, strict=True))
+    return (math.inf,) * len(losses) if any(math.isnan(x) or x == math.inf for x in losses) else losses
+
+
+def losses_at(observation: Observation, start: int, end: float, problem: Problem) -> Losses | None:
+    """The trial's losses at its first report of each objective within [start, end) steps, see `Losses`; None where one
+    is missing."""
+    values = []
+    for curve in (observation.curve, *observation.other_curves):
+        for step, value in curve:
+            if start <= step < end:
+                values.append(value)
+                break
+        else:
+            return None
+    return losses_of(values, problem)
 
 
 def final_loss(observation: Observation, problem: Problem) -> float:
-    """What the trial is worth where it stands. Infinite where that is no number, or it is INFEASIBLE."""
+    """`final_losses`, for algorithms of one objective."""
+    return final_losses(observation, problem)[0]
+
+
+def final_losses(observation: Observation, problem: Problem) -> Losses:
+    """What the trial is worth where it stands. Infinite where it has no values, or is INFEASIBLE."""
     if observation.outcome is Outcome.INFEASIBLE or not observation.values:
-        return math.inf
-    return _loss(observation.values[0], problem)
+        return (math.inf,) * len(problem.objectives)
+    return losses_of(observation.values, problem)
+
+
+def finite(losses: Losses) -> bool:
+    """Whether the trial may go on at all."""
+    return max(losses) < math.inf
 
 
 def rung_of(observation: Observation, rungs: Sequence[int]) -> int:
@@ -74,8 +106,3 @@ def rung_of(observation: Observation, rungs: Sequence[int]) -> int:
 def nothing_waits(history: History) -> bool:
     """Whether no trial runs or is paused: only then an algorithm without new points is done."""
     return not any(o.outcome in (Outcome.PENDING, Outcome.PAUSED) for o in history.observations)
-
-
-def _loss(value: float, problem: Problem) -> float:
-    loss = problem.objectives[0].loss(value)
-    return math.inf if math.isnan(loss) else loss

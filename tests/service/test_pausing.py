@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from wazir.domain.attempt import Cause, RetryPolicy
+from wazir.domain.metric import Goal, Objective
 from wazir.domain.study import Algorithm, Budget, EndReason, StudyState
 from wazir.domain.template import TrialTemplate
 from wazir.domain.trial import Measurement, StopGoal, Trial, TrialState
@@ -55,6 +56,23 @@ def test_the_best_of_three_goes_on_in_a_new_attempt(play: Play) -> None:
         assert trial.state is TrialState.ACTIVE
         told, trial = await train(w, trial, 9, 0.1)
         assert (told, trial.state, trial.final_step) == (StopGoal.PAUSE, TrialState.PAUSED, 3)
+
+    play(scenario)
+
+
+def test_with_several_objectives_those_that_nothing_dominates_go_on(play: Play) -> None:
+    """An objective may come in a report of its own; asha answers from a worker process then."""
+
+    async def scenario(w: World) -> None:
+        objectives = (Objective("loss", Goal.MINIMIZE), Objective("size", Goal.MINIMIZE))
+        await w.create(algorithm=ASHA, objectives=objectives)
+        pairs = [(0.5, 9.0), (0.5, 1.0), (0.1, 5.0), (0.6, 6.0), (0.7, 7.0), (0.8, 8.0)]
+        for (loss, size), trial in zip(pairs, (await w.ask(6)).trials, strict=True):
+            for metrics in ({"loss": loss}, {"size": size}):
+                told = await w.service.report(trial.name, 1, [Measurement(1, metrics, 0.0)], "")
+            assert told.stop is StopGoal.PAUSE
+            await w.service.end_attempt(trial.name, 1, End(Cause.SUCCEEDED))
+        assert [(await w.one()).id for _ in range(2)] == [3, 2]
 
     play(scenario)
 

@@ -348,9 +348,65 @@ def test_a_part_of_bohbs_points_is_drawn_blindly() -> None:
     assert near[1] > near[0] + 3
 
 
-@pytest.mark.parametrize("name", ["asha", "bohb", "freeze_thaw", "hyperband"])
-def test_several_objectives_are_refused(name: str) -> None:
+@pytest.mark.parametrize("name", ["bohb", "freeze_thaw"])
+def test_a_model_of_one_objective_is_refused_several(name: str) -> None:
     with pytest.raises(InvalidArgument, match="compares trials by one objective, and the study has 2"):
         make_designer(
             Algorithm(name, settings={"max": 9}), replace(PROBLEM, objectives=(LOSS, Objective("b", Goal.MINIMIZE)))
         )
+
+
+class TestSeveralObjectives:
+    """Rank is one more than the number of trials that dominate it; of one rank, those that lie far apart come first."""
+
+    PROBLEM = replace(PROBLEM, objectives=(LOSS, Objective("speed", Goal.MAXIMIZE)))
+
+    # Loss and speed. Trials 1, 5 and 9 are not dominated, 5 is between the others.
+    AT_STEP_1 = (
+        (0.1, 1.0),
+        (0.5, 1.0),
+        (0.6, 2.0),
+        (0.7, 3.0),
+        (0.2, 5.0),
+        (0.9, 4.0),
+        (0.95, 5.0),
+        (math.nan, 10.0),
+        (0.9, 9.0),
+    )
+
+    def paused(self, trial: int, *at_3: float) -> Observation:
+        curves = [[(1, value)] for value in self.AT_STEP_1[trial - 1]]
+        for curve, value in zip(curves, at_3, strict=False):
+            curve.append((3, value))
+        first, other = map(tuple, curves)
+        values, step = (first[-1][1], other[-1][1]), first[-1][0]
+        return Observation(trial, {"x": trial / 10}, Outcome.PAUSED, values, None, True, step, 0, first, (other,))
+
+    def promoted(self, name: str, history: TrialHistory) -> list[Resume]:
+        designer = make_designer(Algorithm(name, settings={"max": 9}), self.PROBLEM)
+        found = designer.suggest(self.PROBLEM, history, 9, generator(1, 0), "")
+        return [p for p in found.proposals if isinstance(p, Resume)]
+
+    @pytest.mark.parametrize("name", ["asha", "hyperband"])
+    def test_the_front_goes_on_and_its_ends_come_first(self, name: str) -> None:
+        history = TrialHistory(map(self.paused, range(1, 10)))
+        assert [(p.trial, p.until_step) for p in self.promoted(name, history)] == [(1, 3), (9, 3), (5, 3)]
+
+    @pytest.mark.parametrize("name", ["asha", "hyperband"])
+    def test_what_came_to_the_next_rung_is_compared_with_what_it_was_worth_there(self, name: str) -> None:
+        history = TrialHistory(map(self.paused, range(1, 10)))
+        for trial, at_3 in ((1, (0.1, 1.0)), (5, (0.1, 2.0)), (9, (0.2, 1.0))):
+            history.put(self.paused(trial, *at_3))
+        assert [(p.trial, p.until_step) for p in self.promoted(name, history)] == [(5, None)]
+
+    def test_asha_waits_for_all_objectives_of_a_rung(self) -> None:
+        history = TrialHistory(map(self.paused, [1, 2, 3]))
+        assert [p.trial for p in self.promoted("asha", history)] == [1]
+        known = history.get(1)
+        assert known is not None
+        history.put(replace(known, other_curves=((),)))
+        assert self.promoted("asha", history) == [], "of two, nobody goes on"
+
+    def test_asha_with_several_objectives_does_not_answer_on_the_event_loop(self) -> None:
+        makers = [make_designer(Algorithm("asha", settings={"max": 9}), p) for p in (PROBLEM, self.PROBLEM)]
+        assert [designer.cheap for designer in makers] == [True, False]

@@ -249,6 +249,14 @@ def test_settings_that_are_refused(settings: dict[str, Any], words: str) -> None
     assert words in str(error.value)
 
 
-def test_several_objectives_are_refused() -> None:
-    with pytest.raises(InvalidArgument, match="compares trials by one objective"):
-        suggest([], 1, replace(LINE, objectives=(*LOSS, Objective("size", Goal.MINIMIZE))))
+def test_with_several_objectives_weights_of_what_nothing_dominates_take_the_place_of_what_most_dominate() -> None:
+    problem = replace(LINE, objectives=(*LOSS, Objective("size", Goal.MINIMIZE)))
+    pairs = [(1.0, 3.0), (3.0, 1.0), (2.5, 2.5), (2.0, 2.0), (2.8, 2.9)]
+    members = [
+        replace(paused(m, loss), values=(loss, size), other_curves=(((10, size),),))
+        for m, (loss, size) in enumerate(pairs, 1)
+    ]
+    runs = replace(members[0], outcome=Outcome.PENDING, values=(), until_step=20)
+    for members_now in (members, [runs, *members[1:]]):
+        (new,) = [p for p in suggest(members_now, 5, problem).proposals if isinstance(p, New) and p.checkpoint_of]
+        assert (new.details, new.checkpoint_of) == ({"bracket": 5.0}, 1)
