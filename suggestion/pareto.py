@@ -32,10 +32,10 @@ def best_first(losses: Sequence[Sequence[float]]) -> Places:
 def ranks(losses: Floats) -> Places:
     """The rank of each of `losses`, (n, m): 1 for those that nothing dominates."""
     columns = np.ascontiguousarray(losses.T)
-    return np.array([1 + np.count_nonzero(_dominating(columns, own)) for own in losses], dtype=np.intp)
+    return np.array([1 + np.count_nonzero(dominating(columns, own)) for own in losses], dtype=np.intp)
 
 
-def _dominating(columns: Floats, own: Sequence[float]) -> NDArray[np.bool_]:
+def dominating(columns: Floats, own: Floats) -> NDArray[np.bool_]:
     """Which of the trials with losses `columns`, (m, n), are nowhere worse than `own`, (m,), and somewhere better."""
     no_worse = np.logical_and.reduce([column <= x for column, x in zip(columns, own, strict=True)])
     better = np.logical_or.reduce([column < x for column, x in zip(columns, own, strict=True)])

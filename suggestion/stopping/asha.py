@@ -12,8 +12,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from ...domain.errors import InvalidArgument
 from ...domain.metric import Objective
+from ..pareto import dominating
 from ..settings import setting
 from .curves import CurveIndex, Rung
 from .rule import Stop
@@ -23,8 +26,8 @@ class Asha:
     """r is `min`, R is `max`. A trial is judged once at each rung, by its first report from the rung's step on
     and before the next rung's; a rung that its reports jump over does not judge it. NaN is worse than everything.
 
-    With several objectives a trial's rank is one more than the number of trials that dominate it: at least as good in
-    all objectives and better in one (Fonseca and Fleming, 1993).
+    With several objectives a trial is judged by its first report of each of them, once it has them all, and its rank is
+    one more than the number of trials that dominate it (see `pareto`): one that nothing dominates is never stopped.
     """
 
     name = "asha"
@@ -61,8 +64,9 @@ class Asha:
         if k < 0:
             return None
         rung = self._starts[k], self._starts[k + 1]
-        if any(c.first(trial_id, *rung) != step for c in curves):
-            return None  # it was judged by an earlier report
+        firsts = [first for c in curves if (first := c.first(trial_id, *rung)) is not None]
+        if len(firsts) < len(curves) or max(firsts) != step:
+            return None  # an objective is still to come, or it was judged by an earlier report
         rank, n = _rank(trial_id, [c.rung(*rung) for c in curves])
         if rank <= max(1, math.floor(n / self._eta)):
             return None
@@ -73,11 +77,9 @@ def _rank(trial_id: int, rungs: Sequence[Rung]) -> tuple[int, int]:
     """One more than the number of trials that are better, and how many trials there are."""
     if len(rungs) == 1:
         return 1 + rungs[0].better(trial_id), len(rungs[0].losses)
-    own = [rung.losses[trial_id] for rung in rungs]
     first, *others = (rung.losses for rung in rungs)
     there = [t for t in first if all(t in losses for losses in others)]
-    better = 0
-    for trial in there:
-        pairs = [(rung.losses[trial], loss) for rung, loss in zip(rungs, own, strict=True)]
-        better += all(a <= b for a, b in pairs) and any(a < b for a, b in pairs)
-    return 1 + better, len(there)
+    columns = np.array([[rung.losses[t] for t in there] for rung in rungs])
+    columns[:, (columns == math.inf).any(axis=0)] = math.inf  # to have diverged is no better for being small
+    better = dominating(columns, columns[:, there.index(trial_id)])
+    return 1 + int(np.count_nonzero(better)), len(there)

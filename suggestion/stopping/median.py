@@ -10,7 +10,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ...domain.errors import InvalidArgument
 from ...domain.metric import Objective
 from ..settings import setting
 from .curves import CurveIndex
@@ -23,6 +22,9 @@ class Median:
     A completed trial's running average up to s is the mean of its reports at steps up to s, however many there are;
     a trial that reported nothing by then is not counted. Completed are trials that succeeded and trials that a rule or
     a person stopped. A trial that has reported nothing but NaN is stopped where the median is finite.
+
+    With several objectives a trial is stopped when it is worse than the median in each of them: the medians together
+    dominate it. One that is as good as half of the others in a single objective may still belong to the front.
     """
 
     name = "median"
@@ -37,28 +39,26 @@ class Median:
         )
 
     def __init__(self, settings: Settings, objectives: Sequence[Objective]) -> None:
-        """Raises InvalidArgument where there are several objectives."""
-        if len(objectives) != 1:
-            raise InvalidArgument(
-                "stopping.name",
-                self.name,
-                f"compares curves of one objective, and the study has {len(objectives)}",
-                "Leave `stopping` out, or keep one objective and watch the others as `safety` metrics",
-            )
-        (self._objective,) = objectives
+        """Takes any objectives."""
+        self._objectives = objectives
         self._settings = settings
 
     def decide(self, trial_id: int, step: int, curves: Sequence[CurveIndex]) -> Stop | None:
-        best = curves[0].best(trial_id, step) if step >= self._settings.min else None
-        if best is None:
+        if step < self._settings.min:
             return None
-        median, trials = curves[0].median_average(step)
-        if trials < self._settings.min_trials or math.isnan(median) or not self._objective.better(median, best):
-            return None
-        shown, other = _told_apart(best, median)
-        return Stop(
-            f"step {step}: best {shown} is worse than the median {other} of {trials} completed trials' running averages"
-        )
+        words = []
+        for objective, index in zip(self._objectives, curves, strict=True):
+            best = index.best(trial_id, step)
+            median, trials = index.median_average(step)
+            if best is None or trials < self._settings.min_trials or math.isnan(median):
+                return None
+            if not objective.better(median, best):
+                return None
+            shown, other = _told_apart(best, median)
+            which = f"best {objective.metric}" if len(curves) > 1 else "best"
+            averages = f"the median {other} of {trials} completed trials' running averages"
+            words.append(f"{which} {shown} is worse than {averages}")
+        return Stop(f"step {step}: {', '.join(words)}")
 
 
 def _told_apart(a: float, b: float) -> tuple[str, str]:

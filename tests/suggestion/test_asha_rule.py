@@ -104,6 +104,24 @@ def test_with_several_objectives_a_trial_is_judged_when_it_has_them_all() -> Non
     assert rule.decide(2, 1, curves) is not None
 
 
+def test_objectives_may_come_at_different_steps_of_a_rung() -> None:
+    curves, rule = (CurveIndex(LOSS), CurveIndex(SIZE)), make_rule(Stopping("asha", {"min": 1, "eta": 4}), (LOSS, SIZE))
+    words = []
+    for trial in (1, 2):
+        for index, step in ((curves[0], 1), (curves[1], 2), (curves[0], 3)):
+            index.report(trial, 1, step, float(trial))
+            words.append(rule.decide(trial, step, curves) is not None)
+    assert words == [False, False, False, False, True, False], "judged once, by the report that completes them"
+
+
+def test_with_several_objectives_one_that_has_diverged_in_one_has_in_all() -> None:
+    curves, rule = (CurveIndex(LOSS), CurveIndex(SIZE)), make_rule(Stopping("asha"), (LOSS, SIZE))
+    for trial, values in ((1, (1.0, 9.0)), (2, (NAN, 1.0))):
+        for index, value in zip(curves, values, strict=True):
+            index.report(trial, 1, 1, value)
+    assert rule.decide(2, 1, curves) is not None
+
+
 class Plain:
     """Algorithm 2 of the paper in its stopping form, from all that was reported, computed anew each time."""
 

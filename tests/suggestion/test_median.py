@@ -89,6 +89,31 @@ def test_the_reason_tells_close_numbers_apart() -> None:
 
 
 @pytest.mark.parametrize(
+    ("loss", "accuracy", "stops", "why"),
+    [
+        ([3], [0.1], True, "worse than both medians, 2 and 0.5"),
+        ([3], [0.6], False, "better in one"),
+        ([1], [0.1], False, "better in the other"),
+        ([2], [0.1], False, "as good as the median in one"),
+        ([3], [], False, "an objective that is not there yet is waited for"),
+        ([NAN], [0.1], True, "no number in one, worse in the other"),
+    ],
+)
+def test_with_several_objectives_it_must_be_worse_in_each(
+    loss: Sequence[float], accuracy: Sequence[float], stops: bool, why: str
+) -> None:
+    curves = index(MINIMIZE, [[1], [2], [3]], loss), index(MAXIMIZE, [[0.4], [0.5], [0.6]], accuracy)
+    several = make_rule(Stopping("median", {"min_trials": 3}), (MINIMIZE, MAXIMIZE))
+    decision = several.decide(99, 1, curves)
+    assert (decision is not None) == stops, why
+    if decision is not None and loss == [3]:
+        assert decision.reason == (
+            "step 1: best loss 3 is worse than the median 2 of 3 completed trials' running averages, "
+            "best accuracy 0.1 is worse than the median 0.5 of 3 completed trials' running averages"
+        )
+
+
+@pytest.mark.parametrize(
     ("settings", "step", "stops", "reason"),
     [
         ({"min": 3}, 2, False, "before min"),

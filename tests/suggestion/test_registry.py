@@ -83,12 +83,6 @@ def test_wrong_algorithms_are_refused(name: str, settings: Mapping[str, object],
         ("median", {"min_trails": 3}, LOSS, r'stopping\.min_trails = 3: no such setting. Did you mean "min_trials"\?'),
         ("median", {"min_trials": 0}, LOSS, r"stopping\.min_trials = 0: must be 1 or more"),
         ("median", {"min": -1}, LOSS, r"stopping\.min = -1: must be 0 or more"),
-        (
-            "median",
-            {},
-            (*LOSS, Objective("speed", Goal.MAXIMIZE)),
-            r'stopping\.name = "median": compares curves of one objective, and the study has 2. Leave `stopping` out',
-        ),
     ],
 )
 def test_wrong_rules_are_refused(
