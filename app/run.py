@@ -20,7 +20,7 @@ from ..clients.study_file import load
 from ..clients.watch import TrialWatch
 from ..domain.errors import InvalidArgument, NotFound, WazirError
 from ..domain.study import EndReason, Study, StudyState
-from ..domain.trial import TrialState
+from ..domain.trial import Origin, TrialState
 from .local_run import LocalRun
 from .local_service import LocalService, make_folder
 from .logs import log_to_file
@@ -131,6 +131,9 @@ def report(client: Client, study: Study, db: Path, file: str) -> None:
     failed = next(client.list_trials(study.name, states=frozenset({TrialState.FAILED}), descending=True), None)
     if failed is not None:
         out.print(f"Trial {failed.id} failed: {failed.reason.splitlines()[0] if failed.reason else 'no reason given'}")
+    whole = next(client.list_trials(study.name, states=frozenset({TrialState.SUCCEEDED}), descending=True), None)
+    if whole is not None and whole.reason and whole.origin is not Origin.IMPORTED:
+        out.print(f"Trial {whole.id} succeeded, but {whole.reason}")
     out.print(f"\nResults   {db}, logs under {db.parent / 'runs'}")
     if study.state is StudyState.ACTIVE:
         out.print(f"Go on     wazir run {file}")

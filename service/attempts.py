@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from ..domain.attempt import (
     NOT_ITS_FAULT,
@@ -27,6 +28,7 @@ from ..storage.store import Transaction
 from .feed import Change
 from .handing_out import check_client_id, closed, full
 from .requests import Request, recall, remember
+from .shortfall import shortfall
 from .unit import Lease, Unit
 
 MAX_LOG_TAIL = 16 * 1024
@@ -217,12 +219,15 @@ def end(tx: Transaction, name: TrialName, number: int, how: End, now: float) -> 
         message=message[:MAX_MESSAGE],
         log_tail=how.log_tail[-MAX_LOG_TAIL:],
     )
+    reason = then.reason
+    if then.state is TrialState.SUCCEEDED:
+        reason = shortfall(spec, partial(tx.measurements, trial))
     if ended.gpus:
         unit.study = replace(unit.study, gpu_seconds=unit.study.gpu_seconds + ended.gpu_seconds(now))
     trial = unit.move(
         trial,
         then.state,
-        then.reason[:MAX_MESSAGE],
+        reason[:MAX_MESSAGE],
         attempts=(*trial.attempts[:-1], ended),
         final=final or None,
         final_step=step,

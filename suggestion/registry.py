@@ -7,7 +7,7 @@ Others join through entry points of the groups `wazir.designers` and `wazir.stop
 
 A class in these tables has a `Settings` dataclass (see `settings.py`) and is made from an instance of it and what it
 works on, `DesignerClass(settings, problem)` or `RuleClass(settings, objectives)`. There it raises InvalidArgument for
-what it cannot do. Built-in names cannot be taken by others.
+what it cannot do. Built-in names cannot be taken by others. A setting called `max` is the steps of a whole trial.
 """
 
 from __future__ import annotations
@@ -97,6 +97,15 @@ def make_rule(stopping: Stopping, objectives: Sequence[Objective]) -> StoppingRu
     settings = read_settings(found.Settings, stopping.settings, "stopping", STOPPING_KEYS)
     rule: StoppingRule = found(settings, tuple(objectives))
     return rule
+
+
+def whole_steps(algorithm: Algorithm, stopping: Stopping | None) -> tuple[str, int] | None:
+    """The setting that says how many steps a whole trial does, and how many; None where none does."""
+    for where, about in (("algorithm.max", algorithm), ("stopping.max", stopping)):
+        most = about.settings.get("max") if about is not None else None
+        if isinstance(most, int):
+            return where, most
+    return None
 
 
 @cache

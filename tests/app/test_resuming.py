@@ -71,6 +71,25 @@ def test_trials_go_on_where_they_were(option: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_people_are_told_of_a_maximum_that_is_never_reached(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(TRAIN)
+    study = (
+        STUDY.replace("OPTION", "--none")
+        .replace("KEEP", "none")
+        .replace("max: 9", "max: 30")
+        .replace("min: 1", "min: 10")
+    )
+    (tmp_path / "study.yaml").write_text(study.replace("trials: 9", "trials: 1"))
+    wazir = Path(sys.executable).with_name("wazir")
+    run = subprocess.run([wazir, "run", "study.yaml"], cwd=tmp_path, check=True, capture_output=True, text=True)
+    words = "ended by itself at step 9, and algorithm.max takes a whole trial to do 30"
+    assert words in " ".join(run.stdout.split())
+    shown = subprocess.run([wazir, "show", "rungs/1"], cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert words in " ".join(shown.stdout.split())
+    assert words in (tmp_path / ".wazir" / "wazir.log").read_text()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("keep", ["latest", "none"])
 def test_a_population_hands_its_weights_on(keep: str, tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(TRAIN)

@@ -9,7 +9,7 @@ import pytest
 
 from wazir.domain.attempt import Cause, RetryPolicy
 from wazir.domain.metric import Goal, Objective
-from wazir.domain.study import Algorithm, Budget, EndReason, StudyState
+from wazir.domain.study import Algorithm, Budget, EndReason, Stopping, StudyState
 from wazir.domain.template import TrialTemplate
 from wazir.domain.trial import Measurement, StopGoal, Trial, TrialState
 from wazir.service.attempts import End
@@ -17,6 +17,7 @@ from wazir.service.attempts import End
 from .conftest import NAME, Scenario, World
 
 Play = Callable[[Scenario], None]
+RANDOM = Algorithm("random", seed=1)
 ASHA = Algorithm("asha", seed=1, settings={"min": 1, "max": 9, "eta": 3})
 
 
@@ -91,6 +92,43 @@ def test_a_study_goes_to_its_end_and_what_is_parked_then_counts(play: Play) -> N
         assert {t.state for t in ended} == {TrialState.STOPPED, TrialState.SUCCEEDED}
         assert sorted(t.final_step or 0 for t in ended) == [1] * 6 + [3, 3, 9]
         assert attempts == 9 + 3 + 1
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "stopping", "steps", "reason"),
+    [
+        (ASHA, None, 0, "it reported nothing by step, so it could be neither paused nor stopped early"),
+        (RANDOM, Stopping("median"), 0, "it reported nothing by step, so it could be neither paused nor stopped early"),
+        (
+            Algorithm("hyperband", seed=1, settings={"min": 3, "max": 9}),
+            None,
+            2,
+            "it ended by itself at step 2, and algorithm.max takes a whole trial to do 9",
+        ),
+        (
+            RANDOM,
+            Stopping("asha", {"max": 9}),
+            8,
+            "it ended by itself at step 8, and stopping.max takes a whole trial to do 9",
+        ),
+        (RANDOM, Stopping("asha", {"max": 9}), 9, ""),
+        (RANDOM, Stopping("median"), 2, ""),
+        (RANDOM, None, 0, ""),
+    ],
+)
+def test_a_trial_that_never_reaches_the_maximum_says_so(
+    play: Play, algorithm: Algorithm, stopping: Stopping | None, steps: int, reason: str
+) -> None:
+    async def scenario(w: World) -> None:
+        await w.create(algorithm=algorithm, stopping=stopping)
+        trial = await w.one()
+        if steps:
+            measured = [Measurement(step, {"loss": 0.5}, 0.0) for step in range(1, steps + 1)]
+            await w.service.report(trial.name, 1, measured, "")
+        ended = await w.end(trial, 0.5)
+        assert (ended.state, ended.reason) == (TrialState.SUCCEEDED, reason)
 
     play(scenario)
 
