@@ -12,16 +12,13 @@ import logging
 import queue
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from ..domain.attempt import AttemptState, Cause
 from ..domain.errors import (
     Aborted,
     DeadlineExceeded,
-    FailedPrecondition,
     InvalidArgument,
     NotFound,
     ResourceExhausted,
@@ -34,10 +31,9 @@ from ..domain.names import StudyName
 from ..domain.pod import Retention
 from ..domain.study import Study, StudyState
 from ..domain.template import TrialTemplate
-from ..domain.trial import LIVE, Measurement, Trial, TrialState
+from ..domain.trial import LIVE, Trial, TrialState
 from .calls import Calls
-from .classify import Outcome, with_output
-from .collecting import MAX_TAIL, Collector, batches, last_words
+from .classify import Outcome
 from .environment import order
 from .execution import Execution, Key, Phase
 from .plan import (
@@ -55,7 +51,6 @@ from .plan import (
     Short,
     Snapshot,
     Terminate,
-    Told,
     Wake,
     Watched,
     demand,
@@ -66,7 +61,7 @@ from .retention import Retained
 from .runtime import Runtime
 from .service import Stream, StudyChanges, StudyService, Suggested, TrialChanges
 from .settings import Settings
-from .spool import parse
+from .telling import Remembered, Telling, log_trial
 from .view import StudyView
 
 log = logging.getLogger(__name__)
@@ -76,9 +71,6 @@ ENDED_STUDY = frozenset({StudyState.COMPLETED, StudyState.FAILED})
 SHARE = 3.0
 """Seconds between two turns for each second that the last one took."""
 LONGEST_PAUSE = 0.1
-
-TOLD_SPENT = 1_000
-"""Trials whose checkpoints an attempt is told to remove: the last ones. Their numbers take a few kilobytes."""
 
 AWAY = (Unavailable, DeadlineExceeded, ResourceExhausted)
 """Errors that say nothing about the call: it is made again later."""
@@ -116,11 +108,7 @@ class _Study:
 
     view: StudyView
     retained: Retained
-    spent: deque[int] = field(default_factory=lambda: deque(maxlen=TOLD_SPENT))
-    """Trials whose checkpoints are gone, or may go where only the trials themselves can reach them."""
     gone: bool = False
-    emptied: bool = False
-    """Whether, being gone, it has no checkpoints left."""
     watch: _Watch = field(default_factory=_Watch)
     asking: int = 0
     short: Short | None = None
@@ -136,23 +124,8 @@ class _Study:
     def discardable(self) -> frozenset[int] | None:
         """`Watched.spent`."""
         if self.gone:
-            return frozenset() if self.emptied else None
+            return frozenset() if self.retained.emptied else None
         return self.retained.spent()
-
-
-@dataclass(slots=True)
-class _Attempt:
-    """What the loop remembers of one attempt; see `Snapshot` for the words. All of it can be made anew."""
-
-    told: float | None = None
-    announced: Told | None = None
-    busy: bool = False
-    later: float = 0.0
-    stale: bool = False
-    collected: float | None = None
-    collector: Collector | None = None
-    token: str | None = None
-    """What its code calls with; empty where it needs none, None where that is not known."""
 
 
 class Controller:
@@ -196,8 +169,9 @@ class Controller:
         self._on_change = on_change
         self._clock = clock
         self._studies: dict[StudyName, _Study] = {}
-        self._attempts: dict[Key, _Attempt] = {}
+        self._attempts: dict[Key, Remembered] = {}
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._telling = Telling(service, runtime, clock)
         self._calls = Calls(settings.calls)
         self._mode = Mode.RUN
         self._closing = threading.Event()
@@ -419,9 +393,7 @@ class Controller:
                 known,
                 view=StudyView(changes.study, self._holder),
                 retained=Retained(changes.study.spec),
-                spent=deque(maxlen=TOLD_SPENT),
                 gone=False,
-                emptied=False,
                 asking=0,
                 short=None,
             )
@@ -448,7 +420,7 @@ class Controller:
         known = self._attempts
         self._attempts = attempts = {key: a for key, a in known.items() if a.busy or key in live or key in executions}
         for key, trial in live.items():
-            attempt = attempts.setdefault(key, _Attempt())
+            attempt = attempts.setdefault(key, Remembered())
             if trial.state is TrialState.STOPPING and attempt.told is None:
                 attempt.told = now
         return Snapshot(
@@ -490,12 +462,11 @@ class Controller:
                 token = self._attempts[key].token
                 if token is None and self._tokens:
                     # Of an answer that was lost, or that another controller got before this one was started.
-                    self._call(key, partial(self._fetch_token, trial))
+                    self._call(key, partial(self._telling.fetch_token, trial))
                     return
-                self._runtime.launch(
-                    order(study.view.study, trial, self._settings.address, devices, token or "", tuple(study.spent))
-                )
-                _log("launched", trial, "launched")
+                address, spent = self._settings.address, tuple(study.retained.told)
+                self._runtime.launch(order(study.view.study, trial, address, devices, token or "", spent))
+                log_trial("launched", trial, "launched")
             case Terminate(key, why):
                 log.info("ending %s: %s", key, why.value, extra={"action": "terminate", "attempt": str(key)})
                 self._runtime.terminate(key, why)
@@ -506,20 +477,15 @@ class Controller:
                 self._runtime.forget(key)
             case Announce(key):
                 _, trial = self._find(key)
-                self._call(key, partial(self._announce, trial, key, snapshot.executions[key]))
+                self._call(key, partial(self._telling.announce, trial, key, snapshot.executions[key]))
             case Collect(key):
                 study, trial = self._find(key)
-                self._call(key, partial(self._collect, study.view.study, trial, key))
+                self._call(key, partial(self._telling.collect, study.view.study, trial, key))
             case End(key, outcome):
                 study, trial = self._find(key)
                 self._call(key, partial(self._end, study, trial, key, outcome, snapshot.executions.get(key)))
             case Discard(name, uid, trials):
-                study = self._studies[name]
-                if trials is None:
-                    study.emptied = True
-                else:
-                    study.retained.collected(trials)
-                    study.spent.extend(sorted(trials))
+                self._studies[name].retained.collected(trials)
                 self._discard(uid, trials)
             case Wake():
                 raise AssertionError("nothing to act on")
@@ -545,9 +511,9 @@ class Controller:
         study = next(s for s in self._studies.values() if s.view.study.uid == key.uid)
         return study, study.view.trials[key.trial]
 
-    def _call(self, key: Key, job: Callable[[_Attempt], None]) -> None:
+    def _call(self, key: Key, job: Callable[[Remembered], None]) -> None:
         """Does the job on another thread. Until it is done the attempt is busy, so it alone touches its entry."""
-        attempt = self._attempts.setdefault(key, _Attempt())
+        attempt = self._attempts.setdefault(key, Remembered())
         attempt.busy = True
 
         def call() -> None:
@@ -567,7 +533,7 @@ class Controller:
 
         self._calls.submit(partial(self._guarded, call))
 
-    def _called(self, attempt: _Attempt, later: float, stale: bool) -> None:
+    def _called(self, attempt: Remembered, later: float, stale: bool) -> None:
         attempt.busy = False
         attempt.later = later
         attempt.stale |= stale
@@ -612,7 +578,7 @@ class Controller:
             for trial in answer.trials:
                 if trial.attempt is not None:
                     attempt = self._attempts.setdefault(
-                        Key(study.view.study.uid, trial.id, trial.attempt.number), _Attempt()
+                        Key(study.view.study.uid, trial.id, trial.attempt.number), Remembered()
                     )
                     attempt.token = answer.tokens.get(trial.id, "")
                     self._tokens = bool(attempt.token)
@@ -630,88 +596,17 @@ class Controller:
         if self._mode is Mode.RUN:
             self._mode = Mode.DRAIN
 
-    def _fetch_token(self, trial: Trial, attempt: _Attempt) -> None:
-        attempt.token = self._service.attempt_token(trial.name)
-
-    def _announce(self, trial: Trial, key: Key, execution: Execution, attempt: _Attempt) -> None:
-        try:
-            self._service.heartbeat(
-                trial.name,
-                key.attempt,
-                state=AttemptState.QUEUED if execution.phase is Phase.STARTING else AttemptState.RUNNING,
-                message=execution.waiting,
-                node=execution.node,
-                devices=execution.devices,
-                gpus=execution.gpus,
-                log_path=execution.log_path,
-                run_time=None if execution.phase is Phase.STARTING else execution.start_time,
-            )
-        except (FailedPrecondition, InvalidArgument) as error:
-            # For people only: the attempt goes on without it.
-            log.warning("%s: %s", key, error, extra={"action": "announce_refused", "attempt": str(key)})
-        attempt.announced = Told(execution.phase, execution.waiting, self._clock())
-
-    def _collect(self, study: Study, trial: Trial, key: Key, attempt: _Attempt) -> None:
-        collector = self._collector(study, key, attempt)
-        collector.read(self._clock())
-        for batch in batches(collector.unsent):
-            self._service.report(trial.name, key.attempt, batch)
-        collector.unsent.clear()
-        attempt.collected = self._clock()
-
     def _end(
-        self, study: _Study, trial: Trial, key: Key, outcome: Outcome, execution: Execution | None, attempt: _Attempt
+        self,
+        study: _Study,
+        trial: Trial,
+        key: Key,
+        outcome: Outcome,
+        execution: Execution | None,
+        attempt: Remembered,
     ) -> None:
-        """Reports all that is left of an attempt and ends it. May be done again after any failure."""
-        now = self._clock()
-        last: Sequence[Measurement] = ()
-        tail = ""
-        if execution is not None:
-            running = attempt.announced is not None and attempt.announced.phase is Phase.RUNNING
-            if not running and execution.exit is not None and execution.exit.code is not None:
-                self._announce(trial, key, execution, attempt)
-            collector = self._collector(study.view.study, key, attempt)
-            collector.finish(now)
-            spooled = parse(self._runtime.spool(key))
-            if spooled.rejected:
-                log.warning("%s spooled %d unreadable lines", key, spooled.rejected, extra={"action": "spool"})
-            if spooled.infeasible:
-                self._service.report(trial.name, key.attempt, (), infeasible=spooled.infeasible)
-            *rest, last = [*batches([*collector.unsent, *spooled.measurements])] or [()]
-            for batch in rest:
-                self._service.report(trial.name, key.attempt, batch)
-            tail = last_words(self._runtime.tail(key, MAX_TAIL))
-            outcome = with_output(outcome, tail)
-            if outcome.cause is Cause.SUCCEEDED:
-                outcome = replace(outcome, message=collector.missing(tail))
-                if collector.lost:
-                    # Its last values would be missing, and nobody would know.
-                    words = f"ended well, but what it printed cannot be read to its end: {collector.lost}"
-                    outcome = replace(outcome, cause=Cause.NODE_LOST, message=words)
-        exit_time = execution.exit.time if execution is not None and execution.exit is not None else now
-        try:
-            ended = self._service.end_attempt(
-                trial.name,
-                key.attempt,
-                outcome.cause,
-                measurements=last,
-                message=outcome.message,
-                exit_code=outcome.exit_code,
-                log_tail=tail,
-                end_time=exit_time,
-            )
-        except FailedPrecondition as error:
-            # It has ended otherwise: a person released it, or an answer was lost and the code had its own word.
-            log.info("%s: %s", key, error, extra={"action": "ended_otherwise", "attempt": str(key)})
-            raise StaleAttempt(trial.name.short, key.attempt, key.attempt, True) from error
-        words = outcome.message or ended.reason
-        _log("ended", ended, f"{outcome.cause.value}, now {ended.state.value}{words and f': {words}'}")
+        ended = self._telling.end(study.view.study, trial, key, outcome, execution, attempt)
         self._tell(partial(study.learn, trials=[ended]))
-
-    def _collector(self, study: Study, key: Key, attempt: _Attempt) -> Collector:
-        if attempt.collector is None:
-            attempt.collector = Collector(self._runtime, key, study.spec)
-        return attempt.collector
 
 
 def check_gpus(template: TrialTemplate, devices: Sequence[str] | None) -> None:
@@ -728,8 +623,3 @@ def check_gpus(template: TrialTemplate, devices: Sequence[str] | None) -> None:
 
 def _raise(error: Exception) -> None:
     raise error
-
-
-def _log(action: str, trial: Trial, words: str) -> None:
-    extra = {"action": action, "study": str(trial.study), "trial": str(trial.name)}
-    log.info("%s %s", trial.name.short, words, extra=extra)

@@ -7,12 +7,15 @@ beside that, `Retention` says.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 
 from ..domain.metric import dominates
 from ..domain.pod import Retention
 from ..domain.study import StudySpec
 from ..domain.trial import ENDED, Trial, TrialState
+
+TOLD = 1_000
+"""Trials whose checkpoints an attempt is told to remove: the last ones. Their numbers take a few kilobytes."""
 
 Worth = tuple[float, ...]
 """The losses of a trial, one for each objective."""
@@ -40,6 +43,10 @@ class Retained:
         self._best: dict[int, Worth] = {}
         self._over: set[int] = set()
         """Trials whose checkpoints only others may need."""
+        self.told: deque[int] = deque(maxlen=TOLD)
+        """Trials whose checkpoints are gone, or may go where only the study's trials themselves can reach them."""
+        self.emptied = False
+        """Whether the study, being gone, has no checkpoints left."""
 
     def learn(self, trial: Trial) -> None:
         self._leave(trial.id)
@@ -58,9 +65,13 @@ class Retained:
         """Trials whose checkpoints may go."""
         return frozenset(trial_id for trial_id in self._over if not self._heirs[trial_id])
 
-    def collected(self, trial_ids: frozenset[int]) -> None:
-        """The checkpoints of these are gone."""
-        self._over -= trial_ids
+    def collected(self, trial_ids: frozenset[int] | None) -> None:
+        """The checkpoints of these are gone; None: of all."""
+        if trial_ids is None:
+            self.emptied = True
+        else:
+            self._over -= trial_ids
+            self.told.extend(sorted(trial_ids))
 
     def _leave(self, trial_id: int) -> None:
         """Forgets what was known of the trial."""

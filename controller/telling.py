@@ -1,0 +1,140 @@
+"""What the service is told of an attempt: that it is there, what it has measured, how it has ended.
+
+Each of these waits for the service, on the threads that do, and raises what the client raises. One attempt is spoken
+of by one thread at a time.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from ..domain.attempt import AttemptState, Cause
+from ..domain.errors import FailedPrecondition, InvalidArgument, StaleAttempt
+from ..domain.study import Study
+from ..domain.trial import Measurement, Trial
+from .classify import Outcome, with_output
+from .collecting import MAX_TAIL, Collector, batches, last_words
+from .execution import Execution, Key, Phase
+from .plan import Told
+from .runtime import Runtime
+from .service import StudyService
+from .spool import parse
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Remembered:
+    """What the controller keeps of one attempt; see `Snapshot` for the words. All of it can be made anew."""
+
+    told: float | None = None
+    announced: Told | None = None
+    busy: bool = False
+    later: float = 0.0
+    stale: bool = False
+    collected: float | None = None
+    collector: Collector | None = None
+    token: str | None = None
+    """What its code calls with; empty where it needs none, None where that is not known."""
+
+
+class Telling:
+    """`clock`: Unix seconds."""
+
+    def __init__(self, service: StudyService, runtime: Runtime, clock: Callable[[], float]) -> None:
+        self._service = service
+        self._runtime = runtime
+        self._clock = clock
+
+    def fetch_token(self, trial: Trial, attempt: Remembered) -> None:
+        """Learns what its code calls with."""
+        attempt.token = self._service.attempt_token(trial.name)
+
+    def announce(self, trial: Trial, key: Key, execution: Execution, attempt: Remembered) -> None:
+        """That it waits, or runs, and where."""
+        try:
+            self._service.heartbeat(
+                trial.name,
+                key.attempt,
+                state=AttemptState.QUEUED if execution.phase is Phase.STARTING else AttemptState.RUNNING,
+                message=execution.waiting,
+                node=execution.node,
+                devices=execution.devices,
+                gpus=execution.gpus,
+                log_path=execution.log_path,
+                run_time=None if execution.phase is Phase.STARTING else execution.start_time,
+            )
+        except (FailedPrecondition, InvalidArgument) as error:
+            # For people only: the attempt goes on without it.
+            log.warning("%s: %s", key, error, extra={"action": "announce_refused", "attempt": str(key)})
+        attempt.announced = Told(execution.phase, execution.waiting, self._clock())
+
+    def collect(self, study: Study, trial: Trial, key: Key, attempt: Remembered) -> None:
+        """What it has printed since."""
+        collector = self._collector(study, key, attempt)
+        collector.read(self._clock())
+        for batch in batches(collector.unsent):
+            self._service.report(trial.name, key.attempt, batch)
+        collector.unsent.clear()
+        attempt.collected = self._clock()
+
+    def end(
+        self, study: Study, trial: Trial, key: Key, outcome: Outcome, execution: Execution | None, attempt: Remembered
+    ) -> Trial:
+        """What is left of it, and that it has ended. What became of its trial. May be done again after failures."""
+        now = self._clock()
+        last: Sequence[Measurement] = ()
+        tail = ""
+        if execution is not None:
+            running = attempt.announced is not None and attempt.announced.phase is Phase.RUNNING
+            if not running and execution.exit is not None and execution.exit.code is not None:
+                self.announce(trial, key, execution, attempt)
+            collector = self._collector(study, key, attempt)
+            collector.finish(now)
+            spooled = parse(self._runtime.spool(key))
+            if spooled.rejected:
+                log.warning("%s spooled %d unreadable lines", key, spooled.rejected, extra={"action": "spool"})
+            if spooled.infeasible:
+                self._service.report(trial.name, key.attempt, (), infeasible=spooled.infeasible)
+            *rest, last = [*batches([*collector.unsent, *spooled.measurements])] or [()]
+            for batch in rest:
+                self._service.report(trial.name, key.attempt, batch)
+            tail = last_words(self._runtime.tail(key, MAX_TAIL))
+            outcome = with_output(outcome, tail)
+            if outcome.cause is Cause.SUCCEEDED:
+                outcome = replace(outcome, message=collector.missing(tail))
+                if collector.lost:
+                    # Its last values would be missing, and nobody would know.
+                    words = f"ended well, but what it printed cannot be read to its end: {collector.lost}"
+                    outcome = replace(outcome, cause=Cause.NODE_LOST, message=words)
+        exit_time = execution.exit.time if execution is not None and execution.exit is not None else now
+        try:
+            ended = self._service.end_attempt(
+                trial.name,
+                key.attempt,
+                outcome.cause,
+                measurements=last,
+                message=outcome.message,
+                exit_code=outcome.exit_code,
+                log_tail=tail,
+                end_time=exit_time,
+            )
+        except FailedPrecondition as error:
+            # It has ended otherwise: a person released it, or an answer was lost and the code had its own word.
+            log.info("%s: %s", key, error, extra={"action": "ended_otherwise", "attempt": str(key)})
+            raise StaleAttempt(trial.name.short, key.attempt, key.attempt, True) from error
+        words = outcome.message or ended.reason
+        log_trial("ended", ended, f"{outcome.cause.value}, now {ended.state.value}{words and f': {words}'}")
+        return ended
+
+    def _collector(self, study: Study, key: Key, attempt: Remembered) -> Collector:
+        if attempt.collector is None:
+            attempt.collector = Collector(self._runtime, key, study.spec)
+        return attempt.collector
+
+
+def log_trial(action: str, trial: Trial, words: str) -> None:
+    extra = {"action": action, "study": str(trial.study), "trial": str(trial.name)}
+    log.info("%s %s", trial.name.short, words, extra=extra)
