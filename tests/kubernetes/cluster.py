@@ -91,6 +91,31 @@ class Cluster:
         kind = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": metadata["name"]}}
         self.api.create(pods_path(metadata["namespace"], metadata["name"], "eviction"), kind)
 
+    @contextmanager
+    def volume(self, namespace: str, claim: str, folder: Path) -> Iterator[None]:
+        """One for the claim, where the cluster makes none by itself."""
+        if self.api.get("/apis/storage.k8s.io/v1/storageclasses")["items"]:
+            yield
+            return
+        folder.mkdir()
+        folder.chmod(0o777)
+        for parent in folder.parents:  # pytest's folders are its user's alone
+            if parent.owner() == folder.owner() and parent != Path("/tmp"):
+                parent.chmod(parent.stat().st_mode | 0o011)
+        reference = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": namespace, "name": claim}
+        spec = {
+            "capacity": {"storage": "10Gi"},
+            "accessModes": ["ReadWriteOnce"],
+            "hostPath": {"path": str(folder)},
+            "claimRef": reference,
+        }
+        volumes = "/api/v1/persistentvolumes"
+        self.api.create(volumes, {"metadata": {"name": namespace}, "spec": spec})
+        try:
+            yield
+        finally:
+            self.api.delete(f"{volumes}/{namespace}")
+
     def gpus(self) -> int:
         """That one node has."""
         nodes = self.api.get("/api/v1/nodes", labelSelector="wazir.dev/node!=simulated")["items"]

@@ -4,8 +4,6 @@ TLS and tokens, and the digits study of `examples/kubernetes/` with 30 trials on
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -128,39 +126,12 @@ def _configuration(kubeconfig: Path) -> Configuration:
     return configuration
 
 
-@contextmanager
-def volume(cluster: Cluster, namespace: str, claim: str, folder: Path) -> Iterator[None]:
-    """For clusters that make none by themselves."""
-    classes = cluster.api.get("/apis/storage.k8s.io/v1/storageclasses")["items"]
-    if classes:
-        yield
-        return
-    folder.mkdir()
-    folder.chmod(0o777)
-    for parent in folder.parents:  # pytest's folders are its user's alone
-        if parent.owner() == folder.owner() and parent != Path("/tmp"):
-            parent.chmod(parent.stat().st_mode | 0o011)
-    reference = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": namespace, "name": claim}
-    spec = {
-        "capacity": {"storage": "10Gi"},
-        "accessModes": ["ReadWriteOnce"],
-        "hostPath": {"path": str(folder)},
-        "claimRef": reference,
-    }
-    volumes = "/api/v1/persistentvolumes"
-    cluster.api.create(volumes, {"metadata": {"name": namespace}, "spec": spec})
-    try:
-        yield
-    finally:
-        cluster.api.delete(f"{volumes}/{namespace}")
-
-
 def test_the_digits_study_in_a_cluster_by_its_own_manifests(cluster: Cluster, tmp_path: Path) -> None:
     restricted = {"pod-security.kubernetes.io/enforce": "restricted"}
     with (
         cluster.namespace(**restricted) as home,
         cluster.namespace(**restricted) as trials,
-        volume(cluster, home, "wazir-data", tmp_path / "data"),
+        cluster.volume(home, "wazir-data", tmp_path / "data"),
         Witness(cluster.api, trials) as witness,
     ):
         installation = Installation(cluster, home, trials, tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -103,6 +104,48 @@ def test_a_study_that_is_deleted_leaves_nothing(world: KubernetesWorld) -> None:
     world.until(lambda: not world.kept("study"), "all pods are gone")
     secrets = world.cluster.api.get(f"/api/v1/namespaces/{world.namespace}/secrets")["items"]
     assert not [s for s in secrets if "wazir.dev/study" in str(s["metadata"].get("labels"))]
+
+
+KEEPS = """
+import os, time
+from pathlib import Path
+import wazir
+trial = wazir.current_trial()
+begun = trial.resume_step()
+for step in range(begun + 1, 5):
+    with trial.checkpoint.save(step=step) as folder:
+        (folder / "weights").write_text(str(step))
+    trial.report({"loss": abs(trial.id - 2), "begun": begun}, step=step)
+    while trial.id == 1 and begun == 0 and step == 2:
+        time.sleep(1)  # until it is evicted
+own = Path(os.environ["WAZIR_CHECKPOINTS"])
+while any((own.parent / spent).exists() for spent in os.environ["WAZIR_SPENT_CHECKPOINTS"].split()):
+    time.sleep(0.05)
+print("kept", *sorted(int(folder.name) for folder in own.parent.iterdir()))
+"""
+"""Trial 2 is the best. Each says at its end whose checkpoints are there, once those are gone that are to go."""
+
+
+def test_checkpoints_on_a_claim_outlive_their_pod_and_only_the_best_stays(
+    world: KubernetesWorld, tmp_path: Path
+) -> None:
+    claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}
+    with world.cluster.volume(world.namespace, "kept", tmp_path / "volume"), world.connect() as client:
+        claims = f"/api/v1/namespaces/{world.namespace}/persistentvolumeclaims"
+        world.cluster.api.create(claims, {"metadata": {"name": "kept"}, "spec": claim})
+        world.serve()
+        world.control()
+        world.create("study", KEEPS, trials=4, parallel=1, checkpoints={"claim": "kept", "keep": "best"})
+        world.until(lambda: [m for m in client.measurements("study/1") if m.step == 2], "two steps are done")
+        evicted = world.pod("study")
+        assert evicted is not None
+        world.cluster.evict(evicted)
+        world.completed("study")
+        trials = list(client.list_trials("study"))
+        assert [a.cause for a in trials[0].attempts] == [Cause.PREEMPTED, Cause.SUCCEEDED]
+        assert [(t.final or {})["begun"] for t in trials] == [2, 0, 0, 0]
+        said = [t.attempts[-1].log_tail.strip() for t in trials]
+        assert said == ["kept 1", "kept 1 2", "kept 2 3", "kept 2 4"]
 
 
 def test_two_controllers_at_once(world: KubernetesWorld, witness: Witness) -> None:
