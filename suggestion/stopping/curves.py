@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import accumulate, islice
 from typing import Final
 
 from ...domain.metric import Objective
@@ -30,7 +31,7 @@ class Curve:
         self._steps = array("q")
         self._attempts = array("q")
         self._losses = array("d")
-        # Least loss and sum of losses up to each place; shorter than `_steps` until asked for.
+        # Least loss, and sum of losses, up to each place; shorter than `_steps` until asked for.
         self._bests = array("d")
         self._totals = array("d")
 
@@ -52,14 +53,23 @@ class Curve:
 
     def best(self, step: int) -> float | None:
         """The least loss at `step` or before, NaN not counted: infinite where all are NaN. None without a report."""
-        count = self._count(step)
-        return self._bests[count - 1] if count else None
+        count = bisect_right(self._steps, step)
+        if not count:
+            return None
+        if new := self._losses[len(self._bests) :]:
+            before = self._bests[-1] if self._bests else math.inf
+            # What is not less than what was there, NaN included, changes nothing.
+            self._bests.extend(islice(accumulate(new, min, initial=before), 1, None))
+        return self._bests[count - 1]
 
     def average(self, step: int) -> float | None:
         """The mean of the losses at `step` or before: infinite where it is not a number. None without a report."""
-        count = self._count(step)
+        count = bisect_right(self._steps, step)
         if not count:
             return None
+        if new := self._losses[len(self._totals) :]:
+            before = self._totals[-1] if self._totals else 0.0
+            self._totals.extend(islice(accumulate(new, initial=before), 1, None))
         mean = self._totals[count - 1] / count
         return math.inf if math.isnan(mean) else mean
 
@@ -73,14 +83,6 @@ class Curve:
         if place == len(self._steps) or self._steps[place] >= before:
             return None
         return self._steps[place], self._losses[place]
-
-    def _count(self, step: int) -> int:
-        """How many reports there are at `step` or before."""
-        for loss in self._losses[len(self._bests) :]:
-            best, total = (self._bests[-1], self._totals[-1]) if self._bests else (math.inf, 0.0)
-            self._bests.append(min(best, math.inf if math.isnan(loss) else loss))
-            self._totals.append(total + loss)
-        return bisect_right(self._steps, step)
 
 
 @dataclass(slots=True)
