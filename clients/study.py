@@ -126,7 +126,7 @@ def create_study(
     Raises InvalidArgument, AlreadyExists, SpecChanged where the existing study has another space or metric, and
     Unavailable where no service answers.
     """
-    settings: dict[str, object] = {"name": algorithm} if isinstance(algorithm, str) else dict(algorithm)
+    settings: dict[str, object] = dict(algorithm) if isinstance(algorithm, Mapping) else {"name": algorithm}
     if seed is not None:
         settings["seed"] = seed
     budget = {
@@ -142,7 +142,7 @@ def create_study(
         "budget": {key: limit for key, limit in budget.items() if limit is not None},
     }
     if stopping is not None:
-        description["stopping"] = {"name": stopping} if isinstance(stopping, str) else dict(stopping)
+        description["stopping"] = dict(stopping) if isinstance(stopping, Mapping) else {"name": stopping}
     if labels:
         description["labels"] = dict(labels)
     if parameters is not None and not isinstance(parameters, Space):

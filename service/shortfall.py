@@ -15,9 +15,10 @@ def shortfall(spec: StudySpec, measurements: Callable[[], Sequence[Measurement]]
     whole = whole_steps(spec.algorithm, spec.stopping)
     if whole is None and spec.stopping is None:
         return ""
-    steps = [m.step for m in measurements()]
+    metrics = {objective.metric for objective in spec.objectives}
+    steps = [m.step for m in measurements() if not metrics.isdisjoint(m.metrics)]
     if not steps:
-        return "it reported nothing by step, so it could be neither paused nor stopped early"
+        return "it reported no objective by step, so it could be neither paused nor stopped early"
     if whole is not None and max(steps) < whole[1]:
         return f"it ended by itself at step {max(steps)}, and {whole[0]} takes a whole trial to do {whole[1]}"
     return ""

@@ -18,6 +18,7 @@ from ..domain.errors import (
 )
 from ..domain.metric import dominates
 from ..domain.names import StudyName
+from ..domain.space import Double, Parameter, Space
 from ..domain.study import EndReason, Study, StudySpec, StudyState, check_study_move, ending
 from ..domain.trial import Trial, TrialState
 from ..storage.store import Transaction, TrialFilter, View
@@ -39,6 +40,9 @@ UPDATABLE = {
 """Paths of an update mask and the specification's fields behind them."""
 
 MAX_OPTIMAL = 1_000
+
+STAND_IN = Space((Parameter("x", Double(0.0, 1.0)),))
+"""For a space that is still to grow, so that its algorithm is checked all the same. Every algorithm takes it."""
 
 
 def draft(name: StudyName, spec: StudySpec, metadata: Mapping[str, str], now: float) -> Study:
@@ -65,10 +69,11 @@ def _check_algorithms(study: Study) -> None:
     spec = study.spec
     if spec.stopping is not None:
         make_rule(spec.stopping, spec.objectives)
-    problem = problem_of(spec)
-    if problem is not None:
-        check_feasible(problem.space)
-        make_designer(spec.algorithm, problem)
+    if spec.space is not None:
+        check_feasible(spec.space)
+    problem = problem_of(spec if spec.space is not None else replace(spec, space=STAND_IN))
+    assert problem is not None
+    make_designer(spec.algorithm, problem)
 
 
 def create(

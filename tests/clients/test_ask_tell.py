@@ -137,6 +137,11 @@ def test_a_taken_name_is_refused_unless_it_is_loaded(address: str) -> None:
         ({"objectives": [{"metric": "b"}]}, "objectives[0].goal"),
         ({"parameters": {"x": {"min": 1, "max": 0}}}, "parameters.x.min"),
         ({"trials": 0}, "budget.trials"),
+        ({"algorithm": 5}, "algorithm.name"),
+        ({"algorithm": "nope"}, "algorithm.name"),
+        ({"algorithm": {"name": "asha", "max": 9, "eta": 1}}, "algorithm.eta"),
+        ({"stopping": 5}, "stopping.name"),
+        ({"stopping": {"name": "asha", "min": 9, "max": 9}}, "stopping.min"),
         ({"name": "Not a label"}, "name"),
     ],
 )

@@ -99,8 +99,13 @@ def test_a_study_goes_to_its_end_and_what_is_parked_then_counts(play: Play) -> N
 @pytest.mark.parametrize(
     ("algorithm", "stopping", "steps", "reason"),
     [
-        (ASHA, None, 0, "it reported nothing by step, so it could be neither paused nor stopped early"),
-        (RANDOM, Stopping("median"), 0, "it reported nothing by step, so it could be neither paused nor stopped early"),
+        (ASHA, None, 0, "it reported no objective by step, so it could be neither paused nor stopped early"),
+        (
+            RANDOM,
+            Stopping("median"),
+            0,
+            "it reported no objective by step, so it could be neither paused nor stopped early",
+        ),
         (
             Algorithm("hyperband", seed=1, settings={"min": 3, "max": 9}),
             None,
@@ -129,6 +134,16 @@ def test_a_trial_that_never_reaches_the_maximum_says_so(
             await w.service.report(trial.name, 1, measured, "")
         ended = await w.end(trial, 0.5)
         assert (ended.state, ended.reason) == (TrialState.SUCCEEDED, reason)
+
+    play(scenario)
+
+
+def test_reports_of_other_metrics_are_nothing_to_judge_a_trial_by(play: Play) -> None:
+    async def scenario(w: World) -> None:
+        await w.create(stopping=Stopping("median"))
+        trial = await w.one()
+        await w.service.report(trial.name, 1, [Measurement(1, {"acc": 0.5}, 0.0)], "")
+        assert (await w.end(trial, 0.5)).reason.startswith("it reported no objective by step")
 
     play(scenario)
 

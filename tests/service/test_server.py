@@ -167,17 +167,20 @@ def test_a_taken_name_is_refused_and_resumed_only_with_the_same_space(client: Cl
             (*SPEC.objectives, Objective("cost", Goal.MINIMIZE)),
             r'algorithm\.name = "gp": has one objective',
         ),
+        (Algorithm("hyperband"), SPEC.objectives, r"algorithm\.max = null: is missing"),
     ],
 )
+@pytest.mark.parametrize("space", [SPEC.space, None], ids=["declared", "growing"])
 def test_an_algorithm_that_cannot_work_is_refused_when_the_study_is_made_or_changed(
-    client: Client, algorithm: Algorithm, objectives: tuple[Objective, ...], message: str
+    client: Client, algorithm: Algorithm, objectives: tuple[Objective, ...], message: str, space: Space | None
 ) -> None:
+    spec = replace(SPEC, objectives=objectives, space=space)
     with pytest.raises(InvalidArgument, match=message):
-        client.create_study("s", replace(SPEC, objectives=objectives, algorithm=algorithm))
+        client.create_study("s", replace(spec, algorithm=algorithm))
     assert list(client.list_studies()) == []
-    client.create_study("s", replace(SPEC, objectives=objectives, algorithm=Algorithm("random")))
+    client.create_study("s", replace(spec, algorithm=Algorithm("random")))
     with pytest.raises(InvalidArgument, match=message):
-        client.create_study("s", replace(SPEC, objectives=objectives, algorithm=algorithm), resume=True)
+        client.create_study("s", replace(spec, algorithm=algorithm), resume=True)
     assert client.get_study("s").spec.algorithm.name == "random"
 
 
