@@ -44,7 +44,7 @@ class EndReason(enum.Enum):
     DURATION = "duration"
     GPU_HOURS = "gpu_hours"
     EXHAUSTED = "exhausted"
-    """Every point of a finite space has been tried."""
+    """Every point of a finite space has been tried, or the algorithm has come to its end."""
     STOPPED = "stopped"
     """By a person."""
     FAILURES = "failures"
@@ -294,6 +294,14 @@ def check_study_move(name: StudyName, state: StudyState, target: StudyState) -> 
         raise IllegalMove(name.short, state.name, target.name, allowed)
 
 
+def _exhausted(study: Study) -> str:
+    if study.counts[TrialState.PAUSED]:
+        return "the algorithm resumes no paused trial"
+    if study.spec.space is not None and all(p.kind.size is not None for p in study.spec.space.parameters):
+        return "every point of the search space has been tried"
+    return "the algorithm has come to its end"
+
+
 def wanted(study: Study) -> int | None:
     """How many trials more the budget allows to create; None where it sets no limit."""
     if study.spec.budget.trials is None:
@@ -320,10 +328,5 @@ def ending(study: Study, now: float, gpu_seconds_live: float = 0.0) -> tuple[End
     if wanted(study) == 0 and not study.counts[TrialState.REQUESTED] and not parked:
         return EndReason.TRIALS, f"budget.trials = {budget.trials} is reached"
     if study.exhausted and not study.counts[TrialState.REQUESTED]:
-        why = (
-            "the algorithm resumes no paused trial"
-            if study.counts[TrialState.PAUSED]
-            else "every point of the search space has been tried"
-        )
-        return EndReason.EXHAUSTED, why
+        return EndReason.EXHAUSTED, _exhausted(study)
     return None

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from wazir.domain.errors import IllegalMove, InvalidArgument
 from wazir.domain.metric import Goal, Objective, SafetyMetric
 from wazir.domain.names import StudyName
-from wazir.domain.space import Double, Parameter, Space
+from wazir.domain.space import Double, Integer, Kind, Parameter, Space
 from wazir.domain.study import (
     Algorithm,
     Budget,
@@ -177,6 +177,20 @@ def test_counts_follow_every_trial_that_comes_moves_and_goes(start: list[T], dat
 def study(budget: Budget = SPEC.budget, counts: dict[T, int] | None = None, **fields: object) -> Study:
     made = Study(StudyName("default", "resnet"), "u" * 32, replace(SPEC, budget=budget), S.ACTIVE, 1000.0, seed=1)
     return replace(made, counts=Counts(counts or {}), **fields)  # type: ignore[arg-type]  # the fields of a study
+
+
+@pytest.mark.parametrize(
+    ("kind", "counts", "words"),
+    [
+        (Integer(1, 9), {T.SUCCEEDED: 9}, "every point of the search space has been tried"),
+        (Double(0.0, 1.0), {T.SUCCEEDED: 9}, "the algorithm has come to its end"),
+        (Double(0.0, 1.0), {T.SUCCEEDED: 8, T.PAUSED: 1}, "the algorithm resumes no paused trial"),
+    ],
+)
+def test_people_are_told_what_is_exhausted(kind: Kind, counts: dict[T, int], words: str) -> None:
+    made = study(exhausted=True, counts=counts)
+    made = replace(made, spec=replace(made.spec, space=Space((Parameter("x", kind),))))
+    assert ending(made, now=1099.0) == (EndReason.EXHAUSTED, words)
 
 
 ENDS = [
