@@ -70,7 +70,7 @@ class _EndReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._Enum
     END_REASON_GPU_HOURS: _EndReason.ValueType  # 4
     """budget.gpu_hours are used."""
     END_REASON_EXHAUSTED: _EndReason.ValueType  # 5
-    """Every point of a finite space has been tried."""
+    """Every point of a finite space has been tried, or the algorithm has come to its end."""
     END_REASON_STOPPED: _EndReason.ValueType  # 6
     """A person stopped it."""
     END_REASON_FAILURES: _EndReason.ValueType  # 7
@@ -90,7 +90,7 @@ END_REASON_DURATION: EndReason.ValueType  # 3
 END_REASON_GPU_HOURS: EndReason.ValueType  # 4
 """budget.gpu_hours are used."""
 END_REASON_EXHAUSTED: EndReason.ValueType  # 5
-"""Every point of a finite space has been tried."""
+"""Every point of a finite space has been tried, or the algorithm has come to its end."""
 END_REASON_STOPPED: EndReason.ValueType  # 6
 """A person stopped it."""
 END_REASON_FAILURES: EndReason.ValueType  # 7
