@@ -87,16 +87,16 @@ class Surrogate:
     def add_points(self, count: int, pending: Array) -> None:
         """Proposes up to `count` points, each as if those before, and the `pending` ones, (m, d), had ended as
         expected. Raises NotPositive."""
-        categorical, mean = self._lattice.categorical, self._prior.mean
+        categorical, prior = self._lattice.categorical, self._prior
         x, z, doubt, best = self._x, self._z, self._doubt, self._best
-        model = GaussianProcess(x, z, categorical, self._h, mean, doubt)
+        model = GaussianProcess(x, z, categorical, self._h, prior, doubt)
         to_come = pending
         for _ in range(count):
             if len(to_come):
                 expected = model.predict(to_come)[0]
                 x, z = np.concatenate([x, to_come]), np.concatenate([z, expected])
                 doubt = np.concatenate([doubt, np.zeros(len(to_come))])
-                model = GaussianProcess(x, z, categorical, self._h, mean, doubt)
+                model = GaussianProcess(x, z, categorical, self._h, prior, doubt)
                 # What is expected counts as reached: else the next point would improve on the same value, beside these.
                 best = min(best, float(expected.min()))
             found = self._add_best(model, best, 1.0 / np.sqrt(self._h.w))

@@ -36,7 +36,7 @@ class Bohb(Hyperband, ReadsCurves):
     """Memo: as Hyperband's, with that of the model beside that of the quasi-random sequence."""
 
     name = "bohb"
-    version = 2
+    version = 3
     cheap = False
 
     Settings = BohbSettings

@@ -45,7 +45,7 @@ MODELLED: Final = 400
 BATCH: Final = 64
 """Points of one round that the model is asked for; the others of a larger round are quasi-random."""
 
-PRIOR: Final = Prior(length=0.3)
+PRIOR: Final = Prior(length=0.3, trend=0.0)
 """Longer lengths than those of `gp`: validation losses of trainings vary smoothly with most of their parameters."""
 
 UNTOLD: Final = 1.0

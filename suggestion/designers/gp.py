@@ -48,7 +48,7 @@ class GaussianProcessBandit:
     """
 
     name = "gp"
-    version = 2
+    version = 3
     cheap = False
 
     @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from wazir.suggestion.models.warping import Warping
 
 ORDERED = np.zeros(3, dtype=bool)
 MIXED = np.array([False, True, False])
+PLANE = np.array([1.0, -0.7, 0.5])
 H = Hyperparameters(np.array([4.0, 0.5, 30.0]), 1.7, 1e-3)
 
 
@@ -68,10 +69,10 @@ class TestPosterior:
         kernels = learn.kernels
         x, at = points(40), points(15, seed=1)
         kernel = kernels.ConstantKernel(H.amplitude) * kernels.Matern(1 / np.sqrt(H.w), nu=2.5)
-        kernel += kernels.ConstantKernel(1.0)
-        peer = learn.GaussianProcessRegressor(kernel, alpha=H.noise, optimizer=None).fit(x, values(x))
-        mean, deviation = GaussianProcess(x, values(x), ORDERED, H, 1.0).predict(at)
-        peer_mean, peer_deviation = peer.predict(at, return_std=True)
+        kernel += kernels.ConstantKernel(0.6) * kernels.DotProduct(sigma_0=0.6**-0.5)
+        peer = learn.GaussianProcessRegressor(kernel, alpha=H.noise, optimizer=None).fit(x - 0.5, values(x))
+        mean, deviation = GaussianProcess(x, values(x), ORDERED, H, Prior(trend=0.6)).predict(at)
+        peer_mean, peer_deviation = peer.predict(at - 0.5, return_std=True)
         assert mean == pytest.approx(peer_mean, rel=1e-8, abs=1e-8)
         assert deviation == pytest.approx(peer_deviation, rel=1e-6)
 
@@ -82,16 +83,28 @@ class TestPosterior:
         kernel = kernels.ConstantKernel(H.amplitude) * kernels.Matern(1 / np.sqrt(H.w), nu=2.5)
         kernel += kernels.ConstantKernel(1.0)
         peer = learn.GaussianProcessRegressor(kernel, alpha=H.noise + doubt, optimizer=None).fit(x, values(x))
-        mean, deviation = GaussianProcess(x, values(x), ORDERED, H, 1.0, doubt).predict(at)
+        mean, deviation = GaussianProcess(x, values(x), ORDERED, H, Prior(trend=0.0), doubt).predict(at)
         peer_mean, peer_deviation = peer.predict(at, return_std=True)
         assert mean == pytest.approx(peer_mean, rel=1e-8, abs=1e-8)
         assert deviation == pytest.approx(peer_deviation, rel=1e-6)
+
+    def test_a_linear_function_goes_on_beyond_what_was_seen(self) -> None:
+        """Without the trend all that is known beyond the lengths of the kernel is the mean of what was seen."""
+        x = 0.2 * points(30)
+        y = x @ PLANE
+        corner = np.array([[1.0, 0.0, 1.0]])
+        short = Hyperparameters(np.full(3, 25.0), 0.01, 1e-6)
+        missed = {
+            trend: abs(GaussianProcess(x, y, ORDERED, short, Prior(trend=trend)).predict(corner)[0] - PLANE @ corner[0])
+            for trend in (0.0, 1.0)
+        }
+        assert missed[1.0] < 0.3 < 1.0 < missed[0.0]
 
     @pytest.mark.parametrize("categorical", [ORDERED, MIXED])
     def test_its_gradient_is_that_of_finite_differences(self, categorical: Mask) -> None:
         x, at = points(20), np.random.default_rng(2).random((4, 3))
         at[:, categorical] = 0.5
-        model = GaussianProcess(x, values(x), categorical, H, 1.0)
+        model = GaussianProcess(x, values(x), categorical, H, Prior())
         mean, deviation, by_mean, by_deviation = model.predict_with_gradient(at)
         for found, expected in zip((mean, deviation), model.predict(at), strict=True):
             assert found == pytest.approx(expected)
@@ -107,14 +120,14 @@ class TestPosterior:
     def test_equal_points_with_unlike_values_are_averaged(self) -> None:
         x = np.repeat(points(1), 6, axis=0)
         h = Hyperparameters(H.w, 1.0, 1e-6)
-        mean, _ = GaussianProcess(x, np.array([0.0, 1.0] * 3), ORDERED, h, 1.0).predict(x[:1])
+        mean, _ = GaussianProcess(x, np.array([0.0, 1.0] * 3), ORDERED, h, Prior()).predict(x[:1])
         assert mean == pytest.approx(0.5, abs=1e-3)
 
     def test_what_is_no_number_is_refused(self) -> None:
         x = points(3)
         x[1, 0] = np.nan
         with pytest.raises(NotPositive):
-            GaussianProcess(x, np.zeros(3), ORDERED, H, 1.0)
+            GaussianProcess(x, np.zeros(3), ORDERED, H, Prior())
 
 
 class TestFit:
@@ -250,5 +263,5 @@ def test_samples_of_a_process_are_ranked_by_its_posterior() -> None:
     x = np.random.default_rng(6).random((120, 3))
     y = Warping(values(x)).values
     h = Hyperparameters.read(fit(x[:60], y[:60], ORDERED, Prior(), [centre(3, Prior())], 50))
-    mean, _ = GaussianProcess(x[:60], y[:60], ORDERED, h, 1.0).predict(x[60:])
+    mean, _ = GaussianProcess(x[:60], y[:60], ORDERED, h, Prior()).predict(x[60:])
     assert spearmanr(mean, y[60:])[0] > 0.95
