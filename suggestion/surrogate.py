@@ -7,12 +7,14 @@ improvement of Ament et al. (2023).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..domain.metric import Objective
+from ..domain.space import Space
 from .answer import Answer
 from .models.acquisition import derivatives, log_expected_improvement
 from .models.gaussian_process import GaussianProcess, Hyperparameters, Prior, centre, fit
@@ -35,7 +37,16 @@ too, which a fit to few trials may have left for the worse."""
 GOOD: Final = 5
 """The best trials, near which the search looks closely."""
 
-_ITERATIONS: Final = 25
+ITERATIONS: Final = 25
+"""Steps of a fit from each start."""
+
+
+class Model(Protocol):
+    """Mean and deviation of the objective at points, (m, d), and their derivatives by the coordinates."""
+
+    def predict(self, at: Array) -> tuple[Array, Array]: ...
+
+    def predict_with_gradient(self, at: Array) -> tuple[Array, Array, Array, Array]: ...
 
 
 class Surrogate:
@@ -72,17 +83,16 @@ class Surrogate:
         return {"theta": self._theta, "fitted": self._fitted}
 
     def _fit(self, before: Mapping[str, Any], known: int) -> tuple[list[float], int]:
-        starts = [centre(self._lattice.dimension, self._prior)]
-        if len(before.get("theta", ())) == len(starts[0]):
-            fitted = int(before["fitted"])
-            if fitted <= known < fitted + max(1.0, REFIT * fitted):
-                return before["theta"], fitted
-            starts = [np.array(before["theta"]), *starts][: 1 if fitted > SETTLED else 2]
         kept = thin(self._z, FITTED)
         x, z, doubt = self._x[kept], self._z[kept], self._doubt[kept]
-        theta = fit(x, z, self._lattice.categorical, self._prior, starts, _ITERATIONS, doubt)
-        # Rounded, so that the memo is short and holds the very numbers that were used.
-        return [round(float(t), 4) for t in theta], known
+        categorical, prior = self._lattice.categorical, self._prior
+        return fitted(
+            before,
+            known,
+            REFIT,
+            centre(self._lattice.dimension, prior),
+            lambda starts: fit(x, z, categorical, prior, starts, ITERATIONS, doubt),
+        )
 
     def add_points(self, count: int, pending: Array) -> None:
         """Proposes up to `count` points, each as if those before, and the `pending` ones, (m, d), had ended as
@@ -107,25 +117,10 @@ class Surrogate:
     def _add_best(self, model: GaussianProcess, best: float, lengths: Array) -> Array | None:
         """The row, (1, d), of the point that was proposed; None where there is none."""
 
-        def value(u: Array) -> Array:
-            return log_expected_improvement(*model.predict(u), best)
-
-        def with_gradient(u: Array) -> tuple[Array, Array]:
-            m, s, dm, ds = model.predict_with_gradient(u)
-            v, by_mean, by_deviation = derivatives(m, s, best)
-            return v, by_mean[:, None] * dm + by_deviation[:, None] * ds
-
-        rng, space = self._answer.rng, self._answer.problem.space
+        space = self._answer.problem.space
         good = self._x[np.argsort(self._z, kind="stable")[:GOOD]]
-        rows = [spread(rng, self._lattice.dimension), near(rng, good, lengths, self._lattice.categorical)]
+        found, values = most_improving(model, best, good, lengths, space, self._answer.rng)
         decode = encoder(space).decode
-        if space.rules:
-            rows = [r[[space.satisfies(p) for p in decode(r)]] for r in rows]
-        if not sum(map(len, rows)):
-            return None
-        found, values = search(
-            Acquisition(value, with_gradient), self._lattice, np.concatenate(rows), len(rows[0]), rng
-        )
         for row, v in zip(found, values, strict=True):
             m, s = (float(a[0]) for a in model.predict(row[None, :]))
             if self._answer.add(decode(row[None, :])[0], *self._explained(m, s, float(v), best)):
@@ -134,12 +129,66 @@ class Surrogate:
         return None
 
     def _explained(self, mean: float, deviation: float, value: float, best: float) -> tuple[str, dict[str, float]]:
-        at, low, high = (self._goal.loss(self._warping.back(z)) for z in (mean, mean - deviation, mean + deviation))
-        about = abs(high / 2 - low / 2)
+        at, about = told(self._goal, self._warping, mean, deviation)
         seen = self._goal.loss(self._warping.back(self._best))
         kind = "exploits" if mean < best else "explores"
         why = f"{kind}: {self._goal.metric} {at:.4g} ± {about:.2g} expected, {seen:.4g} is the best so far"
         return why, {"mean": at, "deviation": about, "log_expected_improvement": value}
+
+
+def most_improving(
+    model: Model, best: float, good: Array, lengths: Array, space: Space, rng: np.random.Generator
+) -> tuple[Array, Array]:
+    """Rows of the lattice, (m, d), those of the greatest expected improvement on `best` first, and its logarithm, (m,).
+    `good`: points near which to look closely, (k, d). There are none where no draw satisfies the constraints."""
+
+    def value(u: Array) -> Array:
+        return log_expected_improvement(*model.predict(u), best)
+
+    def with_gradient(u: Array) -> tuple[Array, Array]:
+        m, s, dm, ds = model.predict_with_gradient(u)
+        v, by_mean, by_deviation = derivatives(m, s, best)
+        return v, by_mean[:, None] * dm + by_deviation[:, None] * ds
+
+    points = lattice(space)
+    rows = [spread(rng, points.dimension), near(rng, good, lengths, points.categorical)]
+    if space.rules:
+        decode = encoder(space).decode
+        rows = [r[[space.satisfies(p) for p in decode(r)]] for r in rows]
+    if not sum(map(len, rows)):
+        return good[:0], np.zeros(0)
+    found, values = search(Acquisition(value, with_gradient), points, np.concatenate(rows), len(rows[0]), rng)
+    if not points.continuous.any():
+        # A small space has each of its points many times among them.
+        first = np.sort(np.unique(found, axis=0, return_index=True)[1])
+        found, values = found[first], values[first]
+    return found, values
+
+
+def told(goal: Objective, warping: Warping, mean: float, deviation: float) -> tuple[float, float]:
+    """An expectation in the objective's own unit: the value, and the deviation to either side on average."""
+    at, low, high = (goal.loss(warping.back(z)) for z in (mean, mean - deviation, mean + deviation))
+    return at, abs(high / 2 - low / 2)
+
+
+def fitted(
+    before: Mapping[str, Any],
+    known: int,
+    refit: float,
+    mode: Array,
+    fit: Callable[[list[Array]], Array],
+) -> tuple[list[float], int]:
+    """Hyperparameters and how many values they were fitted to: those of the memo, `before`, or where `known`, the
+    number of values, has grown by the part `refit` since, those that `fit` finds from some starts. `mode`: that of the
+    prior."""
+    starts = [mode]
+    if len(before.get("theta", ())) == len(mode):
+        last = int(before["fitted"])
+        if last <= known < last + max(1.0, refit * last):
+            return before["theta"], last
+        starts = [np.array(before["theta"]), mode][: 1 if last > SETTLED else 2]
+    # Rounded, so that the memo is short and holds the very numbers that were used.
+    return [round(float(t), 4) for t in fit(starts)], known
 
 
 def kept_of(state: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,9 +22,10 @@ from scipy.special import stdtr
 from ..answer import Answer
 from ..designer import History, Observation, Outcome, Problem, ReadsCurves, Resume, Suggestions
 from ..memo import read_memo, write_memo
-from ..models.gaussian_process import NotPositive, Prior
+from ..models.gaussian_process import Prior
 from ..models.kernel import Mask
 from ..models.line import Line
+from ..models.normal import NotPositive
 from ..models.warping import Warping
 from ..settings import setting
 from ..space.rows import Rows

@@ -17,7 +17,7 @@ import numpy as np
 from ..answer import Answer, Seen, check_one_objective
 from ..designer import History, Problem, Suggestions
 from ..memo import read_memo, write_memo
-from ..models.gaussian_process import NotPositive
+from ..models.normal import NotPositive
 from ..models.warping import Warping
 from ..space.rows import Rows
 from ..surrogate import Surrogate, kept_of, thin

@@ -11,14 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import blas, lapack
-from scipy.optimize import minimize
 
-from .kernel import Array, Mask, matern, squared_distance, sum_of_distances
-
-
-class NotPositive(ArithmeticError):
-    """The points' covariance cannot be factored: a number among them is no number, or they are too ill-conditioned."""
+from .kernel import Array, Mask, centred, matern, squared_distance, sum_of_distances
+from .normal import Conditioned, least, likelihood
 
 
 @dataclass(frozen=True)
@@ -36,13 +31,9 @@ class Prior:
     trend: float = 1.0
 
 
-_LOG_LENGTH = (np.log(0.005), np.log(100.0))
-_LOG_AMPLITUDE = (np.log(0.01), np.log(100.0))
-_LOG_NOISE = (np.log(1e-6), np.log(1.0))
-
-_TOLERANCE = 1e-5
-"""A fit ends when a step gains no more than this part. With scipy's default of 2e-9 it takes half as many steps again
-to end within a thousandth of the same place."""
+_LOG_LENGTH = (float(np.log(0.005)), float(np.log(100.0)))
+_LOG_AMPLITUDE = (float(np.log(0.01)), float(np.log(100.0)))
+_LOG_NOISE = (float(np.log(1e-6)), 0.0)
 
 
 @dataclass(frozen=True)
@@ -69,18 +60,13 @@ def _scales(dimension: int, prior: Prior) -> Array:
     return np.concatenate([np.full(dimension, prior.length_scale), [prior.amplitude_scale, prior.noise_scale]])
 
 
-def _centred(x: Array, categorical: Mask) -> Array:
-    """c: the coordinates less those of the middle, 0 for categorical ones, (n, d)."""
-    return np.where(categorical, 0.0, x - 0.5)
-
-
 class Likelihood:
     """The negative logarithm of the posterior of the hyperparameters (without its constant), and its gradient."""
 
     def __init__(self, x: Array, y: Array, categorical: Mask, prior: Prior, doubt: Array | float = 0.0) -> None:
         self._x, self._y, self._categorical, self._doubt = x, y, categorical, doubt
-        centred = _centred(x, categorical)
-        self._mean = prior.mean + prior.trend * (centred @ centred.T)
+        c = centred(x, categorical)
+        self._mean = prior.mean + prior.trend * (c @ c.T)
         self._centre, self._scale = centre(x.shape[1], prior), _scales(x.shape[1], prior)
 
     def __call__(self, theta: Array) -> tuple[float, Array]:
@@ -90,23 +76,17 @@ class Likelihood:
         covariance = h.amplitude * k
         covariance += self._mean
         covariance.flat[:: n + 1] += h.noise + self._doubt
-        factor, failed = lapack.dpotrf(covariance, lower=True, clean=True)
         deviation = (theta - self._centre) / self._scale
-        if failed:
-            return 1e10, deviation / self._scale
-        alpha, _ = lapack.dpotrs(factor, self._y, lower=True)
-        value = 0.5 * self._y @ alpha + np.log(np.diagonal(factor)).sum() + 0.5 * deviation @ deviation
-        inverse, _ = lapack.dpotri(factor, lower=True)
-        # dpotri fills one triangle.
-        inverse = inverse + np.tril(inverse, -1).T
-        # d value / dK, (5.9) with the sign of a cost.
-        m = 0.5 * (inverse - np.outer(alpha, alpha))
         gradient = deviation / self._scale
+        found = likelihood(covariance, self._y)
+        if found is None:
+            return 1e10, gradient
+        value, m = found
         by_w = sum_of_distances(m * slope, self._x, self._categorical) * h.amplitude
         gradient[:-2] += by_w * h.w * -2.0
         gradient[-2] += np.einsum("ij,ij->", m, k) * h.amplitude
         gradient[-1] += np.trace(m) * h.noise
-        return float(value), gradient
+        return value + 0.5 * float(deviation @ deviation), gradient
 
 
 def fit(
@@ -119,15 +99,8 @@ def fit(
     doubt: Array | float = 0.0,
 ) -> Array:
     """log hyperparameters at the best maximum found from `starts`, (d + 2,). `doubt`: each row's own variance, (n,)."""
-    likelihood = Likelihood(x, y, categorical, prior, doubt)
     bounds = [_LOG_LENGTH] * x.shape[1] + [_LOG_AMPLITUDE, _LOG_NOISE]
-    options = {"maxiter": iterations, "ftol": _TOLERANCE}
-    best, least = starts[0], np.inf
-    for start in starts:
-        found = minimize(likelihood, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
-        if found.fun < least:
-            best, least = found.x, found.fun
-    return best
+    return least(Likelihood(x, y, categorical, prior, doubt), starts, bounds, iterations)
 
 
 class GaussianProcess:
@@ -136,66 +109,49 @@ class GaussianProcess:
     def __init__(
         self, x: Array, y: Array, categorical: Mask, h: Hyperparameters, prior: Prior, doubt: Array | float = 0.0
     ) -> None:
+        """Raises NotPositive."""
         self.x, self.y, self.h = x, y, h
         self._categorical, self._prior = categorical, prior
-        self._centred = _centred(x, categorical)
+        self._centred = centred(x, categorical)
         covariance = self._cross(x)[0]
         covariance.flat[:: len(y) + 1] += h.noise + doubt
-        self._factor, failed = lapack.dpotrf(covariance, lower=True, clean=True)
-        most = float(self._variance(x).max(initial=0.0))
-        extra = 1e-8 * most
-        while failed:
-            if not extra <= most:
-                raise NotPositive(f"the covariance of {len(y)} points has no Cholesky factor")
-            covariance.flat[:: len(y) + 1] += extra
-            extra *= 10.0
-            self._factor, failed = lapack.dpotrf(covariance, lower=True, clean=True)
-        self._inverse = lapack.dtrtri(self._factor, lower=True)[0]
-        self._alpha = self._inverse.T @ (self._inverse @ y)
-        # LAPACK lets NaN pass.
-        if not np.isfinite(self._alpha).all():
-            raise NotPositive(f"the covariance of {len(y)} points, or a value among them, is not finite")
+        self._given = Conditioned(covariance, y)
 
     def _cross(self, at: Array) -> tuple[Array, Array]:
         k, slope = matern(squared_distance(at, self.x, self.h.w, self._categorical))
         k *= self.h.amplitude
         k += self._prior.mean
-        k += (self._prior.trend * _centred(at, self._categorical)) @ self._centred.T
+        k += (self._prior.trend * centred(at, self._categorical)) @ self._centred.T
         return k, slope
 
     def _variance(self, at: Array) -> Array:
         """Of the prior, (m,)."""
-        centred = _centred(at, self._categorical)
-        variance: Array = self._prior.trend * np.einsum("ij,ij->i", centred, centred)
+        c = centred(at, self._categorical)
+        variance: Array = self._prior.trend * np.einsum("ij,ij->i", c, c)
         variance += self.h.amplitude + self._prior.mean
         return variance
-
-    def _whitened(self, k: Array) -> Array:
-        """L⁻¹ k for each row, (m, n); half the work of a product with a full matrix."""
-        whitened: Array = blas.dtrmm(1.0, self._inverse, k.T, lower=True).T
-        return whitened
 
     def predict(self, at: Array) -> tuple[Array, Array]:
         """Mean and standard deviation of the function, noise not included, at `at`, (m, d): two of (m,)."""
         k, _ = self._cross(at)
-        v = self._whitened(k)
+        v = self._given.whitened(k)
         variance = self._variance(at) - np.einsum("ij,ij->i", v, v)
-        return k @ self._alpha, np.sqrt(np.maximum(variance, 1e-12 * self.h.amplitude))
+        return k @ self._given.alpha, np.sqrt(np.maximum(variance, 1e-12 * self.h.amplitude))
 
     def predict_with_gradient(self, at: Array) -> tuple[Array, Array, Array, Array]:
         """Mean, deviation, (m,), and their derivatives by the ordered coordinates, (m, d); 0 by categorical ones."""
         k, slope = self._cross(at)
-        v = self._whitened(k)
+        v = self._given.whitened(k)
         variance = self._variance(at) - np.einsum("ij,ij->i", v, v)
         deviation = np.sqrt(np.maximum(variance, 1e-12 * self.h.amplitude))
         # dk/dx_j = 2 σ² slope w_j (x_j - x_ij), summed with weights alpha, and with K^-1 k for the variance.
         slope *= 2.0 * self.h.amplitude
         w = np.where(self._categorical, 0.0, self.h.w)
-        by_mean = slope * self._alpha
-        solved = v @ self._inverse
+        by_mean = slope * self._given.alpha
+        solved = v @ self._given.inverse
         by_variance = slope * solved
         mean_gradient = (by_mean.sum(axis=1)[:, None] * at - by_mean @ self.x) * w
-        mean_gradient += self._prior.trend * (self._alpha @ self._centred)
+        mean_gradient += self._prior.trend * (self._given.alpha @ self._centred)
         variance_gradient = -2.0 * (by_variance.sum(axis=1)[:, None] * at - by_variance @ self.x) * w
-        variance_gradient += 2.0 * self._prior.trend * (_centred(at, self._categorical) - solved @ self._centred)
-        return k @ self._alpha, deviation, mean_gradient, variance_gradient / (2.0 * deviation[:, None])
+        variance_gradient += 2.0 * self._prior.trend * (centred(at, self._categorical) - solved @ self._centred)
+        return k @ self._given.alpha, deviation, mean_gradient, variance_gradient / (2.0 * deviation[:, None])

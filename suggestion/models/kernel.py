@@ -61,3 +61,8 @@ def sum_of_distances(m: Array, x: Array, categorical: Mask) -> Array:
     for j in np.flatnonzero(categorical):
         total[j] = m[x[:, j, None] != x[None, :, j]].sum()
     return total
+
+
+def centred(x: Array, categorical: Mask) -> Array:
+    """The coordinates less those of the middle, 0 for categorical ones, (n, d): what a linear mean goes by."""
+    return np.where(categorical, 0.0, x - 0.5)

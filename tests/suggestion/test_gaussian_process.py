@@ -13,12 +13,12 @@ from wazir.suggestion.models.gaussian_process import (
     GaussianProcess,
     Hyperparameters,
     Likelihood,
-    NotPositive,
     Prior,
     centre,
     fit,
 )
 from wazir.suggestion.models.kernel import Array, Mask, matern, squared_distance, sum_of_distances
+from wazir.suggestion.models.normal import NotPositive
 from wazir.suggestion.models.warping import Warping
 
 ORDERED = np.zeros(3, dtype=bool)
