@@ -1,10 +1,10 @@
 """Bayesian optimisation that pauses trials and goes on with those that may yet become the best.
 
 The idea is that of Swersky, Snoek and Adams, "Freeze-Thaw Bayesian Optimization" (2014): a model of the objective that
-learns from unfinished trials too, by what their curves are expected to come to, and decides between a new trial and one
-that waits. Theirs takes curves for exponential decays. Here a line through the whole trials says how values at a rung
-go on (`models/line.py`), with no assumption about the shape of curves, and the Gaussian process is told each estimate
-with the variance that the line gives it: a region is not written off for what trials were worth there after few steps.
+learns from unfinished trials too, and decides between a new trial and one that waits. Theirs takes curves for
+exponential decays. Here what trials are worth at each rung is a task of its own in a Gaussian process over parameters
+(`models/multi_task.py`), which learns how far rungs agree, and so where few steps mislead. What goes on is decided by
+expected improvement at the end for each step that it takes.
 """
 
 from __future__ import annotations
@@ -17,19 +17,21 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtr
+from scipy.special import ndtr
 
 from ..answer import Answer
 from ..designer import History, Observation, Outcome, Problem, ReadsCurves, Resume, Suggestions
 from ..memo import read_memo, write_memo
-from ..models.gaussian_process import Prior
-from ..models.kernel import Mask
-from ..models.line import Line
+from ..models.acquisition import log_expected_improvement
+from ..models.kernel import Array, Mask
+from ..models.multi_task import MultiTaskProcess, TaskHyperparameters, TaskPrior, centre, fit
 from ..models.normal import NotPositive
 from ..models.warping import Warping
 from ..settings import setting
+from ..space.encoding import encoder
+from ..space.lattice import lattice
 from ..space.rows import Rows
-from ..surrogate import Surrogate, kept_of, thin
+from ..surrogate import FITTED, GOOD, ITERATIONS, fitted, kept_of, most_improving, thin, told
 from .rungs import check_rungs, final_loss, ladder, nothing_waits, rung_of
 
 logger = logging.getLogger(__name__)
@@ -38,23 +40,28 @@ FIRST: Final = 12
 """Points before the model is asked. Twice those of `gp`: most of them cost no more than the first rung."""
 
 WHOLE: Final = 4
-"""Trials that have run to their end before chances are asked for. Until then trials go on by successive halving."""
+"""Trials that have run to their end before the model says which go on. Until then it is successive halving."""
+
+LEAST: Final = 3
+"""Numbers at a rung from which on the model learns from it."""
 
 MODELLED: Final = 400
-"""Trials that the model learns from."""
+"""Values that the model learns from: all those of the better half of the trials, the others spread evenly."""
+
+REFIT: Final = 0.1
+"""Hyperparameters are fitted anew when there are more values by this part."""
 
 BATCH: Final = 64
-"""Points of one round that the model is asked for; the others of a larger round are quasi-random."""
+"""Proposals of one round that the model is asked for; the others of a larger round are quasi-random points."""
 
-PRIOR: Final = Prior(length=0.3, trend=0.0)
-"""Longer lengths than those of `gp`: validation losses of trainings vary smoothly with most of their parameters."""
+CHANCE: Final = 0.01
+"""Where no new trial may start, paused ones go on whose chance of becoming the best is at least this."""
 
-UNTOLD: Final = 1.0
-"""The variance of an estimate of which nothing can be said, and the most of any: that of all values."""
+PRIOR: Final = TaskPrior()
 
 Places = NDArray[np.intp]
 
-_BY: Final = "freeze_thaw/1"
+_BY: Final = "freeze_thaw/2"
 
 
 @dataclass(frozen=True)
@@ -64,24 +71,22 @@ class FreezeThawSettings:
         None, "steps of the first rung, at which trials are paused and compared; a ninth of max by default", least=1
     )
     eta: float = setting(3.0, "each rung has so many times the steps of the one before", least=1.1, most=1e6)
-    probability: float = setting(
-        0.01, "a paused trial goes on while its chance of becoming the best is at least this", least=1e-9, most=0.5
-    )
 
 
 class FreezeThaw(ReadsCurves):
-    """Every trial is paused at the first rung. Whoever asks gets the paused trial with the greatest chance of becoming
-    the best, as long as that is at least `probability`; else a new trial where the Gaussian process expects the
-    greatest improvement. Nobody ever waits for others.
+    """Every trial is paused at each rung. Whoever asks gets the paused trial of the greatest expected improvement for a
+    step, counting all steps to its end, where that is no less than what the best new trial offers for each of its own
+    steps; else that new trial. Nobody ever waits for others.
 
-    What a trial is worth at a rung is its least loss by then. A trial that ended before the last rung, by itself or by
-    a rule, counts with what it ended with; a trial that is infeasible, or has reported nothing but NaN, as the worst.
+    What a trial is worth at a rung is its least loss by then, and at the last one what it ended with, whether at its
+    end, before it by itself, or by a rule. A trial that is infeasible counts as the worst from where it ended, one that
+    has reported nothing but NaN as the worst wherever it has been.
 
-    Memo: as that of `gp`.
+    Memo: as that of `gp`, the numbers of values in place of those of trials.
     """
 
     name = "freeze_thaw"
-    version = 1
+    version = 2
     cheap = False
 
     Settings = FreezeThawSettings
@@ -90,8 +95,7 @@ class FreezeThaw(ReadsCurves):
         """Raises InvalidArgument for settings without a ladder, and for several objectives."""
         least = settings.min or math.ceil((settings.max or 0) / 9)
         most = check_rungs(least, settings.max, problem, self.name)
-        self._rungs = ladder(least, most, settings.eta)
-        self._eta, self._probability = settings.eta, settings.probability
+        self._rungs, self._eta = ladder(least, most, settings.eta), settings.eta
         self._rows = Rows(problem.space)
 
     def suggest(
@@ -100,133 +104,210 @@ class FreezeThaw(ReadsCurves):
         before = read_memo(_BY, memo)
         answer = Answer(problem, history, rng, before)
         standing = _Standing(history.observations, self._rungs, problem)
-        resumed = standing.going_on(self._eta, self._probability)[:count]
-        state = self._add_new(answer, standing, count - len(resumed), before)
+        halving = standing.whole < WHOLE
+        resumed = standing.by_halving(self._eta)[:count] if halving else []
+        state: Mapping[str, Any] = before
+        lacking = answer.add_first(count - len(resumed), FIRST, len(standing.trials), int(standing.numbers.max()))
+        if lacking > 0:
+            try:
+                model = _Model(answer, standing, self._rows, before)
+                state = model.state
+                waiting = [] if halving else standing.waiting()
+                resumed += model.propose(min(lacking, BATCH), waiting, _room(problem, history))
+                why = "the model has no other point to offer"
+            except NotPositive as error:
+                logger.warning("freeze_thaw answers with quasi-random points: %s", error)
+                why = f"fallback: {error}"
+            answer.add_quasirandom(count - len(resumed) - len(answer.proposals), why)
         first = self._rungs[0]
         new = [replace(p, why=f"{p.why}; to step {first} at first", until_step=first) for p in answer.proposals]
         after = write_memo(_BY, **answer.state, **kept_of(state))
         return Suggestions([*resumed, *new], after, answer.exhausted and not resumed and nothing_waits(history))
 
-    def _add_new(self, answer: Answer, standing: _Standing, count: int, before: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Adds up to `count` points to the answer. What the memo knows of the model then."""
-        known = standing.known()
-        lacking = answer.add_first(count, FIRST, len(standing.trials), int(np.isfinite(standing.mean[known]).sum()))
-        if lacking <= 0:
-            return before
-        state = before
-        try:
-            model = self._model(answer, standing, known, before)
-            state = model.state
-            to_come = [standing.trials[i].parameters for i in np.setdiff1d(np.arange(len(standing.trials)), known)]
-            to_come = to_come[-MODELLED:] + [p.parameters for p in answer.proposals]
-            model.add_points(min(lacking, BATCH), self._rows.of(to_come)[0])
-            why = "the model has no other point to offer"
-        except NotPositive as error:
-            logger.warning("freeze_thaw answers with quasi-random points: %s", error)
-            why = f"fallback: {error}"
-        answer.add_quasirandom(count - len(answer.proposals), why)
-        return state
 
-    def _model(self, answer: Answer, standing: _Standing, known: Places, before: Mapping[str, Any]) -> Surrogate:
-        mean, scale = standing.mean[known], standing.scale[known]
-        mean = np.where(np.isfinite(mean), mean, mean[np.isfinite(mean)].max())
-        warping = Warping(mean)
-        kept = thin(warping.values, MODELLED)
-        # Half of what a deviation to either side makes of the warped value.
-        about = (warping.forward(mean + scale) - warping.forward(mean - scale)) / 2.0
-        doubt = np.where(np.isinf(scale), UNTOLD, np.minimum(about**2, UNTOLD))[kept]
-        x = self._rows.of([standing.trials[i].parameters for i in known[kept]])[0]
-        return Surrogate(answer, warping, x, warping.values[kept], before, len(known), PRIOR, doubt)
+def _room(problem: Problem, history: History) -> float:
+    """New trials that the budget has left."""
+    return math.inf if problem.trials is None else problem.trials - sum(o.counted for o in history.observations)
 
 
 class _Standing:
-    """Where a study's trials stand, and what each of them is expected to come to. All arrays are by trial.
+    """Where a study's trials stand. Arrays are by trial, `at` by trial and rung, `numbers` by rung.
 
-    `mean`, `scale`: of the estimate of a trial's final loss, a Student t with `freedom`; a scale of 0 is what is known,
-    an infinite one a guess. Infinite means are as bad as can be, and NaN where nothing was reported yet.
+    `at`: what trials are worth, infinite where that is no number, NaN for what is to come. `level`: the last rung with
+    a value, -1 before the first; `own`: that value. `whole`: how many trials have a number at the last rung; `numbers`:
+    how many have one at each.
     """
 
     def __init__(self, observations: Sequence[Observation], rungs: Sequence[int], problem: Problem) -> None:
-        self._rungs, self._problem = rungs, problem
+        self.rungs, self.problem = rungs, problem
         self.trials = [o for o in observations if o.outcome is not Outcome.UNKNOWN]
-        n = len(self.trials)
-        self._at = np.array([_least_by(o, rungs, problem) for o in self.trials]).reshape(n, len(rungs))
-        measured = np.array([o.outcome is Outcome.MEASURED for o in self.trials], dtype=bool)
-        ended = measured | np.array([o.outcome is Outcome.INFEASIBLE for o in self.trials], dtype=bool)
-        self._level = np.where(measured, len(rungs) - 1, (~np.isnan(self._at)).sum(axis=1) - 1)
-        """The last rung that each trial has reached, -1 before the first."""
-        finals = np.array([final_loss(o, problem) for o in self.trials])
-        self.mean = np.where(ended, finals, math.nan)
-        self.scale = np.where(ended, 0.0, np.inf)
-        self.freedom = np.ones(n)
-        self._whole = measured & np.isfinite(self.mean)
-        self._estimate(~ended)
+        self.running, self._paused = self._which(Outcome.PENDING), self._which(Outcome.PAUSED)
+        measured, infeasible = self._which(Outcome.MEASURED), self._which(Outcome.INFEASIBLE)
+        at = np.array([_least_by(o, rungs, problem) for o in self.trials]).reshape(len(self.trials), len(rungs))
+        at[measured, -1] = [final_loss(o, problem) for o in self.trials if o.outcome is Outcome.MEASURED]
+        self.at = np.where(infeasible[:, None] & np.isnan(at), np.inf, at)
+        there = ~np.isnan(self.at)
+        self.level = np.where(there.any(axis=1), len(rungs) - 1 - np.argmax(there[:, ::-1], axis=1), -1)
+        self.own = self.at[np.arange(len(self.trials)), self.level]
+        self.numbers = np.isfinite(self.at).sum(axis=0)
+        self.whole = int(self.numbers[-1])
 
-    def known(self) -> Places:
-        """The trials of which something is known."""
-        return np.flatnonzero(~np.isnan(self.mean))
+    def _which(self, outcome: Outcome) -> Mask:
+        return np.array([o.outcome is outcome for o in self.trials], dtype=bool)
 
-    def _estimate(self, live: Mask) -> None:
-        """By the line of the rung that a trial stands at, and before there is one by what others gained from there to
-        the next rung."""
-        gain = 0.0
-        for k in reversed(range(len(self._rungs))):
-            here = np.flatnonzero(live & (self._level == k))
-            line = self._line(k)
-            if line is not None:
-                self.mean[here] = np.inf
-                self.freedom[here] = line.freedom
-                for i in here[np.isfinite(self._at[here, k])]:
-                    self.mean[i], self.scale[i] = line.predict(self._at[i, k])
-                continue
-            if k + 1 < len(self._rungs):
-                gains = self._at[:, k] - self._at[:, k + 1]
-                gains = gains[np.isfinite(gains)]
-                gain += float(np.median(gains)) if len(gains) else 0.0
-            self.mean[here] = self._at[here, k] - gain
+    def waiting(self) -> list[int]:
+        """The paused trials that may go on."""
+        return np.flatnonzero(self._paused & np.isfinite(self.own)).tolist()
 
-    def _line(self, k: int) -> Line | None:
-        """None where too few whole trials had a number at the rung."""
-        at, finals = self._at[self._whole, k], self.mean[self._whole]
-        line = Line(at, finals)
-        return line if line.freedom > 0 else None
-
-    def going_on(self, eta: float, probability: float) -> list[Resume]:
-        """The paused trials that may go on, those first that should."""
-        paused = np.array([o.outcome is Outcome.PAUSED for o in self.trials], dtype=bool)
-        waiting = np.flatnonzero(paused & (self._level >= 0) & np.isfinite(self.mean))
-        if self._whole.sum() < WHOLE:
-            return self._by_halving(waiting, eta)
-        best = float(self.mean[self._whole].min())
-        own = self._at[waiting, self._level[waiting]]
-        ahead = (best - self.mean[waiting]) / np.maximum(self.scale[waiting], 1e-300)
-        chance = np.where(own < best, 1.0, stdtr(self.freedom[waiting], ahead))
-        order = np.lexsort((self.mean[waiting], -chance))
-        return [
-            self._resume(int(waiting[j]), f"its chance of becoming the best is {chance[j]:.2g}")
-            for j in order[chance[order] >= probability]
-        ]
-
-    def _by_halving(self, waiting: Places, eta: float) -> list[Resume]:
+    def by_halving(self, eta: float) -> list[Resume]:
         """Of each rung, the highest first, as many as make up a part 1 / eta of those that have reached it."""
-        aims = np.array([rung_of(o, self._rungs) for o in self.trials])
-        aims = np.where(self._level == len(self._rungs) - 1, self._level, aims)
+        aims = np.array([rung_of(o, self.rungs) for o in self.trials])
+        aims = np.where(self.level == len(self.rungs) - 1, self.level, aims)
         found = []
-        for k in reversed(range(len(self._rungs) - 1)):
-            here = waiting[self._level[waiting] == k]
-            reached, beyond = int((self._level >= k).sum()), int((aims > k).sum())
-            room, best_first = math.floor(reached / eta), here[np.argsort(self.mean[here], kind="stable")]
-            why = f"one of the best {room} of {reached}"
-            found += [self._resume(int(i), why) for i in best_first[: max(0, room - beyond)]]
+        for k in reversed(range(len(self.rungs) - 1)):
+            here = sorted((i for i in self.waiting() if self.level[i] == k), key=lambda i: float(self.own[i]))
+            reached, beyond = int((self.level >= k).sum()), int((aims > k).sum())
+            room = math.floor(reached / eta)
+            found += [self.resume(i, self._ranked(i, room, reached)) for i in here[: max(0, room - beyond)]]
         return found
 
-    def _resume(self, i: int, why: str) -> Resume:
-        k = int(self._level[i])
-        until = self._rungs[k + 1] if k + 2 < len(self._rungs) else None
-        goal = self._problem.objectives[0]
-        expected = f"{goal.metric} {goal.loss(self.mean[i]):.4g} expected"
-        where = f"step {self._rungs[k]}: {expected}, {why}; goes on to "
-        return Resume(self.trials[i].trial_id, until, where + (f"step {until}" if until else "its end"))
+    def _ranked(self, i: int, room: int, reached: int) -> str:
+        goal = self.problem.objectives[0]
+        return f"{goal.metric} {goal.loss(float(self.own[i])):.4g}, one of the best {room} of {reached}"
+
+    def resume(self, i: int, about: str) -> Resume:
+        k = int(self.level[i])
+        until = self.rungs[k + 1] if k + 2 < len(self.rungs) else None
+        to = f"step {until}" if until else "its end"
+        return Resume(self.trials[i].trial_id, until, f"step {self.rungs[k]}: {about}; goes on to {to}")
+
+
+class _Model:
+    """What the values at all rungs say of the last of them that has enough of its own.
+
+    `state`: what the memo keeps, the hyperparameters and the number of values they were fitted to.
+    """
+
+    def __init__(self, answer: Answer, standing: _Standing, rows: Rows, before: Mapping[str, Any]) -> None:
+        """Raises NotPositive."""
+        self._answer, self._standing = answer, standing
+        self._goal, self._space = answer.problem.objectives[0], answer.problem.space
+        self._points = rows.of([o.parameters for o in standing.trials])[0]
+        """(n, d), of all trials."""
+        rungs = np.flatnonzero(standing.numbers >= min(LEAST, standing.numbers.max()))
+        self._last, self._last_task = int(rungs[-1]), len(rungs) - 1
+        trial, task, z = self._values(rungs)
+        self._seen = self._best = float(z[task == len(rungs) - 1].min())
+        kept = self._thinned(trial, FITTED)
+        categorical, mode = lattice(self._space).categorical, centre(self._points.shape[1], len(rungs), PRIOR)
+        of_fit = self._points[trial[kept]], task[kept], z[kept], len(rungs), categorical, PRIOR
+        theta, number = fitted(before, len(z), REFIT, mode, lambda starts: fit(*of_fit, starts, ITERATIONS))
+        self.state: Mapping[str, Any] = {"theta": theta, "fitted": number}
+        self._h = TaskHyperparameters.read(np.array(theta), self._points.shape[1])
+        kept = self._thinned(trial, MODELLED)
+        self._x, self._task, self._z = self._points[trial[kept]], task[kept], z[kept]
+        self._process = self._conditioned()
+        known = self._points[np.unique(trial[kept])]
+        self._good = known[np.argsort(self._process.predict(known)[0], kind="stable")[:GOOD]]
+
+    def _values(self, rungs: Places) -> tuple[Places, Places, Array]:
+        """Trial, task and warped value of each value at these rungs, three of (n,), rung by rung."""
+        trials, tasks, values = [], [], []
+        for task, k in enumerate(rungs):
+            losses = self._standing.at[:, k]
+            there = np.flatnonzero(~np.isnan(losses))
+            losses = losses[there]
+            finite = np.isfinite(losses)
+            self._warping = Warping(np.where(finite, losses, losses[finite].max()))
+            trials.append(there)
+            tasks.append(np.full(len(there), task))
+            values.append(self._warping.values)
+        return np.concatenate(trials), np.concatenate(tasks), np.concatenate(values)
+
+    def _thinned(self, trial: Places, most: int) -> Mask:
+        """At most `most` of the values whose trials these are, all of those of some trials: of half of these the best,
+        the others spread evenly."""
+        known = np.unique(trial)
+        kept, trials = np.ones(len(trial), dtype=bool), len(known)
+        while (values := int(kept.sum())) > most:
+            trials = trials * most // values
+            kept = np.isin(trial, known[thin(self._standing.own[known], trials)])
+        return kept
+
+    def _conditioned(self) -> MultiTaskProcess:
+        categorical = lattice(self._space).categorical
+        return MultiTaskProcess(self._x, self._task, self._z, categorical, self._h, PRIOR)
+
+    def _expect(self, points: Array) -> None:
+        """From now on these, (m, d), count as if they had ended as expected. Raises NotPositive."""
+        if not len(points):
+            return
+        expected = self._process.predict(points)[0]
+        self._x, self._z = np.concatenate([self._x, points]), np.concatenate([self._z, expected])
+        self._task = np.concatenate([self._task, np.full(len(points), self._last_task)])
+        # What is expected counts as reached: else the next point would improve on the same value, beside these.
+        self._best = min(self._best, float(expected.min()))
+        self._process = self._conditioned()
+
+    def propose(self, count: int, waiting: list[int], room: float) -> list[Resume]:
+        """Proposes up to `count` times a new point, which the answer gets, or that one of the trials `waiting` goes on:
+        the latter. Where there are no new points, or the budget has no `room` for them, those go on that may still
+        become the best. Raises NotPositive."""
+        resumed: list[Resume] = []
+        running = self._standing.running & np.isnan(self._standing.at[:, self._last])
+        to_come = self._points[running][-MODELLED:]
+        for _ in range(count):
+            self._expect(to_come)
+            i, gain, chance = self._most_promising(waiting)
+            point, beaten = self._add_new(gain) if len(self._answer.proposals) < room else (None, False)
+            if point is None:
+                if not beaten and chance < CHANCE:
+                    break
+                point = self._points[[i]]
+                resumed.append(self._standing.resume(i, self._expected(*self._process.predict(point))[0]))
+                waiting = [j for j in waiting if j != i]
+            to_come = point
+        return resumed
+
+    def _most_promising(self, waiting: list[int]) -> tuple[int, float, float]:
+        """Of these trials the one of the greatest expected improvement for a step to its end; the logarithm of that
+        improvement, the steps counted in those of a new trial; and its chance to improve on the best."""
+        if not waiting:
+            return -1, -math.inf, 0.0
+        mean, deviation = self._process.predict(self._points[waiting])
+        steps = np.array(self._standing.rungs)
+        # One at the last rung goes on where the ladder was longer when it was paused.
+        left = np.maximum(steps[-1] - steps[self._standing.level[waiting]], 1) / steps[-1]
+        gain = log_expected_improvement(mean, deviation, self._best) - np.log(left)
+        j = int(np.argmax(gain))
+        return waiting[j], float(gain[j]), float(ndtr((self._best - mean[j]) / deviation[j]))
+
+    def _add_new(self, least: float) -> tuple[Array | None, bool]:
+        """Proposes the point of the greatest expected improvement, where its logarithm is more than `least`: its row,
+        (1, d), or None; and whether there was one of less."""
+        lengths = 1.0 / np.sqrt(self._h.w)
+        rows, values = most_improving(self._process, self._best, self._good, lengths, self._space, self._answer.rng)
+        decode = encoder(self._space).decode
+        for row, value in zip(rows, values, strict=True):
+            if value <= least:
+                return None, True
+            at: Array = row[None, :]
+            mean, deviation = self._process.predict(at)
+            why, details = self._expected(mean, deviation)
+            kind = "exploits" if mean[0] < self._best else "explores"
+            details["log_expected_improvement"] = float(value)
+            if self._answer.add(decode(at)[0], f"{kind}: {why}", details):
+                return at, False
+        return None, False
+
+    def _expected(self, mean: Array, deviation: Array) -> tuple[str, dict[str, float]]:
+        """What these, (1,), say of one point: in words, and in numbers."""
+        at, about = told(self._goal, self._warping, float(mean[0]), float(deviation[0]))
+        seen = self._goal.loss(self._warping.back(self._seen))
+        last = self._last == len(self._standing.rungs) - 1
+        when = "at the end" if last else f"at step {self._standing.rungs[self._last]}"
+        words = f"{self._goal.metric} {at:.4g} ± {about:.2g} expected {when}, {seen:.4g} is the best so far"
+        return words, {"mean": at, "deviation": about}
 
 
 def _least_by(o: Observation, rungs: Sequence[int], problem: Problem) -> list[float]:
