@@ -40,6 +40,8 @@ GOOD: Final = 5
 ITERATIONS: Final = 25
 """Steps of a fit from each start."""
 
+PRIOR: Final = Prior()
+
 
 class Model(Protocol):
     """Mean and deviation of the objective at points, (m, d), and their derivatives by the coordinates."""
@@ -63,18 +65,12 @@ class Surrogate:
         z: Array,
         before: Mapping[str, Any],
         known: int,
-        prior: Prior | None = None,
-        doubt: Array | None = None,
     ) -> None:
-        """`x`, (n, d), `z`, (n,): what the model learns from, of `known` trials in all. `before`: entries of the memo.
-        `doubt`: the variance of those values that are estimates, (n,), and 0 for the others."""
+        """`x`, (n, d), `z`, (n,): what it learns from, of `known` trials in all. `before`: entries of the memo."""
         self._answer, self._goal = answer, answer.problem.objectives[0]
         self._lattice: Lattice = lattice(answer.problem.space)
         self._warping, self._x, self._z = warping, x, z
-        self._prior = prior or Prior()
-        self._doubt = np.zeros(len(z)) if doubt is None else doubt
-        certain = z[self._doubt == 0.0]
-        self._best = float((certain if len(certain) else z).min())
+        self._best = float(z.min())
         self._theta, self._fitted = self._fit(before, known)
         self._h = Hyperparameters.read(np.array(self._theta))
 
@@ -84,29 +80,26 @@ class Surrogate:
 
     def _fit(self, before: Mapping[str, Any], known: int) -> tuple[list[float], int]:
         kept = thin(self._z, FITTED)
-        x, z, doubt = self._x[kept], self._z[kept], self._doubt[kept]
-        categorical, prior = self._lattice.categorical, self._prior
+        x, z, categorical = self._x[kept], self._z[kept], self._lattice.categorical
         return fitted(
             before,
             known,
             REFIT,
-            centre(self._lattice.dimension, prior),
-            lambda starts: fit(x, z, categorical, prior, starts, ITERATIONS, doubt),
+            centre(self._lattice.dimension, PRIOR),
+            lambda starts: fit(x, z, categorical, PRIOR, starts, ITERATIONS),
         )
 
     def add_points(self, count: int, pending: Array) -> None:
         """Proposes up to `count` points, each as if those before, and the `pending` ones, (m, d), had ended as
         expected. Raises NotPositive."""
-        categorical, prior = self._lattice.categorical, self._prior
-        x, z, doubt, best = self._x, self._z, self._doubt, self._best
-        model = GaussianProcess(x, z, categorical, self._h, prior, doubt)
+        x, z, categorical, best = self._x, self._z, self._lattice.categorical, self._best
+        model = GaussianProcess(x, z, categorical, self._h, PRIOR)
         to_come = pending
         for _ in range(count):
             if len(to_come):
                 expected = model.predict(to_come)[0]
                 x, z = np.concatenate([x, to_come]), np.concatenate([z, expected])
-                doubt = np.concatenate([doubt, np.zeros(len(to_come))])
-                model = GaussianProcess(x, z, categorical, self._h, prior, doubt)
+                model = GaussianProcess(x, z, categorical, self._h, PRIOR)
                 # What is expected counts as reached: else the next point would improve on the same value, beside these.
                 best = min(best, float(expected.min()))
             found = self._add_best(model, best, 1.0 / np.sqrt(self._h.w))

@@ -2,8 +2,7 @@
 
 Rasmussen and Williams, "Gaussian Processes for Machine Learning" (2006): algorithm 2.1 and equations 2.25, 2.26, 5.8,
 5.9. Their K is σ² k + τ² + β² c cᵀ + σ_n² I here: τ² stands for a constant mean of unknown value and β² for a linear
-one of unknown slopes (their section 2.7), c being the ordered coordinates less those of the middle. Rows that are told
-less exactly than others have a variance of their own on top of σ_n².
+one of unknown slopes (their section 2.7), c being the ordered coordinates less those of the middle.
 """
 
 from __future__ import annotations
@@ -63,8 +62,8 @@ def _scales(dimension: int, prior: Prior) -> Array:
 class Likelihood:
     """The negative logarithm of the posterior of the hyperparameters (without its constant), and its gradient."""
 
-    def __init__(self, x: Array, y: Array, categorical: Mask, prior: Prior, doubt: Array | float = 0.0) -> None:
-        self._x, self._y, self._categorical, self._doubt = x, y, categorical, doubt
+    def __init__(self, x: Array, y: Array, categorical: Mask, prior: Prior) -> None:
+        self._x, self._y, self._categorical = x, y, categorical
         c = centred(x, categorical)
         self._mean = prior.mean + prior.trend * (c @ c.T)
         self._centre, self._scale = centre(x.shape[1], prior), _scales(x.shape[1], prior)
@@ -75,7 +74,7 @@ class Likelihood:
         k, slope = matern(squared_distance(self._x, self._x, h.w, self._categorical))
         covariance = h.amplitude * k
         covariance += self._mean
-        covariance.flat[:: n + 1] += h.noise + self._doubt
+        covariance.flat[:: n + 1] += h.noise
         deviation = (theta - self._centre) / self._scale
         gradient = deviation / self._scale
         found = likelihood(covariance, self._y)
@@ -89,32 +88,22 @@ class Likelihood:
         return value + 0.5 * float(deviation @ deviation), gradient
 
 
-def fit(
-    x: Array,
-    y: Array,
-    categorical: Mask,
-    prior: Prior,
-    starts: list[Array],
-    iterations: int,
-    doubt: Array | float = 0.0,
-) -> Array:
-    """log hyperparameters at the best maximum found from `starts`, (d + 2,). `doubt`: each row's own variance, (n,)."""
+def fit(x: Array, y: Array, categorical: Mask, prior: Prior, starts: list[Array], iterations: int) -> Array:
+    """log hyperparameters at the best maximum found from `starts`, (d + 2,)."""
     bounds = [_LOG_LENGTH] * x.shape[1] + [_LOG_AMPLITUDE, _LOG_NOISE]
-    return least(Likelihood(x, y, categorical, prior, doubt), starts, bounds, iterations)
+    return least(Likelihood(x, y, categorical, prior), starts, bounds, iterations)
 
 
 class GaussianProcess:
-    """The posterior given `y`, (n,), at `x`, (n, d), with each row's own variance `doubt`, (n,)."""
+    """The posterior given `y`, (n,), at `x`, (n, d)."""
 
-    def __init__(
-        self, x: Array, y: Array, categorical: Mask, h: Hyperparameters, prior: Prior, doubt: Array | float = 0.0
-    ) -> None:
+    def __init__(self, x: Array, y: Array, categorical: Mask, h: Hyperparameters, prior: Prior) -> None:
         """Raises NotPositive."""
         self.x, self.y, self.h = x, y, h
         self._categorical, self._prior = categorical, prior
         self._centred = centred(x, categorical)
         covariance = self._cross(x)[0]
-        covariance.flat[:: len(y) + 1] += h.noise + doubt
+        covariance.flat[:: len(y) + 1] += h.noise
         self._given = Conditioned(covariance, y)
 
     def _cross(self, at: Array) -> tuple[Array, Array]:

@@ -76,30 +76,6 @@ class TestPosterior:
         assert mean == pytest.approx(peer_mean, rel=1e-8, abs=1e-8)
         assert deviation == pytest.approx(peer_deviation, rel=1e-6)
 
-    def test_rows_with_a_variance_of_their_own_are_as_in_scikit_learn(self) -> None:
-        learn = pytest.importorskip("sklearn.gaussian_process")
-        kernels = learn.kernels
-        x, at, doubt = points(40), points(15, seed=1), np.linspace(0.0, 0.5, 40)
-        kernel = kernels.ConstantKernel(H.amplitude) * kernels.Matern(1 / np.sqrt(H.w), nu=2.5)
-        kernel += kernels.ConstantKernel(1.0)
-        peer = learn.GaussianProcessRegressor(kernel, alpha=H.noise + doubt, optimizer=None).fit(x, values(x))
-        mean, deviation = GaussianProcess(x, values(x), ORDERED, H, Prior(trend=0.0), doubt).predict(at)
-        peer_mean, peer_deviation = peer.predict(at, return_std=True)
-        assert mean == pytest.approx(peer_mean, rel=1e-8, abs=1e-8)
-        assert deviation == pytest.approx(peer_deviation, rel=1e-6)
-
-    def test_a_linear_function_goes_on_beyond_what_was_seen(self) -> None:
-        """Without the trend all that is known beyond the lengths of the kernel is the mean of what was seen."""
-        x = 0.2 * points(30)
-        y = x @ PLANE
-        corner = np.array([[1.0, 0.0, 1.0]])
-        short = Hyperparameters(np.full(3, 25.0), 0.01, 1e-6)
-        missed = {
-            trend: abs(GaussianProcess(x, y, ORDERED, short, Prior(trend=trend)).predict(corner)[0] - PLANE @ corner[0])
-            for trend in (0.0, 1.0)
-        }
-        assert missed[1.0] < 0.3 < 1.0 < missed[0.0]
-
     @pytest.mark.parametrize("categorical", [ORDERED, MIXED])
     def test_its_gradient_is_that_of_finite_differences(self, categorical: Mask) -> None:
         x, at = points(20), np.random.default_rng(2).random((4, 3))
@@ -134,7 +110,7 @@ class TestFit:
     @pytest.mark.parametrize("categorical", [ORDERED, MIXED])
     def test_the_gradient_of_the_posterior_of_hyperparameters(self, categorical: Mask) -> None:
         x = points(25)
-        likelihood = Likelihood(x, values(x), categorical, Prior(), np.linspace(0.0, 0.5, 25))
+        likelihood = Likelihood(x, values(x), categorical, Prior())
         for seed in range(3):
             theta = centre(3, Prior()) + np.random.default_rng(seed).normal(size=5) * 0.5
             expected = approx_fprime(theta, lambda t: likelihood(t)[0], 1e-7)
