@@ -107,20 +107,22 @@ class FreezeThaw(ReadsCurves):
         halving = standing.whole < WHOLE
         resumed = standing.by_halving(self._eta)[:count] if halving else []
         state: Mapping[str, Any] = before
-        lacking = answer.add_first(count - len(resumed), FIRST, len(standing.trials), int(standing.numbers.max()))
+        room = _room(problem, history)
+        first = FIRST if room > 0 else 0
+        lacking = answer.add_first(count - len(resumed), first, len(standing.trials), int(standing.numbers.max()))
         if lacking > 0:
             try:
                 model = _Model(answer, standing, self._rows, before)
                 state = model.state
                 waiting = [] if halving else standing.waiting()
-                resumed += model.propose(min(lacking, BATCH), waiting, _room(problem, history))
+                resumed += model.propose(min(lacking, BATCH), waiting, room)
                 why = "the model has no other point to offer"
             except NotPositive as error:
                 logger.warning("freeze_thaw answers with quasi-random points: %s", error)
                 why = f"fallback: {error}"
             answer.add_quasirandom(count - len(resumed) - len(answer.proposals), why)
-        first = self._rungs[0]
-        new = [replace(p, why=f"{p.why}; to step {first} at first", until_step=first) for p in answer.proposals]
+        to = self._rungs[0]
+        new = [replace(p, why=f"{p.why}; to step {to} at first", until_step=to) for p in answer.proposals]
         after = write_memo(_BY, **answer.state, **kept_of(state))
         return Suggestions([*resumed, *new], after, answer.exhausted and not resumed and nothing_waits(history))
 

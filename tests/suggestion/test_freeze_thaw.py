@@ -150,6 +150,16 @@ def test_where_the_budget_has_no_new_trials_those_go_on_that_have_a_chance() -> 
     assert len(resumed) < 4, "and of most trials it is known that they will not be the best"
 
 
+def test_a_budget_of_fewer_trials_than_the_model_waits_for_lets_them_go_on_too() -> None:
+    """Five of ten have ended, one of those that wait is beside the best place."""
+    every = studied(steady, (1, 5, 9, 13, 17)).observations
+    known = TrialHistory(o for o in every if o.trial_id % 2 == 0)
+    waits = replace(every[6], trial_id=3)
+    known.put(waits)
+    resumed = [p.trial for p in answered(known, 1, trials=len(known)) if isinstance(p, Resume)]
+    assert resumed == [3]
+
+
 def test_trials_that_run_count_as_if_they_had_ended_as_expected() -> None:
     known = studied(crossing, WHOLE)
     for number in (4, 5):
