@@ -51,7 +51,7 @@ class PopulationBasedTraining(ReadsCurves):
     """
 
     name = "pbt"
-    version = 1
+    version = 2
     cheap = True
 
     @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class PopulationBasedTraining(ReadsCurves):
         known = sorted((losses, m) for m, losses in worth.items() if losses is not None)
         order = [known[place] for place in best_first([losses for losses, _ in known])]
         few = math.floor(self._settings.quantile * len(order))
-        best = [m for losses, m in order[:few] if finite(losses) and heads[m].outcome is not Outcome.MEASURED]
+        best = [m for losses, m in order[:few] if finite(losses) and _hands_on(heads[m])]
         worst = {m for _, m in order[len(order) - few :]}
         found: dict[int, New] = {}
         taken: Taken = Counter()
@@ -196,6 +196,11 @@ class _With:
     @property
     def distinct(self) -> int:
         return self._history.distinct
+
+
+def _hands_on(o: Observation) -> bool:
+    """Not once it is on its way to the end: by the time its weights are copied nothing may be left to train."""
+    return o.outcome in (Outcome.PENDING, Outcome.PAUSED) and o.until_step is not None
 
 
 def _latest(o: Observation, problem: Problem) -> Losses | None:

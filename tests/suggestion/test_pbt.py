@@ -75,9 +75,16 @@ class TestWhoGoesOn:
         ]
         assert (last.checkpoint_of, last.until_step) == (1, None)
 
-    def test_weights_of_one_that_is_done_lead_nowhere(self) -> None:
-        done = Observation(1, {"x": 1.0}, Outcome.MEASURED, (0.1,), bracket=1, curve=((40, 0.1),))
-        proposals = suggest([done, *(paused(m, 1.0 * m) for m in range(2, 6))], 4).proposals
+    @pytest.mark.parametrize(
+        "best",
+        [
+            Observation(1, {"x": 1.0}, Outcome.MEASURED, (0.1,), bracket=1, curve=((40, 0.1),)),
+            Observation(1, {"x": 1.0}, Outcome.PENDING, (), bracket=1, curve=((30, 0.2), (35, 0.1))),
+        ],
+        ids=["done", "on its way to the end"],
+    )
+    def test_weights_with_nothing_left_to_train_lead_nowhere(self, best: Observation) -> None:
+        proposals = suggest([best, *(paused(m, 1.0 * m) for m in range(2, 6))], 4).proposals
         assert all(isinstance(p, Resume) for p in proposals)
 
     def test_nan_is_worst_and_never_taken_over(self) -> None:
