@@ -61,7 +61,8 @@ class Encoder:
         groups: dict[Callable[[list[Kind]], _Axes], list[int]] = {}
         for i, kind in enumerate(kinds):
             groups.setdefault(_axes_of(kind), []).append(i)
-        self._groups = [(np.array(i), axes([kinds[j] for j in i])) for axes, i in groups.items()]
+        self._groups = [(i, axes([kinds[j] for j in i])) for axes, i in groups.items()]
+        self._names = [p.name for p in space.parameters]
         self._readers = [(p.name, _reader(p.kind), p.when) for p in space.parameters]
         self._fillers = [(p.name, _any_value(p.kind)) for p in space.parameters]
         self._conditional = any(p.when for p in space.parameters)
@@ -82,6 +83,8 @@ class Encoder:
 
         Coordinates beyond [0, 1] are taken for the nearer end. Raises ValueError where one is NaN.
         """
+        if len(u) == 1:
+            return [self._decode_one(u[0].tolist())]
         if np.isnan(u).any():
             raise ValueError("a coordinate is NaN")
         u = np.minimum(np.maximum(u, 0), 1)
@@ -91,13 +94,23 @@ class Encoder:
             for place, values in zip(places, block.T.tolist(), strict=True):
                 columns[place] = values
         read = [[reader(x) for x in column] for (_, reader, _), column in zip(self._readers, columns, strict=True)]
-        names = [name for name, _, _ in self._readers]
-        rows = zip(*read, strict=True)
-        if not self._conditional:
-            return [dict(zip(names, row, strict=True)) for row in rows]
-        return [self._active(names, row) for row in rows]
+        return [self._point(row) for row in zip(*read, strict=True)]
 
-    def _active(self, names: list[str], row: tuple[Value, ...]) -> dict[str, Value]:
+    def _decode_one(self, u: list[float]) -> dict[str, Value]:
+        """The same for one point, for which the calls of numpy would cost more than all else about a suggestion."""
+        u = [0.0 if x < 0 else 1.0 if x > 1 else x for x in u]
+        if math.isnan(sum(u)):
+            raise ValueError("a coordinate is NaN")
+        row: list[Value] = [0.0] * self.dimension
+        for places, axes in self._groups:
+            for place, x in zip(places, axes.decode_one([u[place] for place in places]), strict=True):
+                row[place] = self._readers[place][1](x)
+        return self._point(row)
+
+    def _point(self, row: Sequence[Value]) -> dict[str, Value]:
+        """Of a value for every parameter."""
+        if not self._conditional:
+            return dict(zip(self._names, row, strict=True))
         point: dict[str, Value] = {}
         for (name, _, when), value in zip(self._readers, row, strict=True):
             if _holds(when, point):
@@ -122,6 +135,11 @@ class _Axes(ABC):
     def decode(self, u: Array) -> NDArray[Any]:
         """(n, m) in [0, 1] to what the readers of these axes take: indices, or values as doubles."""
 
+    def decode_one(self, u: list[float]) -> list[Any]:
+        """The m coordinates of one point, to the same, digit for digit."""
+        block: list[Any] = self.decode(np.array([u]))[0].tolist()
+        return block
+
     @abstractmethod
     def encode(self, columns: Sequence[Sequence[Value]]) -> Array:
         """(n, m) coordinates of the values of each axis, m times n."""
@@ -134,10 +152,14 @@ class _Counted(_Axes):
         self._indexers = [_indexer(k) for k in kinds]
         self._sizes = np.array([float(_size(k)) for k in kinds])
         self._last = self._sizes - 1
+        self._rooms = (self._sizes.tolist(), [_size(k) - 1 for k in kinds])
 
     def decode(self, u: Array) -> NDArray[Any]:
         indices: NDArray[np.int64] = np.minimum(np.floor(u * self._sizes), self._last).astype(np.int64)
         return indices
+
+    def decode_one(self, u: list[float]) -> list[int]:
+        return [min(int(x * n), last) for x, n, last in zip(u, *self._rooms, strict=True)]
 
     def encode(self, columns: Sequence[Sequence[Value]]) -> Array:
         indices = [[index(v) for v in column] for index, column in zip(self._indexers, columns, strict=True)]
@@ -212,6 +234,18 @@ class _Scaled(_Axes):
 
 class _Linear(_Scaled):
     """x = a + (b - a) u."""
+
+    def __init__(self, kinds: list[Kind]) -> None:
+        super().__init__(kinds)
+        self._lines = (self._min.tolist(), self._max.tolist(), (self._max - self._min).tolist())
+
+    def decode_one(self, u: list[float]) -> list[float]:
+        found = []
+        for at, low, high, span in zip(u, *self._lines, strict=True):
+            k = round(at * _GRID)
+            x = low + span * (k / _GRID)
+            found.append(low if k <= 0 or x < low else high if k >= _GRID or x > high else x)
+        return found
 
     def _up(self, u: Array) -> Array:
         x: Array = self._min + (self._max - self._min) * u

@@ -243,10 +243,14 @@ def test_inactive_parameters_are_left_out_and_stand_in_the_middle(
 
 
 def test_beyond_the_cube_is_its_edge_and_nan_is_refused() -> None:
-    assert decode(Double(1.0, 2.0), -5, 7, math.inf, -math.inf) == [1, 2, 2, 1]
+    beyond = (-5, 7, math.inf, -math.inf)
+    assert decode(Double(1.0, 2.0), *beyond) == [1, 2, 2, 1]
+    assert [decode(Double(1.0, 2.0), u) for u in beyond] == [[1], [2], [2], [1]]
     assert decode(Integer(-MAX_INTEGER, MAX_INTEGER), -5, 7) == [-MAX_INTEGER, MAX_INTEGER]
     with pytest.raises(ValueError, match="NaN"):
         decode(Double(1.0, 2.0), math.nan)
+    with pytest.raises(ValueError, match="NaN"):
+        decode(Double(1.0, 2.0), 0.5, math.nan)
 
 
 def test_no_points_are_no_rows() -> None:
