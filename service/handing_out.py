@@ -53,12 +53,14 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """A computed but not committed round, made for the study `uid` at `rounds`, `spec_version` and `next_trial_id`."""
+    """A computed but not committed round, made for the study `uid` at `rounds`, `spec_version`, `next_trial_id` and
+    `revision`."""
 
     uid: str
     rounds: int
     spec_version: int
     next_trial_id: int
+    revision: int
     asked: int
     suggestions: Suggestions
     algorithm: str
@@ -90,7 +92,7 @@ class Round:
         fallback: bool = False,
     ) -> Round:
         """`by`: the algorithm's name and version. `digest`: of the history it was made from."""
-        made_for = (study.uid, study.rounds, study.spec_version, study.next_trial_id)
+        made_for = (study.uid, study.rounds, study.spec_version, study.next_trial_id, study.revision)
         return cls(*made_for, asked, suggestions, *by, digest, in_part, fallback)
 
     def serves(self, need: int) -> bool:
@@ -228,7 +230,9 @@ def _supply(unit: Unit, lacking: int, start: bool, computed: Round | None) -> li
     resumed = [trial for p in taken if isinstance(p, Resume) and (trial := _resume(unit, p)) is not None]
     new = _new_trials(study, [p for p in taken if isinstance(p, New)][: wanted(study)], computed, unit.now)
     if new:
-        new = unit.add(new, study.spec.algorithm.repeats)
+        repeats = study.spec.algorithm.repeats
+        # Its points were held against the history, and nothing has changed since.
+        new = unit.add(new, repeats, untried=repeats == 1 and computed.revision == unit.before.revision)
     found = [*waiting, *resumed, *new]
     if not found and study.counts[TrialState.PAUSED] and not study.counts.live:
         # Nothing runs that could change the algorithm's mind.

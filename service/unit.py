@@ -49,10 +49,10 @@ class Unit:
     def trial(self, trial_id: int) -> Trial:
         return self.changed.get(trial_id) or self.tx.trial(self.study.name.trial(trial_id))
 
-    def add(self, trials: list[Trial], repeats: int | None) -> list[Trial]:
-        """Stores new trials, whose ids the caller took from `study.next_trial_id` on."""
+    def add(self, trials: list[Trial], repeats: int | None, *, untried: bool = False) -> list[Trial]:
+        """Stores new trials, whose ids the caller took from `study.next_trial_id` on. `untried`: as for the store."""
         trials = [self._revised(t) for t in trials]
-        self.tx.insert_trials(self.study, trials, repeats)
+        self.tx.insert_trials(self.study, trials, repeats, untried=untried)
         counts = self.study.counts
         for trial in trials:
             counts = counts.moved(None, trial.state)

@@ -188,8 +188,10 @@ class _MemoryTransaction(_MemoryView, Transaction):
         for table in self._tables.of_study():
             self._remove(table, study.uid)
 
-    def insert_trials(self, study: Study, trials: Sequence[Trial], repeats: int | None) -> None:
-        if repeats is not None:
+    def insert_trials(
+        self, study: Study, trials: Sequence[Trial], repeats: int | None, *, untried: bool = False
+    ) -> None:
+        if repeats is not None and not untried:
             new: Counter[str] = Counter()
             for trial in trials:
                 point = digest(trial.parameters)

@@ -388,7 +388,9 @@ class SqlTransaction(SqlView, Transaction):
 
     # Trials
 
-    def insert_trials(self, study: Study, trials: Sequence[Trial], repeats: int | None) -> None:
+    def insert_trials(
+        self, study: Study, trials: Sequence[Trial], repeats: int | None, *, untried: bool = False
+    ) -> None:
         key = self._key(study)
         if key is None:
             raise NotFound(study.name.short)
@@ -398,7 +400,10 @@ class SqlTransaction(SqlView, Transaction):
                 self._stored[trial.name] = trial
             return
         points = [digest(trial.parameters) for trial in trials]
-        times, taken = self._places(key, set(points))
+        times: Counter[str] = Counter()
+        taken: dict[str, set[int]] = defaultdict(set)
+        if not untried:
+            times, taken = self._places(key, set(points))
         new: dict[TrialName, PendingTrial] = {}
         for trial, point in zip(trials, points, strict=True):
             if times[point] >= repeats:

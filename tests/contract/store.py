@@ -77,14 +77,14 @@ class Unit:
         before = tx.lock(name)
         self.study = replace(before, revision=before.revision + 1)
 
-    def add(self, *trials: Trial, repeats: int | None = None) -> list[Trial]:
+    def add(self, *trials: Trial, repeats: int | None = None, untried: bool = False) -> list[Trial]:
         """Adds trials, whose ids the study gives."""
         first = self.study.next_trial_id
         named = [
             replace(t, name=self.study.name.trial(first + i), revision=self.study.revision)
             for i, t in enumerate(trials)
         ]
-        self.tx.insert_trials(self.study, named, repeats)
+        self.tx.insert_trials(self.study, named, repeats, untried=untried)
         counts = self.study.counts
         for t in named:
             counts = counts.moved(None, t.state)
@@ -776,6 +776,14 @@ class StoreContract:
                 add(stored, new_trial(1, a), new_trial(2, b), repeats=1)
         else:
             add(stored, new_trial(1, a), new_trial(2, b), repeats=1)
+
+    def test_a_point_said_to_be_untried_is_taken_like_any_other(self, stored: Store) -> None:
+        unit(stored, lambda u: u.add(new_trial(0, {"x": 0.5}), repeats=1, untried=True))
+        with pytest.raises(DuplicatePoint):
+            add(stored, new_trial(0, {"x": 0.5}), repeats=1)
+        add(stored, new_trial(0, {"x": 0.5}), repeats=2)
+        with pytest.raises(DuplicatePoint):
+            add(stored, new_trial(0, {"x": 0.5}), repeats=2)
 
     def test_enqueued_trials_may_have_any_point(self, stored: Store) -> None:
         add(stored, new_trial(1, {"x": 0.5}), new_trial(2, {"x": 0.5}), repeats=None)

@@ -163,13 +163,15 @@ def test_two_stores_on_one_file_see_what_each_other_wrote(path: Path, store: Sto
     other.close()
 
 
-def test_a_trial_is_sent_to_the_database_once_a_unit(path: Path, store: Store) -> None:
-    """Handing out a trial inserts, starts and moves it, and ending one may move it twice: its row is written once."""
+@pytest.mark.parametrize(("untried", "reads"), [(False, ["SELECT"]), (True, [])], ids=["point to look for", "untried"])
+def test_a_trial_is_sent_to_the_database_once_a_unit(store: Store, untried: bool, reads: list[str]) -> None:
+    """Handing out a trial inserts, starts and moves it, and ending one may move it twice: its row is written once. And
+    nothing is read, unless its point is to be looked for."""
     insert(store, new_study())
 
     def work(tx: Transaction) -> None:
         u = Unit(tx)
-        (trial,) = u.add(new_trial(0), repeats=1)
+        (trial,) = u.add(new_trial(0), repeats=1, untried=untried)
         trial = u.put(in_state(trial, S.ACTIVE))
         u.put(in_state(trial, S.STOPPING))
         u.finish()
@@ -181,7 +183,7 @@ def test_a_trial_is_sent_to_the_database_once_a_unit(path: Path, store: Store) -
     store.write(work)
     writer.set_trace_callback(None)
     verbs = [statement.split()[0] for statement in sent]
-    assert verbs == ["BEGIN", "PRAGMA", "SELECT", "INSERT", "UPDATE", "COMMIT"]
+    assert verbs == ["BEGIN", "PRAGMA", *reads, "INSERT", "UPDATE", "COMMIT"]
 
 
 def test_trials_share_the_names_of_their_parameters(store: Store) -> None:
