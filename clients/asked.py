@@ -39,6 +39,8 @@ class AskedTrial(Trial):
         """Whether it has metrics of its own."""
         self.called_infeasible = ""
         """Why the code called the parameters infeasible."""
+        self.heard_stop = False
+        """Whether `should_stop` has told the code to end."""
         self.told = False
         """Whether it has been ended; set under `lock`."""
         self.lock = threading.Lock()
@@ -57,6 +59,11 @@ class AskedTrial(Trial):
         following = super().report(metrics, value, step=step)
         self.reported = True
         return following
+
+    def should_stop(self) -> bool:
+        """As `Trial.should_stop`. What the trial is then told with is what it is worth where it stands."""
+        self.heard_stop = super().should_stop()
+        return self.heard_stop
 
     def infeasible(self, reason: str) -> None:
         """As `Trial.infeasible`. Raises FailedPrecondition once the trial has been told."""

@@ -235,14 +235,19 @@ class Study:
         `value`: the objective; all objectives in order; or metrics by name, also further ones. Without it the trial's
         reports count. A value that is NaN or infinite makes the trial INFEASIBLE. `state`: SUCCEEDED unless told
         otherwise; STOPPED (ended early; its reports count), INFEASIBLE (these parameters cannot be evaluated) or FAILED
-        (says nothing about the parameters).
+        (says nothing about the parameters). A trial whose `should_stop` has answered true has ended early: it becomes
+        STOPPED, or PAUSED where the algorithm may let it go on, with that value.
 
         Raises InvalidArgument on a value that is none, StaleAttempt where the trial is somebody else's by now, and
         FailedPrecondition where it has ended with another outcome.
         """
-        cause = Cause.SUCCEEDED if state is None else ENDS[_state(state)]
         final = self._final(value)
         asked = self._held.get(trial) if isinstance(trial, int) else trial
+        if state is not None:
+            cause = ENDS[_state(state)]
+        else:
+            early = asked is not None and asked.heard_stop and (final or asked.reported)
+            cause = Cause.STOPPED if early else Cause.SUCCEEDED
         if asked is None:
             return self._tell_unheld(int(str(trial)), cause, final)
         if cause is Cause.SUCCEEDED and not asked.called_infeasible and not asked.reported:

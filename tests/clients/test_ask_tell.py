@@ -517,6 +517,44 @@ def test_a_trial_that_was_told_to_stop_and_did_is_stopped(address: str) -> None:
     assert (trial.state, trial.final, trial.reason) == (TrialState.STOPPED, {"value": 1.0}, "enough")
 
 
+def epochs(trial: AskedTrial) -> float:
+    """Trains nine epochs or until it is told to end, and returns what the trial is worth then."""
+    value = 0.0
+    for epoch in range(9):
+        value = float(trial.params["x"]) + 1 / (epoch + 1)
+        trial.report("value", value, step=epoch + 1)
+        assert trial.flush(30)
+        if trial.should_stop():
+            break
+    return value
+
+
+def test_a_function_that_returns_its_value_when_it_is_to_pause_is_resumed(address: str) -> None:
+    made = study(algorithm={"name": "asha", "max": 9}, trials=9)
+    made.optimize(epochs)
+    by_worth = sorted(made.trials, key=lambda t: float(t.parameters["x"]))
+    assert by_worth[0].state is TrialState.SUCCEEDED
+    assert max(m.step for m in made.client.measurements(by_worth[0].name)) == 9
+    assert {t.state for t in by_worth[1:]} == {TrialState.STOPPED}
+    assert sum(len(t.attempts) for t in by_worth) == 9 + 3 + 1
+
+
+def test_a_function_that_returns_its_value_when_a_rule_stops_it_is_stopped(address: str) -> None:
+    made = study(stopping={"name": "threshold", "value": 0.1, "min": 2}, trials=1)
+    made.optimize(epochs)
+    (trial,) = made.trials
+    assert trial.state is TrialState.STOPPED
+    assert trial.final == {"value": float(trial.parameters["x"]) + 0.5}
+    assert trial.reason.startswith("step 2: best ")
+
+
+def test_a_trial_that_was_told_to_stop_and_never_asked_whether_to_has_come_to_its_end(address: str) -> None:
+    made = study()
+    trial = made.ask()
+    made.client.stop_trial(trial.name, "enough")
+    assert made.tell(trial, 0.5).state is TrialState.SUCCEEDED
+
+
 def test_a_trial_that_somebody_else_took_over_does_not_stop_the_others(address: str) -> None:
     made = study()
 
