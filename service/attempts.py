@@ -25,6 +25,7 @@ from ..domain.study import EndReason, StudySpec
 from ..domain.template import MetricsFrom
 from ..domain.trial import ENDED, Instruction, Measurement, StopGoal, Trial, TrialState
 from ..storage.store import Transaction
+from ..suggestion.registry import whole_steps
 from .feed import Change
 from .handing_out import check_client_id, closed, full
 from .requests import Request, recall, remember
@@ -196,9 +197,11 @@ def end(tx: Transaction, name: TrialName, number: int, how: End, now: float) -> 
         reported, step = counting(spec, tx.measurements(trial))
         final = {**reported, **final}
     value = spec.value_of(final)
+    # One that was to pause and did not hear of it, or did not listen, has nothing left to go on with.
+    whole = trial.goal is StopGoal.PAUSE and value is not None and _did_all(spec, tx.measurements(trial))
     earlier = [a.cause for a in trial.attempts[:-1]]
     then = after_end(
-        cause,
+        Cause.SUCCEEDED if whole else cause,
         # A study that ends resumes nothing.
         goal=StopGoal.STOP if trial.goal is StopGoal.PAUSE and not unit.study.open else trial.goal,
         value=value,
@@ -231,6 +234,7 @@ def end(tx: Transaction, name: TrialName, number: int, how: End, now: float) -> 
         attempts=(*trial.attempts[:-1], ended),
         final=final or None,
         final_step=step,
+        until_step=None if whole else trial.until_step,
     )
     if then.state in (TrialState.SUCCEEDED, TrialState.STOPPED) and value is not None:
         _note_target(unit, trial, value)
@@ -245,6 +249,12 @@ def parked(trial: Trial, measurements: Iterable[Measurement]) -> str:
     if trial.until_step is None or done < trial.until_step:
         return ""
     return f"step {done}: it was to go to step {trial.until_step} and wait there"
+
+
+def _did_all(spec: StudySpec, measurements: Iterable[Measurement]) -> bool:
+    """Whether the trial has done the steps of a whole one, where the algorithm says how many those are."""
+    whole = whole_steps(spec.algorithm, None)
+    return whole is not None and max((m.step for m in measurements), default=-1) >= whole[1]
 
 
 def counting(spec: StudySpec, measurements: Iterable[Measurement]) -> tuple[dict[str, float], int | None]:

@@ -200,6 +200,36 @@ def test_one_that_knew_how_far_to_go_is_paused_by_its_last_report(play: Play) ->
     play(scenario)
 
 
+@pytest.mark.parametrize("cause", [Cause.STOPPED, Cause.SUCCEEDED])
+@pytest.mark.parametrize("name", ["asha", "hyperband"])
+def test_what_went_on_to_the_end_though_it_was_to_pause_is_whole(play: Play, name: str, cause: Cause) -> None:
+    """Training code that never asks whether to stop, or that was quicker than the word."""
+
+    async def scenario(w: World) -> None:
+        await w.create(algorithm=Algorithm(name, seed=1, settings={"max": 9}), budget=Budget(trials=9))
+        for trial in (await w.ask(9)).trials:
+            curve = [Measurement(step, {"loss": trial.id / step}, 0.0) for step in range(1, 10)]
+            assert (await w.service.report(trial.name, 1, curve, "")).stop is StopGoal.PAUSE
+            for _ in range(2):  # to say it again is harmless
+                ended = await w.service.end_attempt(trial.name, 1, End(cause))
+                assert (ended.state, ended.final_step, ended.reason) == (TrialState.SUCCEEDED, 9, "")
+        assert (await w.ask(1)).trials == [], "nobody has to go on"
+        assert (await w.study()).state is StudyState.COMPLETED
+
+    play(scenario)
+
+
+def test_what_did_not_come_to_the_end_before_it_was_ended_is_paused(play: Play) -> None:
+    async def scenario(w: World) -> None:
+        await w.create(algorithm=ASHA)
+        trial = await w.one()
+        curve = [Measurement(step, {"loss": 0.5}, 0.0) for step in range(1, 9)]
+        await w.service.report(trial.name, 1, curve, "")
+        assert (await w.end(trial, cause=Cause.STOPPED)).state is TrialState.PAUSED
+
+    play(scenario)
+
+
 def test_a_study_that_ends_meanwhile_stops_what_was_to_wait(play: Play) -> None:
     async def scenario(w: World) -> None:
         study = await w.create(algorithm=ASHA)
