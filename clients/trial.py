@@ -14,6 +14,7 @@ Whoever starts a trial describes it in the environment:
     WAZIR_PARAMETERS   the parameters, a JSON object
     WAZIR_SPOOL        a file for reports that could not be delivered; may be missing
     WAZIR_UNTIL        the step at which it is to pause; may be missing
+    WAZIR_OBJECTIVES   the metrics that it reports there before it does, a JSON list; may be missing
     WAZIR_CHECKPOINTS  the folder of the trial's checkpoints; may be missing
     WAZIR_PARENT_CHECKPOINTS  that of the trial whose checkpoint it begins from; may be missing
     WAZIR_SPENT_CHECKPOINTS   ids of trials whose checkpoints are to be removed, beside its own; may be missing
@@ -27,7 +28,7 @@ import operator
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, SupportsFloat, SupportsIndex
@@ -36,7 +37,7 @@ from ..domain.errors import InvalidArgument, nearest
 from ..domain.metric import check_metric_name
 from ..domain.names import TrialName, parse_trial
 from ..domain.parameters import Value
-from ..domain.trial import Measurement
+from ..domain.trial import Measurement, at_rung
 from .checkpoint import Checkpoints, discard
 from .reporter import Reporter
 
@@ -63,10 +64,14 @@ class Trial:
         reporter: Reporter | None,
         checkpoint: Checkpoints | None = None,
         until: int | None = None,
+        objectives: Sequence[str] = (),
     ) -> None:
         """For `current_trial` and `Study.ask`. Without a name it is a stand-in: there is no study around it."""
         self._checkpoint = checkpoint or Checkpoints(None, "")
         self._until = until
+        self._objectives = objectives
+        self._at_rung: list[Measurement] = []
+        """What was reported from `until` on, while something is lacking."""
         self._name = name
         self._attempt = attempt
         self._values = _Parameters(parameters)
@@ -131,12 +136,15 @@ class Trial:
         with self._steps:
             done = self._next_step if number is None else number
             self._next_step = done + 1
+        measurement = Measurement(done, numbers, time.time())
         if self._reporter is not None:
-            self._reporter.put(Measurement(done, numbers, time.time()))
-        if self._until is not None and done >= self._until:
-            # The service will say so; a trial that is quick would do more meanwhile.
-            self._stop_reason = self._stop_reason or f"step {done}: it was to go to step {self._until} and wait there"
-            self._stop = True
+            self._reporter.put(measurement)
+        if self._until is not None and done >= self._until and not self._stop:
+            self._at_rung.append(measurement)
+            if at_rung(self._until, self._objectives, self._at_rung):
+                # The service will say so; a trial that is quick would do more meanwhile.
+                self._stop_reason = f"step {done}: it was to go to step {self._until} and wait there"
+                self._stop = True
         return done + 1
 
     def should_stop(self) -> bool:
@@ -268,7 +276,8 @@ def _from_environment(environment: Mapping[str, str]) -> Trial:
     if until and not (until.isascii() and until.isdigit()):
         raise InvalidArgument("WAZIR_UNTIL", until, "must be a number of steps")
     parameters = _parameters(_required(environment, "WAZIR_PARAMETERS"))
-    return Trial(name, int(attempt), parameters, reporter, checkpoint, int(until) if until else None)
+    objectives = _texts("WAZIR_OBJECTIVES", environment.get("WAZIR_OBJECTIVES") or "[]")
+    return Trial(name, int(attempt), parameters, reporter, checkpoint, int(until) if until else None, objectives)
 
 
 def _required(environment: Mapping[str, str], variable: str) -> str:
@@ -280,11 +289,22 @@ def _required(environment: Mapping[str, str], variable: str) -> str:
     return value
 
 
-def _parameters(text: str) -> dict[str, Value]:
+def _texts(variable: str, text: str) -> list[str]:
+    found = _json(variable, text)
+    if not isinstance(found, list) or not all(isinstance(entry, str) for entry in found):
+        raise InvalidArgument(variable, text, "must be a JSON list of texts")
+    return found
+
+
+def _json(variable: str, text: str) -> object:
     try:
-        parameters = json.loads(text)
+        return json.loads(text)
     except ValueError as error:
-        raise InvalidArgument("WAZIR_PARAMETERS", text, f"is no JSON: {error}") from None
+        raise InvalidArgument(variable, text, f"is no JSON: {error}") from None
+
+
+def _parameters(text: str) -> dict[str, Value]:
+    parameters = _json("WAZIR_PARAMETERS", text)
     if not isinstance(parameters, dict) or not all(
         isinstance(v, bool | int | float | str) for v in parameters.values()
     ):

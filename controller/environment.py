@@ -6,6 +6,7 @@
     WAZIR_PARAMETERS   its parameters as JSON: {"lr": 0.1, "batch": 32, "nesterov": true}; types are kept
     WAZIR_TOKEN        what it may call with, for this trial alone; empty where none is needed
     WAZIR_UNTIL        at so many steps it is to pause; empty where it is to go on to its own end
+    WAZIR_OBJECTIVES   the metrics that it is compared by, as JSON: ["val/loss"]
     WAZIR_TOKEN_FILE   empty: whatever token the controller itself has is none of the training code's
 
 A runtime adds its own (`local/environment.py`). These names win over the template's `env:`, because training code that
@@ -56,6 +57,7 @@ def order(
         "WAZIR_ATTEMPT": str(attempt.number),
         "WAZIR_PARAMETERS": json.dumps(dict(parameters), ensure_ascii=False),
         "WAZIR_UNTIL": "" if trial.until_step is None else str(trial.until_step),
+        "WAZIR_OBJECTIVES": json.dumps([o.metric for o in study.spec.objectives], ensure_ascii=False),
         "WAZIR_TOKEN": token,
         "WAZIR_TOKEN_FILE": "",
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -113,6 +113,14 @@ class Measurement:
     step: int
     metrics: Mapping[str, float]
     time: float
+
+
+def at_rung(until: int, objectives: Iterable[str], measurements: Iterable[Measurement]) -> bool:
+    """Whether a trial that was to do `until` steps is there, with all that it is compared by: it has reported every
+    objective from that step on, or went on to another step without, so that there is nothing left to wait for."""
+    there = [m for m in measurements if m.step >= until]
+    reported = {name for m in there for name in m.metrics}
+    return len({m.step for m in there}) > 1 or (bool(there) and reported.issuperset(objectives))
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from ..domain.names import TrialName
 from ..domain.records import altered
 from ..domain.study import EndReason, StudySpec
 from ..domain.template import MetricsFrom
-from ..domain.trial import ENDED, Instruction, Measurement, StopGoal, Trial, TrialState
+from ..domain.trial import ENDED, Instruction, Measurement, StopGoal, Trial, TrialState, at_rung
 from ..storage.store import Transaction
 from ..suggestion.registry import whole_steps
 from .feed import Change
@@ -249,6 +249,13 @@ def parked(trial: Trial, measurements: Iterable[Measurement]) -> str:
     if trial.until_step is None or done < trial.until_step:
         return ""
     return f"step {done}: it was to go to step {trial.until_step} and wait there"
+
+
+def complete(trial: Trial, spec: StudySpec, measurements: Iterable[Measurement]) -> bool:
+    """Whether a trial that has done the steps that it was given has reported all that it is compared by, see
+    `at_rung`."""
+    assert trial.until_step is not None
+    return at_rung(trial.until_step, [o.metric for o in spec.objectives], measurements)
 
 
 def _did_all(spec: StudySpec, measurements: Iterable[Measurement]) -> bool:

@@ -231,7 +231,15 @@ class Service:
         reason, goal = (stop.reason, StopGoal.STOP) if stop else (attempts.parked(trial, measurements), StopGoal.PAUSE)
         if not reason or told.stop is not None:
             return told
+        if goal is StopGoal.PAUSE and not await self._complete(trial, study.spec, measurements):
+            return told
         return await self._write(lambda tx, now: reporting.stop_early(tx, name, attempt, reason, goal, now))
+
+    async def _complete(self, trial: Trial, spec: StudySpec, measurements: Sequence[Measurement]) -> bool:
+        """`attempts.complete`, where objectives may have come in reports of their own before this one."""
+        return attempts.complete(trial, spec, measurements) or attempts.complete(
+            trial, spec, await self.measurements(trial.name)
+        )
 
     async def end_attempt(self, name: TrialName, attempt: int, how: End) -> Trial:
         return await self._write(lambda tx, now: attempts.end(tx, name, attempt, how, now))

@@ -462,6 +462,40 @@ def test_types_of_parameters_are_kept(recorder: Recorder, monkeypatch: pytest.Mo
     assert repr(dict(current_trial().params)) == repr(parameters)
 
 
+@pytest.mark.parametrize(
+    ("reports", "stops", "why"),
+    [
+        ([(2, "loss"), (3, "loss")], [False, True], "the step is reached at equality"),
+        ([(5, "loss")], [True], "it went past the step"),
+        ([(3, "train"), (3, "loss")], [False, True], "what it is compared by is waited for"),
+        ([(3, "train"), (4, "train")], [False, True], "what has not come by the next step does not come"),
+    ],
+)
+def test_a_trial_that_is_to_pause_stops_by_itself(
+    recorder: Recorder,
+    reports: list[tuple[int, str]],
+    stops: list[bool],
+    why: str,
+) -> None:
+    told = {**environment(recorder), "WAZIR_UNTIL": "3", "WAZIR_OBJECTIVES": '["loss"]'}
+    trial = trial_module._from_environment(told)
+    said = []
+    for step, metric in reports:
+        trial.report(metric, 0.5, step=step)
+        said.append(trial.should_stop())
+    assert said == stops, why
+    assert "it was to go to step 3 and wait there" in trial.stop_reason
+    assert trial._reporter is not None
+    trial._reporter.close()
+
+
+@pytest.mark.parametrize("text", ["loss", '{"loss": 1}', "[1]"])
+def test_objectives_that_are_no_list_of_texts_are_refused(recorder: Recorder, text: str) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        trial_module._from_environment({**environment(recorder), "WAZIR_OBJECTIVES": text})
+    assert refused.value.field == "WAZIR_OBJECTIVES"
+
+
 def test_outside_a_study_a_stand_in_checks_reports_and_never_stops(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -67,7 +67,8 @@ def test_training_code_finds_its_service_its_name_and_its_parameters_with_their_
     assert env["WAZIR_PARAMETERS"].count("32.0") == 0
 
 
-def test_a_trial_that_is_to_pause_knows_where() -> None:
+def test_a_trial_that_is_to_pause_knows_where_and_what_is_wanted_of_it_there() -> None:
+    assert json.loads(make(TrialTemplate(("train", "${args}"))).env["WAZIR_OBJECTIVES"]) == ["loss"]
     assert make(TrialTemplate(("train", "${args}"))).env["WAZIR_UNTIL"] == ""
     assert make(TrialTemplate(("train", "${args}")), until_step=9).env["WAZIR_UNTIL"] == "9"
 

@@ -78,6 +78,31 @@ def test_with_several_objectives_those_that_nothing_dominates_go_on(play: Play) 
     play(scenario)
 
 
+@pytest.mark.parametrize(
+    ("reports", "told", "why"),
+    [
+        ([(1, {"loss": 0.5, "size": 9.0})], [True], "all at once"),
+        ([(1, {"loss": 0.5}), (1, {"size": 9.0})], [False, True], "what it is compared by is waited for"),
+        ([(1, {"size": 9.0}), (1, {"loss": 0.5})], [False, True], "in any order"),
+        ([(1, {"train": 0.1}), (1, {"size": 9.0, "loss": 0.5})], [False, True], "another metric is none of these"),
+        ([(1, {"loss": 0.5}), (2, {"loss": 0.4})], [False, True], "what has not come by the next step does not come"),
+        ([(2, {"loss": 0.5}), (1, {"size": 9.0})], [False, True], "it went past the step meanwhile"),
+    ],
+)
+def test_a_trial_pauses_when_all_that_it_is_compared_by_is_there(
+    play: Play, reports: list[tuple[int, dict[str, float]]], told: list[bool], why: str
+) -> None:
+    async def scenario(w: World) -> None:
+        objectives = (Objective("loss", Goal.MINIMIZE), Objective("size", Goal.MINIMIZE))
+        await w.create(algorithm=ASHA, objectives=objectives)
+        trial = await w.one()
+        answers = [await w.service.report(trial.name, 1, [Measurement(s, m, 0.0)], "") for s, m in reports]
+        assert [answer.stop is StopGoal.PAUSE for answer in answers] == told, why
+        assert (await w.service.end_attempt(trial.name, 1, End(Cause.SUCCEEDED))).state is TrialState.PAUSED
+
+    play(scenario)
+
+
 def test_a_study_goes_to_its_end_and_what_is_parked_then_counts(play: Play) -> None:
     async def scenario(w: World) -> None:
         await w.create(algorithm=ASHA, budget=Budget(trials=9))
