@@ -29,11 +29,14 @@ class Asha(ReadsCurves):
     first report from the rung's step on; NaN and infeasible trials are worth least. Failed trials are left out. With
     several objectives the order of a rung is that of `pareto.best_first`.
 
+    Where budget or space end before there are enough trials for somebody to come to R steps, the best of the highest
+    rung goes on alone.
+
     Memo: that of the quasi-random sequence.
     """
 
     name = "asha"
-    version = 1
+    version = 2
 
     Settings = LadderSettings
 
@@ -48,25 +51,48 @@ class Asha(ReadsCurves):
     def suggest(
         self, problem: Problem, history: History, count: int, rng: np.random.Generator, memo: str
     ) -> Suggestions:
-        promoted = list(islice(self._promoted(history), count))
+        self._standing.follow(history.observations)
+        promoted = list(islice(self._promoted(), count))
         points = str(read_memo("asha/1", memo).get("points", ""))
+        if problem.trials is not None and self._standing.counted >= problem.trials:
+            promoted = promoted or self._last_one(history)[:count]
         found = self._points.suggest(problem, history, count - len(promoted), rng, points)
         new = [replace(p, until_step=self._rungs[0]) for p in found.proposals if isinstance(p, New)]
+        if found.exhausted and not new:
+            promoted = promoted or self._last_one(history)[:count]
         exhausted = found.exhausted and not promoted and nothing_waits(history)
         return Suggestions([*promoted, *new], write_memo("asha/1", points=found.memo), exhausted)
 
-    def _promoted(self, history: History) -> Iterator[Resume]:
+    def _promoted(self) -> Iterator[Resume]:
         """The trials that may go on now: those of the highest rung first, the best of each rung first."""
-        self._standing.follow(history.observations)
         for k in reversed(range(len(self._rungs) - 1)):
             start, end = self._rungs[k], self._rungs[k + 1]
             reached = self._standing.best_first(k)
             for rank, (losses, trial_id) in enumerate(reached[: math.floor(len(reached) / self._eta)], 1):
-                o = self._standing.trials[trial_id]
-                if o.outcome is Outcome.PAUSED and o.until_step is not None and o.until_step < end and finite(losses):
-                    until = end if end < self._rungs[-1] else None
-                    why = f"step {start}: rank {rank} of {len(reached)}, eta {self._eta:g}; goes on to step {end}"
-                    yield Resume(trial_id, until, why)
+                if self._may_go_on(losses, trial_id, end):
+                    about = f"rank {rank} of {len(reached)}, eta {self._eta:g}"
+                    yield self._on(trial_id, start, end, about)
+
+    def _last_one(self, history: History) -> list[Resume]:
+        """The best of the highest rung, where nobody runs, and nobody has come to the end."""
+        outcomes = {(o.outcome, o.until_step is None) for o in history.observations}
+        if outcomes & {(Outcome.PENDING, True), (Outcome.PENDING, False), (Outcome.MEASURED, True)}:
+            return []
+        for k in reversed(range(len(self._rungs) - 1)):
+            start, end = self._rungs[k], self._rungs[k + 1]
+            reached = self._standing.best_first(k)
+            for losses, trial_id in reached:
+                if self._may_go_on(losses, trial_id, end):
+                    return [self._on(trial_id, start, end, f"the best of {len(reached)}, and no more are to come")]
+        return []
+
+    def _may_go_on(self, losses: Losses, trial_id: int, end: int) -> bool:
+        o = self._standing.trials[trial_id]
+        return o.outcome is Outcome.PAUSED and o.until_step is not None and o.until_step < end and finite(losses)
+
+    def _on(self, trial_id: int, start: int, end: int, about: str) -> Resume:
+        until = end if end < self._rungs[-1] else None
+        return Resume(trial_id, until, f"step {start}: {about}; goes on to step {end}")
 
 
 class _Standing:
@@ -81,6 +107,11 @@ class _Standing:
         """Losses and ids, in order; by one objective, the best first."""
         self._ordered: dict[int, list[tuple[Losses, int]]] = {}
         """With several objectives: the rungs whose order is known."""
+
+    @property
+    def counted(self) -> int:
+        """Trials that use up the budget."""
+        return self._followed.counted
 
     def follow(self, observations: Sequence[Observation]) -> None:
         for before, now in self._followed.follow(observations):

@@ -36,7 +36,7 @@ class Bohb(Hyperband, ReadsCurves):
     """Memo: as Hyperband's, with that of the model beside that of the quasi-random sequence."""
 
     name = "bohb"
-    version = 3
+    version = 4
     cheap = False
 
     Settings = BohbSettings

@@ -13,6 +13,8 @@ class Followed:
 
     def __init__(self) -> None:
         self.trials: dict[int, Observation] = {}
+        self.counted = 0
+        """How many of them use up the budget."""
 
     def follow(self, observations: Sequence[Observation]) -> list[tuple[Observation | None, Observation | None]]:
         """Of each trial that is another than last time: as it was, and as it is; None where it was not, or is no more.
@@ -28,4 +30,6 @@ class Followed:
         if len(self.trials) > len(observations):
             gone = self.trials.keys() - {o.trial_id for o in observations}
             changes += [(self.trials.pop(trial_id), None) for trial_id in gone]
+        for before, now in changes:
+            self.counted += (now is not None and now.counted) - (before is not None and before.counted)
         return changes

@@ -47,6 +47,8 @@ class Hyperband:
     whoever asks meanwhile gets a trial of the next bracket, so that nobody waits while the budget lasts.
 
     A trial that fails is replaced at its bracket's first rung, and at a later rung by the next best of the rung below.
+    Where budget or space end within a bracket, the trials that it has are compared, and its rungs are smaller by as
+    much; each of the very first bracket still gets one, so that some trial comes to the end.
     What a trial is worth at a rung is what it was paused with; NaN, and being infeasible, is worth least. With several
     objectives their order is that of `pareto.best_first`.
 
@@ -54,7 +56,7 @@ class Hyperband:
     """
 
     name = "hyperband"
-    version = 1
+    version = 2
     cheap = True
 
     Settings = LadderSettings
@@ -64,25 +66,19 @@ class Hyperband:
         most = check_steps(settings.min, settings.max, self.name)
         self._brackets = brackets(settings.min, most, settings.eta)
         self._points = QuasiRandom(QuasiRandom.Settings(), problem)
-        self._standing = _Standing(self._of, problem)
+        self._standing = _Standing(self._of, settings.eta, problem)
 
     def suggest(
         self, problem: Problem, history: History, count: int, rng: np.random.Generator, memo: str
     ) -> Suggestions:
         self._standing.follow(history.observations)
-        resumed: list[Resume] = []
-        wanted: list[tuple[int, Bracket]] = []
-        number = 0
-        while len(resumed) + len(wanted) < count:
-            promoted, lacking = self._standing.of(number)
-            resumed += promoted
-            wanted += [(number, self._of(number))] * min(lacking, count)
-            number += 1
-        resumed = resumed[:count]
-        wanted = wanted[: count - len(resumed)]
+        room = math.inf if problem.trials is None else problem.trials - self._standing.counted
+        resumed, wanted = self._planned(count, room)
         by = f"{self.name}/1"
         points = str(read_memo(by, memo).get("points", ""))
         found = self._new_points(problem, history, len(wanted), rng, points)
+        if wanted and found.exhausted and not found.proposals:
+            resumed, _ = self._planned(count, 0)
         new = []
         for proposal, (number, bracket) in zip(found.proposals, wanted, strict=False):
             assert isinstance(proposal, New)
@@ -92,6 +88,23 @@ class Hyperband:
             new.append(replace(proposal, until_step=until, details=details, why=why))
         exhausted = found.exhausted and not resumed and nothing_waits(history)
         return Suggestions([*resumed, *new], write_memo(by, points=found.memo), exhausted)
+
+    def _planned(self, count: int, room: float) -> tuple[list[Resume], list[tuple[int, Bracket]]]:
+        """For `count` who ask: the trials that go on, and the brackets that new ones are for. `room`: how many new ones
+        there will be; those beyond are for nobody."""
+        resumed: list[Resume] = []
+        wanted: list[tuple[int, Bracket]] = []
+        number = 0
+        while len(resumed) + len(wanted) < count and (len(wanted) < room or number <= self._standing.last):
+            promoted, lacking = self._standing.of(number)
+            if lacking > 0 and len(wanted) >= room:
+                promoted = self._standing.incomplete(number)
+            resumed += promoted
+            wanted += [(number, self._of(number))] * int(min(lacking, count, room - len(wanted)))
+            number += 1
+        resumed = resumed[:count]
+        wanted += [(number, self._of(number))] * count
+        return resumed, wanted[: count - len(resumed)]
 
     def _new_points(
         self, problem: Problem, history: History, count: int, rng: np.random.Generator, memo: str
@@ -106,8 +119,9 @@ class Hyperband:
 class _Standing:
     """The trials of each bracket, and who of them may go on."""
 
-    def __init__(self, bracket: Callable[[int], Bracket], problem: Problem) -> None:
+    def __init__(self, bracket: Callable[[int], Bracket], eta: float, problem: Problem) -> None:
         self._bracket = bracket
+        self._eta = eta
         self._problem = problem
         self._followed = Followed()
         self._members: defaultdict[int, dict[int, Observation]] = defaultdict(dict)
@@ -125,6 +139,16 @@ class _Standing:
                 if now.counted or rung_of(now, self._bracket(now.bracket).steps) > 0:
                     self._members[now.bracket][now.trial_id] = now
 
+    @property
+    def counted(self) -> int:
+        """Trials that use up the budget."""
+        return self._followed.counted
+
+    @property
+    def last(self) -> int:
+        """The last bracket with a trial; -1 without one."""
+        return max((number for number, members in self._members.items() if members), default=-1)
+
     def of(self, number: int) -> tuple[list[Resume], int]:
         """The bracket's trials that may go on now, best first, and how many its first rung lacks."""
         found = self._known.get(number)
@@ -134,6 +158,13 @@ class _Standing:
             promoted = _promoted(number, bracket, there, self._problem) if lacking <= 0 else []
             found = self._known[number] = promoted, lacking
         return found
+
+    def incomplete(self, number: int) -> list[Resume]:
+        """As `of`, of a bracket that gets no more trials than it has: those that may go on now."""
+        bracket, there = self._bracket(number), list(self._members[number].values())
+        least = 1 if number == 0 else 0
+        sizes = [max(least, math.floor(len(there) * self._eta**-i + 1e-9)) for i in range(len(bracket.sizes))]
+        return _promoted(number, replace(bracket, sizes=tuple(sizes)), there, self._problem)
 
 
 def _promoted(number: int, bracket: Bracket, there: list[Observation], problem: Problem) -> list[Resume]:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from wazir.domain.errors import InvalidArgument
 from wazir.domain.metric import Goal, Objective
-from wazir.domain.space import Double, Parameter, Space
+from wazir.domain.space import Discrete, Double, Parameter, Space
 from wazir.domain.study import Algorithm
 from wazir.suggestion.designer import New, Observation, Outcome, Problem, Resume
 from wazir.suggestion.designers.hyperband import Bracket, brackets
@@ -68,13 +68,14 @@ class Simulation:
     parallel: int
     fails: Callable[[int, int], bool] = lambda trial, step: False
     """Whether the trial fails when it has done so many steps."""
+    problem: Problem = PROBLEM
     history: TrialHistory = field(default_factory=TrialHistory)
     epochs: int = 0
     started: list[tuple[int, int | None]] = field(default_factory=list)
     """Trials in the order of their starts, and how far they were to go."""
 
     def run(self) -> None:
-        problem = replace(PROBLEM, trials=self.trials, parallel=self.parallel)
+        problem = replace(self.problem, trials=self.trials, parallel=self.parallel)
         designer = make_designer(self.algorithm, problem)
         running: list[tuple[float, int]] = []
         clock, round_, memo = 0.0, 0, ""
@@ -237,8 +238,44 @@ def test_the_budget_and_the_limit_are_kept_and_somebody_comes_to_the_end(
     assert len(simulation.history) == trials
     rungs = {*ladder(1, 27, eta), *(s for b in brackets(1, 27, eta) for s in b.steps)}
     assert {len(o.curve) for o in simulation.history.observations} <= rungs
-    if trials >= 27:
+    if name != "freeze_thaw" or trials >= 27:
         assert max(len(o.curve) for o in simulation.history.observations) == 27
+
+
+@pytest.mark.parametrize(
+    ("trials", "steps", "why"),
+    [
+        (1, [9], "there is nobody to compare it with"),
+        (5, [1] * 4 + [9], "a third of five is one, and no part of it goes on: but then nobody would come to the end"),
+        (8, [1] * 6 + [3] + [9], "of eight two go on, of those one"),
+        (9, [1] * 6 + [3] * 2 + [9], "a whole bracket"),
+        (11, [1] * 6 + [3] * 4 + [9], "two of the second bracket's five: a third of them is none"),
+        (12, [1] * 6 + [3] * 4 + [9] * 2, "three of its five: one goes on"),
+    ],
+)
+def test_a_bracket_that_the_budget_cuts_short_is_halved_like_a_smaller_one(
+    trials: int, steps: list[int], why: str
+) -> None:
+    simulation = Simulation(Algorithm("hyperband", settings={"max": 9}), steady, 9, trials, 3)
+    simulation.run()
+    assert sorted(len(o.curve) for o in simulation.history.observations) == steps, why
+
+
+def test_asha_lets_the_best_come_to_the_end_alone_where_too_few_trials_are_to_come() -> None:
+    simulation = Simulation(Algorithm("asha", settings={"max": 27}), steady, 27, 10, 2)
+    simulation.run()
+    done = [len(o.curve) for o in simulation.history.observations]
+    assert sorted(done) == [1] * 7 + [3] * 2 + [27]
+    best = min(simulation.history.observations, key=lambda o: steady(float(str(o.parameters["x"])), 1))
+    assert len(best.curve) == 27
+
+
+@pytest.mark.parametrize("name", ["asha", "bohb", "hyperband"])
+def test_in_a_space_of_few_points_somebody_comes_to_the_end(name: str) -> None:
+    few = replace(PROBLEM, space=Space((Parameter("x", Discrete((0.1, 0.3, 0.9))),)))
+    simulation = Simulation(Algorithm(name, settings={"max": 27}), steady, 27, None, 2, problem=few)
+    simulation.run()
+    assert {float(str(o.parameters["x"])): len(o.curve) for o in simulation.history.observations}[0.3] == 27
 
 
 def test_asha_promotes_one_in_eta_as_soon_as_there_is_one() -> None:
