@@ -84,6 +84,8 @@ class Attempt:
     """GPUs held, for GPU hours; fractions count as such."""
     infeasible: str = ""
     """Why the training code called these parameters infeasible; empty where it did not."""
+    why: str = ""
+    """Why it was begun after an earlier one: the algorithm's reason to let the trial go on, or what ended that one."""
 
     @property
     def live(self) -> bool:

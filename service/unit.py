@@ -82,7 +82,8 @@ class Unit:
         # `now` was read before the study's lock was had, on another server's clock perhaps: an attempt never begins
         # before the last one's end.
         began = max([self.now, *(a.end_time for a in trial.attempts[-1:] if a.end_time is not None)])
-        attempt = Attempt(len(trial.attempts) + 1, AttemptState.STARTING, began, holder, lease.leased, lease.seconds)
+        number, why = len(trial.attempts) + 1, trial.reason
+        attempt = Attempt(number, AttemptState.STARTING, began, holder, lease.leased, lease.seconds, why=why)
         return self.move(trial, TrialState.ACTIVE, client_id=holder, attempts=(*trial.attempts, attempt))
 
     def delete(self, trial: Trial) -> None:

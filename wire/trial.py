@@ -118,6 +118,7 @@ def _set_attempt(message: trial_pb2.Attempt, attempt: Attempt) -> None:
     message.devices.extend(attempt.devices)
     message.gpus = attempt.gpus
     message.infeasible = attempt.infeasible
+    message.why = attempt.why
     set_time(message.lease, attempt.lease_seconds)
     set_time(message.start_time, attempt.start_time)
     if attempt.run_time is not None:
@@ -145,6 +146,7 @@ def _attempt_from_wire(message: trial_pb2.Attempt) -> Attempt:
         devices=tuple(message.devices),
         gpus=message.gpus,
         infeasible=message.infeasible,
+        why=message.why,
     )
 
 

@@ -96,6 +96,7 @@ def trial_data(trial: Trial, measurements: Sequence[Measurement] | None = None) 
         "attempts": [
             {
                 "number": a.number,
+                "why": a.why,
                 "state": a.state.value,
                 "cause": a.cause.value if a.cause else None,
                 "exit_code": a.exit_code,

@@ -161,6 +161,8 @@ def _show_trial(client: Client, name: TrialName, form: Format) -> None:
         out.print(f"suggested   by {trial.provenance.algorithm}: {trial.provenance.why}")
     for a in trial.attempts:
         out.print(f"attempt {a.number}   {', '.join(attempt_words(a))}")
+        if a.why:
+            out.print(f"            why {a.why}")
         if a.log_path:
             out.print(f"            log {a.log_path}")
         if a.log_tail and a.cause is not None and a.exit_code:

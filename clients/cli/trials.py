@@ -119,12 +119,13 @@ ORIGINS = {
 @click.pass_obj
 @reported
 def why(session: Session, trial: TrialName, address: str | None, form: Format) -> None:
-    """Say why a trial's parameters were suggested, and by which algorithm: `why digits/17`."""
+    """Say why a trial's parameters were suggested, and by which algorithm, and why it went on: `why digits/17`."""
     with session.client(address) as client:
         found, study = client.get_trial(trial), client.get_study(trial.parent)
     if form is not Format.TABLE:
         data = trial_data(found)
-        emit({key: data[key] for key in ("name", "origin", "parameters", "suggested_by") if key in data}, form)
+        told = {key: data[key] for key in ("name", "origin", "parameters", "suggested_by") if key in data}
+        emit(told | {"attempts": [{"number": a.number, "why": a.why} for a in found.attempts]}, form)
         return
     out = console()
     made = found.provenance
@@ -141,6 +142,9 @@ def why(session: Session, trial: TrialName, address: str | None, form: Format) -
         if made.details:
             out.print(f"details     {pairs(made.details)}")
     out.print(f"parameters  {pairs(in_order(found, study))}")
+    for attempt in found.attempts:
+        if attempt.why:
+            out.print(f"attempt {attempt.number}   {attempt.why}")
 
 
 @click.command()

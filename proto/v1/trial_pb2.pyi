@@ -246,6 +246,7 @@ class Attempt(google.protobuf.message.Message):
     GPUS_FIELD_NUMBER: builtins.int
     INFEASIBLE_FIELD_NUMBER: builtins.int
     TOKEN_FIELD_NUMBER: builtins.int
+    WHY_FIELD_NUMBER: builtins.int
     number: builtins.int
     """Counts from 1 within the trial; fences all that is said of the attempt."""
     state: global___AttemptState.ValueType
@@ -275,6 +276,8 @@ class Attempt(google.protobuf.message.Message):
     attempts in the answers of SuggestTrials and StartAttempt, and of GetTrial where it is asked for; nowhere else.
     Empty where the service asks for no tokens.
     """
+    why: builtins.str
+    """Why it was begun after an earlier one: the algorithm's reason to let the trial go on, or what ended that one."""
     @property
     def lease(self) -> google.protobuf.duration_pb2.Duration:
         """How long heartbeats may stay away."""
@@ -316,9 +319,10 @@ class Attempt(google.protobuf.message.Message):
         gpus: builtins.float = ...,
         infeasible: builtins.str = ...,
         token: builtins.str = ...,
+        why: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_exit_code", b"_exit_code", "end_time", b"end_time", "exit_code", b"exit_code", "lease", b"lease", "run_time", b"run_time", "start_time", b"start_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_exit_code", b"_exit_code", "cause", b"cause", "devices", b"devices", "end_time", b"end_time", "exit_code", b"exit_code", "gpus", b"gpus", "holder", b"holder", "infeasible", b"infeasible", "lease", b"lease", "leased", b"leased", "log_path", b"log_path", "log_tail", b"log_tail", "message", b"message", "node", b"node", "number", b"number", "run_time", b"run_time", "start_time", b"start_time", "state", b"state", "token", b"token"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_exit_code", b"_exit_code", "cause", b"cause", "devices", b"devices", "end_time", b"end_time", "exit_code", b"exit_code", "gpus", b"gpus", "holder", b"holder", "infeasible", b"infeasible", "lease", b"lease", "leased", b"leased", "log_path", b"log_path", "log_tail", b"log_tail", "message", b"message", "node", b"node", "number", b"number", "run_time", b"run_time", "start_time", b"start_time", "state", b"state", "token", b"token", "why", b"why"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_exit_code", b"_exit_code"]) -> typing.Literal["exit_code"] | None: ...
 
 global___Attempt = Attempt

@@ -17,7 +17,7 @@ from wazir.domain.attempt import AttemptState, Cause
 from wazir.domain.space import Categorical, Double, Parameter, Space
 from wazir.domain.study import Algorithm, Budget
 from wazir.domain.template import TrialTemplate
-from wazir.domain.trial import TrialState
+from wazir.domain.trial import Measurement, TrialState
 
 from ..clients.served import serving, spec
 
@@ -209,6 +209,23 @@ def test_why_says_what_the_algorithm_expected(address: str) -> None:
     data = json.loads(wazir(address, "why", "modelled/10", "-o", "json").stdout)
     assert (data["suggested_by"]["algorithm"], data["suggested_by"]["index"]) == ("gp", 1)
     assert data["suggested_by"]["details"]
+
+
+def test_why_and_show_say_why_a_trial_went_on(address: str) -> None:
+    with Client(address) as client:
+        client.create_study("halved", spec(algorithm=Algorithm("asha", seed=3, settings={"max": 9})))
+        for loss in (0.5, 0.1, 0.9):
+            (trial,) = client.suggest("halved", client_id="t", start=True).trials
+            client.report(trial.name, 1, [Measurement(1, {"loss": loss}, 0.0)])
+            client.end_attempt(trial.name, 1, Cause.STOPPED)
+        client.suggest("halved", client_id="t", start=True)
+        client.stop_trial("halved/2", "enough")
+        client.end_attempt("halved/2", 2, Cause.STOPPED)
+    words = "step 1: rank 1 of 3, eta 3; goes on to step 3"
+    assert f"attempt 2   {words}" in wazir(address, "why", "halved/2").output
+    assert words in wazir(address, "show", "halved/2").output
+    data = json.loads(wazir(address, "why", "halved/2", "-o", "json").stdout)
+    assert data["attempts"] == [{"number": 1, "why": ""}, {"number": 2, "why": words}]
 
 
 def test_delete_asks_and_keeps_the_study_where_the_answer_is_no(address: str) -> None:

@@ -55,6 +55,8 @@ def test_the_best_of_three_goes_on_in_a_new_attempt(play: Play) -> None:
         trial = await w.one()
         assert (trial.id, trial.until_step, len(trial.attempts)) == (2, 3, 2)
         assert trial.state is TrialState.ACTIVE
+        whys = [attempt.why for attempt in (await w.service.trial(trial.name)).attempts]
+        assert whys == ["", "step 1: rank 1 of 3, eta 3; goes on to step 3"]
         told, trial = await train(w, trial, 9, 0.1)
         assert (told, trial.state, trial.final_step) == (StopGoal.PAUSE, TrialState.PAUSED, 3)
 
@@ -177,9 +179,9 @@ def test_a_lost_attempt_is_tried_again_to_the_same_rung(play: Play) -> None:
     async def scenario(w: World) -> None:
         await w.create(algorithm=ASHA)
         trial = await w.one()
-        await w.service.end_attempt(trial.name, 1, End(Cause.PREEMPTED))
+        await w.service.end_attempt(trial.name, 1, End(Cause.PREEMPTED, message="evicted"))
         again = await w.one()
-        assert (again.id, again.until_step, len(again.attempts)) == (trial.id, 1, 2)
+        assert (again.id, again.until_step, [a.why for a in again.attempts]) == (trial.id, 1, ["", "evicted"])
 
     play(scenario)
 

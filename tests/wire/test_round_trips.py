@@ -112,6 +112,7 @@ def test_a_trial_comes_back_equal() -> None:
             devices=("0", "1"),
             gpus=2.0,
             infeasible="no",
+            why="gone",
         ),
     )
     trial = Trial(
