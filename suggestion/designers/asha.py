@@ -23,6 +23,9 @@ from .followed import Followed
 from .quasirandom import QuasiRandom
 from .rungs import LadderSettings, Losses, check_steps, finite, ladder, losses_at, nothing_waits
 
+FEW = 50
+"""So many trials at most are put into their places one by one; more, as there are at first, are sorted together."""
+
 
 class Asha(ReadsCurves):
     """r is `min`, R is `max`; rungs lie at max eta^-k. New points are quasi-random. A trial's worth at a rung is its
@@ -114,13 +117,21 @@ class _Standing:
         return self._followed.counted
 
     def follow(self, observations: Sequence[Observation]) -> None:
+        news: list[list[tuple[Losses, int]]] = [[] for _ in self._at]
         for before, now in self._followed.follow(observations):
             for k, row in self._places(before):
                 del self._at[k][bisect_left(self._at[k], row)]
                 self._ordered.pop(k, None)
             for k, row in self._places(now):
-                insort(self._at[k], row)
+                news[k].append(row)
                 self._ordered.pop(k, None)
+        for known, rows in zip(self._at, news, strict=True):
+            if len(rows) > FEW:
+                known += rows
+                known.sort()
+            else:
+                for row in rows:
+                    insort(known, row)
 
     def best_first(self, k: int) -> list[tuple[Losses, int]]:
         """Losses and ids of the trials that have reached rung k."""
@@ -135,8 +146,9 @@ class _Standing:
         if o is None or o.outcome is Outcome.UNKNOWN:
             return
         for k, (start, end) in enumerate(pairwise(self._rungs)):
-            losses = losses_at(o, start, end, self._problem)
-            if losses is None and o.outcome is Outcome.INFEASIBLE and not (o.curve and o.curve[-1][0] >= end):
+            last = o.curve[-1][0] if o.curve else -1
+            losses = losses_at(o, start, end, self._problem) if last >= start else None
+            if losses is None and o.outcome is Outcome.INFEASIBLE and last < end:
                 losses = (math.inf,) * len(self._problem.objectives)  # wherever it would have gone
             if losses is not None:  # else it has not come there, or its reports jumped over the rung
                 yield k, (losses, o.trial_id)

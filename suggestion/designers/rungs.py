@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 from ...domain.errors import InvalidArgument
 from ..designer import History, Observation, Outcome, Problem
@@ -61,8 +63,11 @@ def check_steps(least: int, most: int | None, name: str) -> int:
 
 def losses_of(values: Sequence[float], problem: Problem) -> Losses:
     """What a trial with these values is worth; an objective each."""
-    losses = tuple(o.loss(v) for o, v in zip(problem.objectives, values, strict=True))
-    return (math.inf,) * len(losses) if any(math.isnan(x) or x == math.inf for x in losses) else losses
+    losses = tuple([o.loss(v) for o, v in zip(problem.objectives, values, strict=True)])
+    for loss in losses:
+        if not loss < math.inf:
+            return (math.inf,) * len(losses)
+    return losses
 
 
 def losses_at(observation: Observation, start: int, end: float, problem: Problem) -> Losses | None:
@@ -70,12 +75,10 @@ def losses_at(observation: Observation, start: int, end: float, problem: Problem
     is missing."""
     values = []
     for curve in (observation.curve, *observation.other_curves):
-        for step, value in curve:
-            if start <= step < end:
-                values.append(value)
-                break
-        else:
+        place = bisect_left(curve, start, key=itemgetter(0))
+        if place == len(curve) or curve[place][0] >= end:
             return None
+        values.append(curve[place][1])
     return losses_of(values, problem)
 
 

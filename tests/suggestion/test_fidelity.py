@@ -320,6 +320,21 @@ def standings(draw: st.DrawFn) -> list[Observation]:
     return sorted(found, key=lambda o: o.trial_id)
 
 
+def test_asha_ranks_many_trials_at_once_as_it_does_one_by_one() -> None:
+    """As it meets them after a start of the service, and while a study runs."""
+    designer, history = make_designer(Algorithm("asha", settings={"max": 9}), PROBLEM), TrialHistory()
+    for number in range(1, 301):
+        losses = [generator(number, step).random() for step in (1, 3)]
+        curve = ((1, losses[0]), (3, losses[1]))[: 1 + number % 2]
+        step, loss = curve[-1]
+        history.put(Observation(number, {"x": losses[0]}, Outcome.PAUSED, (loss,), until_step=step, curve=curve))
+        designer.suggest(PROBLEM, history, 1, generator(1, 0), "")
+    kept = designer.suggest(PROBLEM, history, 200, generator(1, 0), "")
+    fresh = make_designer(Algorithm("asha", settings={"max": 9}), PROBLEM)
+    assert fresh.suggest(PROBLEM, history, 200, generator(1, 0), "") == kept
+    assert sum(isinstance(p, Resume) for p in kept.proposals) > 50
+
+
 @pytest.mark.parametrize("name", ["asha", "hyperband"])
 @settings(deadline=None, max_examples=50)
 @given(st.lists(standings(), min_size=2, max_size=6))
