@@ -183,16 +183,21 @@ def trial_table(trials: Sequence[Trial], study: Study) -> Table:
     if reasons:
         table.add_column("why", overflow="fold")
     for trial in trials:
-        took = None if trial.start_time is None else (trial.end_time or time.time()) - trial.start_time
         table.add_row(
             str(trial.id),
             state_text(trial.state),
             *(number((trial.final or {}).get(o.metric, "")) for o in study.spec.objectives),
-            "" if took is None else span(took),
+            span(took(trial)) if trial.attempts else "",
             pairs(in_order(trial, study)),
             *([Text(why(trial))] if reasons else []),
         )
     return table
+
+
+def took(trial: Trial, now: float | None = None) -> float:
+    """Seconds that its attempts took; what it was paused for between them is not counted."""
+    now = time.time() if now is None else now
+    return sum((now if a.end_time is None else a.end_time) - a.start_time for a in trial.attempts)
 
 
 def why(trial: Trial) -> str:

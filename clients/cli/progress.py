@@ -15,7 +15,7 @@ from rich.text import Text
 
 from ...domain.study import Study
 from ...domain.trial import ENDED, LIVE, Trial, TrialState
-from .output import STATE_STYLES, in_order, number, pairs, span, state_text, waits_for
+from .output import STATE_STYLES, in_order, number, pairs, span, state_text, took, waits_for
 
 RECENT = 6
 """Ended trials shown on a terminal."""
@@ -93,8 +93,6 @@ class Progress:
 
     def _line(self, trial: Trial) -> Text:
         assert self.study is not None
-        ended = trial.end_time or (trial.attempt.end_time if trial.attempt else None) or 0.0
-        took = ended - (trial.start_time or ended)
         text = Text(f"trial {trial.id:>4}  ")
         text.append(f"{trial.state.value:<10}", STATE_STYLES.get(trial.state.value, ""))
         for objective in self.study.spec.objectives:
@@ -102,7 +100,7 @@ class Progress:
                 text.append(f"  {objective.metric}={number(trial.final[objective.metric])}")
         if len(self.study.spec.objectives) == 1 and self._best is not None:
             text.append("  new best" if self._best.id == trial.id else f"  (best {self._best_value()})", "dim")
-        text.append(f"  {span(took)}", "dim")
+        text.append(f"  {span(took(trial))}", "dim")
         if trial.reason:
             text.append(f"  {trial.reason.splitlines()[0]}", "dim")
         return text
@@ -142,9 +140,9 @@ class Progress:
             for trial in self._recent:
                 rows.add_row(self._line(trial))
             for trial in list(self._running.values())[: max(4, self._console.height - RECENT - 6)]:
-                took = time.time() - (trial.attempts[-1].start_time if trial.attempts else trial.create_time)
+                since = time.time() - (trial.attempts[-1].start_time if trial.attempts else trial.create_time)
                 row = Text(f"trial {trial.id:>4}  ").append(f"{trial.state.value:<10}", STATE_STYLES[trial.state.value])
-                row.append(f"  {span(took)}  ").append(pairs(in_order(trial, study)), "dim")
+                row.append(f"  {span(since)}  ").append(pairs(in_order(trial, study)), "dim")
                 rows.add_row(row.append(f"  {waits_for(trial)}" if waits_for(trial) else "", "yellow"))
             parts.append(rows)
             if self._trouble:

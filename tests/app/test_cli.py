@@ -12,12 +12,14 @@ import yaml
 from click.testing import CliRunner, Result
 
 from wazir.app.cli import cli
+from wazir.clients.cli.output import took
 from wazir.clients.client import Client
-from wazir.domain.attempt import AttemptState, Cause
+from wazir.domain.attempt import Attempt, AttemptState, Cause
+from wazir.domain.names import StudyName
 from wazir.domain.space import Categorical, Double, Parameter, Space
 from wazir.domain.study import Algorithm, Budget
 from wazir.domain.template import TrialTemplate
-from wazir.domain.trial import Measurement, TrialState
+from wazir.domain.trial import Measurement, Trial, TrialState
 
 from ..clients.served import serving, spec
 
@@ -226,6 +228,15 @@ def test_why_and_show_say_why_a_trial_went_on(address: str) -> None:
     assert words in wazir(address, "show", "halved/2").output
     data = json.loads(wazir(address, "why", "halved/2", "-o", "json").stdout)
     assert data["attempts"] == [{"number": 1, "why": ""}, {"number": 2, "why": words}]
+
+
+def test_what_a_trial_took_leaves_out_what_it_was_paused_for() -> None:
+    attempts = (
+        Attempt(1, AttemptState.ENDED, 10.0, end_time=12.0, cause=Cause.STOPPED),
+        Attempt(2, AttemptState.RUNNING, 100.0),
+    )
+    trial = Trial(StudyName("default", "s").trial(1), TrialState.ACTIVE, {}, 5.0, attempts=attempts, start_time=10.0)
+    assert took(trial, now=103.0) == 5.0
 
 
 def test_delete_asks_and_keeps_the_study_where_the_answer_is_no(address: str) -> None:
