@@ -31,6 +31,7 @@ from ..domain.errors import Aborted, DeadlineExceeded, Unavailable
 from ..domain.names import StudyName
 from ..domain.study import Shortage, Study
 from ..storage.store import DuplicatePoint
+from ..suggestion.designer import first_rung
 from .compute import stand_in
 from .compute.answering import Misfit, Question, answer, describe
 from .compute.pool import Pool, Ticket
@@ -327,7 +328,7 @@ class Asking:
             started = computation is not None and computation.study is not None
             took = f"it was not done after {now - computation.since:.1f} s" if computation and started else ""
             reason = took or "no worker was free in time"
-            await self._transact(desk, late, None, partial(_stand_in, reason=reason))
+            await self._transact(desk, late, None, partial(_stand_in, reason=reason, late=True))
             logger.info("%d stand-ins for %s: %s", len(late), desk.name.short, reason, extra=_about(desk, "stood_in"))
 
     # Computing
@@ -473,11 +474,14 @@ class Asking:
         raise Aborted(f"{desk.name.short} changes faster than suggestions can be committed; ask again")
 
 
-def _stand_in(live: LiveStudy, count: int, reason: str) -> Round | None:
+def _stand_in(live: LiveStudy, count: int, reason: str, late: bool = False) -> Round | None:
+    """`late`: whether the algorithm still answers, so that it may let paused trials go on. Those of one that fails are
+    better not paused: nobody would."""
     study, problem = live.study, live.problem
     if count <= 0 or problem is None:
         return None
-    found = stand_in.stand_in(study, problem, live.history, count, reason)
+    until = first_rung(live.designer) if late else None
+    found = stand_in.stand_in(study, problem, live.history, count, reason, until)
     return Round.of(study, count, found, (stand_in.NAME, stand_in.VERSION), live.history.digest(), fallback=True)
 
 

@@ -124,6 +124,17 @@ def reads_curves(designer: object) -> bool:
     return isinstance(designer, ReadsCurves)
 
 
+class PausesAll:
+    """Designers that inherit this pause every new trial at `first_rung` steps, and let any that waits there go on,
+    whoever proposed it."""
+
+    first_rung: int
+
+
+def first_rung(designer: object) -> int | None:
+    return designer.first_rung if isinstance(designer, PausesAll) else None
+
+
 class Designer(Protocol):
     """An algorithm with its settings. Made by the registry, which has checked settings and problem."""
 

@@ -18,8 +18,11 @@ _STREAM = 1 << 63
 """Rounds are numbered from 0; the generators of stand-ins are numbered from here, so no two share their numbers."""
 
 
-def stand_in(study: Study, problem: Problem, history: History, count: int, reason: str) -> Suggestions:
+def stand_in(
+    study: Study, problem: Problem, history: History, count: int, reason: str, until_step: int | None = None
+) -> Suggestions:
     """Up to `count` points of a scrambled Sobol sequence that is the study's own, from its next trial's number on.
+    `until_step`: where their trials are to pause, for the algorithm to let them go on; None: they go to their end.
 
     A function of the study's seed, that number, and the history's points: it can be made again. No round is counted and
     the algorithm's memo stays as it is, so what the algorithm is computing meanwhile remains good.
@@ -40,7 +43,11 @@ def stand_in(study: Study, problem: Problem, history: History, count: int, reaso
         lambda number: (f"point {first + number} of a scrambled Sobol sequence", {"index": float(first + number)}),
     )
     why = f"in place of {study.spec.algorithm.name}: {reason}"
-    proposals = [replace(p, why=f"{p.why}, {why}") for p in found.proposals if isinstance(p, New)]
+    if until_step is not None:
+        why += f"; to step {until_step} at first"
+    proposals = [
+        replace(p, why=f"{p.why}, {why}", until_step=until_step) for p in found.proposals if isinstance(p, New)
+    ]
     return Suggestions(proposals, study.memo, found.exhausted)
 
 

@@ -16,7 +16,7 @@ from itertools import islice, pairwise
 
 import numpy as np
 
-from ..designer import History, New, Observation, Outcome, Problem, ReadsCurves, Resume, Suggestions
+from ..designer import History, New, Observation, Outcome, PausesAll, Problem, ReadsCurves, Resume, Suggestions
 from ..memo import read_memo, write_memo
 from ..pareto import best_first
 from .followed import Followed
@@ -27,7 +27,7 @@ FEW = 50
 """So many trials at most are put into their places one by one; more, as there are at first, are sorted together."""
 
 
-class Asha(ReadsCurves):
+class Asha(ReadsCurves, PausesAll):
     """r is `min`, R is `max`; rungs lie at max eta^-k. New points are quasi-random. A trial's worth at a rung is its
     first report from the rung's step on; NaN and infeasible trials are worth least. Failed trials are left out. With
     several objectives the order of a rung is that of `pareto.best_first`.
@@ -48,6 +48,7 @@ class Asha(ReadsCurves):
         self.cheap = len(problem.objectives) == 1
         self._eta = settings.eta
         self._rungs = ladder(settings.min, check_steps(settings.min, settings.max, self.name), settings.eta)
+        self.first_rung = self._rungs[0]
         self._points = QuasiRandom(QuasiRandom.Settings(), problem)
         self._standing = _Standing(self._rungs, problem)
 
@@ -60,7 +61,7 @@ class Asha(ReadsCurves):
         if problem.trials is not None and self._standing.counted >= problem.trials:
             promoted = promoted or self._last_one(history)[:count]
         found = self._points.suggest(problem, history, count - len(promoted), rng, points)
-        new = [replace(p, until_step=self._rungs[0]) for p in found.proposals if isinstance(p, New)]
+        new = [replace(p, until_step=self.first_rung) for p in found.proposals if isinstance(p, New)]
         if found.exhausted and not new:
             promoted = promoted or self._last_one(history)[:count]
         exhausted = found.exhausted and not promoted and nothing_waits(history)

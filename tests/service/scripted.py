@@ -27,7 +27,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wazir.suggestion.designer import New, Suggestions
+from wazir.suggestion.designer import New, PausesAll, Suggestions
 from wazir.suggestion.settings import setting
 
 
@@ -81,6 +81,11 @@ class Scripted:
 class Cheap(Scripted):
     name = "scripted_cheap"
     cheap = True
+
+
+class Rungs(Scripted, PausesAll):
+    name = "scripted_rungs"
+    first_rung = 3
 """
 
 
@@ -108,8 +113,9 @@ class Script:
     def say(self, words: str) -> None:
         (self.folder / "script").write_text(words)
 
-    def algorithm(self, *, cheap: bool = False, seed: int = 1) -> Algorithm:
-        return Algorithm("scripted_cheap" if cheap else "scripted", settings={"folder": str(self.folder)}, seed=seed)
+    def algorithm(self, *, cheap: bool = False, rungs: bool = False, seed: int = 1) -> Algorithm:
+        name = "scripted_cheap" if cheap else "scripted_rungs" if rungs else "scripted"
+        return Algorithm(name, settings={"folder": str(self.folder)}, seed=seed)
 
     @property
     def calls(self) -> list[Note]:
@@ -141,6 +147,7 @@ def installed(folder: Path) -> Iterator[Script]:
         (info / "METADATA").write_text("Metadata-Version: 2.1\nName: wazir-scripted\nVersion: 1.0\n")
         (info / "entry_points.txt").write_text(
             "[wazir.designers]\nscripted = wazir_scripted:Scripted\nscripted_cheap = wazir_scripted:Cheap\n"
+            "scripted_rungs = wazir_scripted:Rungs\n"
         )
         patch.syspath_prepend(str(folder))
         registry._others.cache_clear()

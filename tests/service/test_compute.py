@@ -150,6 +150,16 @@ class TestDeadline:
 
         play(scenario)
 
+    def test_a_stand_in_pauses_where_the_algorithm_lets_it_go_on_later(self, script: Script) -> None:
+        async def scenario(w: World) -> None:
+            await w.create(algorithm=script.algorithm(rungs=True))
+            script.say("wait")
+            trial = await w.one(deadline=SHORT)
+            assert "in place of scripted_rungs" in stood_in(trial)
+            assert trial.until_step == 3
+
+        play(scenario)
+
     def test_who_would_rather_wait_gets_an_error_and_no_trial(self, script: Script) -> None:
         async def scenario(w: World) -> None:
             await w.create(algorithm=script.algorithm())
@@ -242,6 +252,16 @@ class TestFailure:
             assert any(reason in record.getMessage() for record in caplog.records)
             script.say("answer")
             assert not stood_in(await w.one())
+
+        play(scenario)
+
+    def test_gives_a_stand_in_that_goes_to_its_end_since_nobody_would_let_it_go_on(self, script: Script) -> None:
+        async def scenario(w: World) -> None:
+            await w.create(algorithm=script.algorithm(rungs=True))
+            script.say("raise")
+            trial = await w.one()
+            assert stood_in(trial)
+            assert trial.until_step is None
 
         play(scenario)
 
