@@ -107,17 +107,18 @@ def test_a_study_that_is_deleted_leaves_nothing(world: KubernetesWorld) -> None:
 
 
 KEEPS = """
-import os, time
+import os, signal, sys, time
 from pathlib import Path
 import wazir
+signal.signal(signal.SIGTERM, lambda *_: sys.exit("evicted"))
 trial = wazir.current_trial()
 begun = trial.resume_step()
 for step in range(begun + 1, 5):
     with trial.checkpoint.save(step=step) as folder:
         (folder / "weights").write_text(str(step))
     trial.report({"loss": abs(trial.id - 2), "begun": begun}, step=step)
-    while trial.id == 1 and begun == 0 and step == 2:
-        time.sleep(1)  # until it is evicted
+    if trial.id == 1 and begun == 0 and step == 2:
+        signal.pause()  # until it is evicted
 own = Path(os.environ["WAZIR_CHECKPOINTS"])
 while any((own.parent / spent).exists() for spent in os.environ["WAZIR_SPENT_CHECKPOINTS"].split()):
     time.sleep(0.05)
