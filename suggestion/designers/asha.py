@@ -78,9 +78,8 @@ class Asha(ReadsCurves, PausesAll):
                     yield self._on(trial_id, start, end, about)
 
     def _last_one(self, history: History) -> list[Resume]:
-        """The best of the highest rung, where nobody runs, and nobody has come to the end."""
-        outcomes = {(o.outcome, o.until_step is None) for o in history.observations}
-        if outcomes & {(Outcome.PENDING, True), (Outcome.PENDING, False), (Outcome.MEASURED, True)}:
+        """The best of the highest rung, where nobody runs, and nobody has come to an end."""
+        if any(o.outcome in (Outcome.PENDING, Outcome.MEASURED) for o in history.observations):
             return []
         for k in reversed(range(len(self._rungs) - 1)):
             start, end = self._rungs[k], self._rungs[k + 1]

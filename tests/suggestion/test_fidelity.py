@@ -270,6 +270,23 @@ def test_asha_lets_the_best_come_to_the_end_alone_where_too_few_trials_are_to_co
     assert len(best.curve) == 27
 
 
+@pytest.mark.parametrize(
+    ("outcome", "goes_on"),
+    [(Outcome.PAUSED, True), (Outcome.INFEASIBLE, True), (Outcome.PENDING, False), (Outcome.MEASURED, False)],
+)
+def test_asha_lets_nobody_go_on_alone_where_another_runs_or_has_ended_by_itself(
+    outcome: Outcome, goes_on: bool
+) -> None:
+    problem = replace(PROBLEM, trials=2)
+    waits = Observation(1, {"x": 0.1}, Outcome.PAUSED, (0.1,), until_step=1, curve=((1, 0.1),))
+    other = Observation(2, {"x": 0.2}, outcome, (0.2,), until_step=3, curve=((1, 0.2),))
+    designer = make_designer(Algorithm("asha", settings={"max": 9}), problem)
+    found = designer.suggest(problem, TrialHistory([waits, other]), 1, generator(1, 0), "").proposals
+    assert [p for p in found if isinstance(p, Resume)] == (
+        [Resume(1, 3, "step 1: the best of 2, and no more are to come; goes on to step 3")] if goes_on else []
+    )
+
+
 @pytest.mark.parametrize("name", ["asha", "bohb", "hyperband"])
 def test_in_a_space_of_few_points_somebody_comes_to_the_end(name: str) -> None:
     few = replace(PROBLEM, space=Space((Parameter("x", Discrete((0.1, 0.3, 0.9))),)))
