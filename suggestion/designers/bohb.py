@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ...domain.parameters import Parameters, digest
-from ..designer import Designer, History, New, Observation, Outcome, Problem, ReadsCurves, Suggestions
+from ..designer import Designer, History, New, Observation, Outcome, Problem, Suggestions
 from ..memo import read_memo, write_memo
 from ..settings import setting
 from .gp import GaussianProcessBandit
@@ -32,7 +32,7 @@ class BohbSettings(LadderSettings):
     random_fraction: float = setting(1 / 3, "the part of new points that is drawn blindly", least=0.0, most=1.0)
 
 
-class Bohb(Hyperband, ReadsCurves):
+class Bohb(Hyperband):
     """Memo: as Hyperband's, with that of the model beside that of the quasi-random sequence."""
 
     name = "bohb"

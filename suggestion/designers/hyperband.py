@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..designer import History, New, Observation, Outcome, Problem, Resume, Suggestions
+from ..designer import History, New, Observation, Outcome, Problem, ReadsCurves, Resume, Suggestions
 from ..memo import read_memo, write_memo
 from ..pareto import best_first
 from .followed import Followed
 from .quasirandom import QuasiRandom
-from .rungs import LadderSettings, check_steps, final_losses, finite, nothing_waits, rung_of
+from .rungs import LadderSettings, check_steps, final_losses, finite, losses_at, nothing_waits, rung_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +42,16 @@ def brackets(least: int, most: int, eta: float) -> list[Bracket]:
     return found
 
 
-class Hyperband:
+class Hyperband(ReadsCurves):
     """r is `min`, R is `max`. New points are quasi-random. A rung's trials are compared when all of them are there;
     whoever asks meanwhile gets a trial of the next bracket, so that nobody waits while the budget lasts.
 
     A trial that fails is replaced at its bracket's first rung, and at a later rung by the next best of the rung below.
     Where budget or space end within a bracket, the trials that it has are compared, and its rungs are smaller by as
     much; each of the very first bracket still gets one, so that some trial comes to the end.
-    What a trial is worth at a rung is what it was paused with; NaN, and being infeasible, is worth least. With several
-    objectives their order is that of `pareto.best_first`.
+    What a trial is worth at a rung is its first report from the rung's step on, however far it came before it heard
+    that it was to pause; what it was paused with, where it has none before the next rung. NaN, and being infeasible, is
+    worth least. With several objectives their order is that of `pareto.best_first`.
 
     Memo: that of the quasi-random sequence.
     """
@@ -183,13 +184,16 @@ def _promoted(number: int, bracket: Bracket, there: list[Observation], problem: 
         lacking = bracket.sizes[i + 1] - len(beyond)
         if lacking <= 0:
             continue
-        worth = {o.trial_id: final_losses(o, problem) for o in at if o.outcome is Outcome.PAUSED}
+        start, end = bracket.steps[i], bracket.steps[i + 1]
+        worth = {
+            o.trial_id: losses_at(o, start, end, problem) or final_losses(o, problem)
+            for o in at
+            if o.outcome is Outcome.PAUSED
+        }
         waiting = [trial_id for trial_id in sorted(worth) if finite(worth[trial_id])]
         best = best_first([worth[trial_id] for trial_id in waiting])[:lacking]
         for rank, trial_id in enumerate((waiting[place] for place in best), 1 + len(beyond)):
             last = i + 2 == len(bracket.steps)
-            steps = bracket.steps[i + 1]
-            there_are = len(at) + len(beyond)
-            why = f"bracket {number}, step {bracket.steps[i]}: rank {rank} of {there_are}; goes on to {steps}"
-            found.append(Resume(trial_id, None if last else steps, why))
+            why = f"bracket {number}, step {start}: rank {rank} of {len(at) + len(beyond)}; goes on to step {end}"
+            found.append(Resume(trial_id, None if last else end, why))
     return found

@@ -182,6 +182,32 @@ def test_hyperband_promotes_the_best(parallel: int) -> None:
     assert [len(o.curve) for o in by_worth] == [9, 3, 3] + [1] * 6
 
 
+@pytest.mark.parametrize("name", ["asha", "hyperband"])
+def test_who_went_on_before_it_heard_that_it_was_to_pause_is_compared_by_the_same_step(name: str) -> None:
+    history = TrialHistory()
+    for number in range(1, 10):
+        curve = tuple((step, number + 10 / step) for step in range(1, 3 if number > 3 else 2))
+        x = {"x": number / 10}
+        history.put(Observation(number, x, Outcome.PAUSED, (curve[-1][1],), None, True, 1, 0, curve))
+    designer = make_designer(Algorithm(name, settings={"max": 9}), PROBLEM)
+    found = designer.suggest(PROBLEM, history, 9, generator(1, 0), "").proposals
+    assert [p.trial for p in found if isinstance(p, Resume)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("curve", [(), ((4, 9.0),)], ids=["none reported by step", "the rung was jumped over"])
+def test_hyperband_takes_what_a_trial_was_paused_with_where_it_reported_nothing_at_the_rung(
+    curve: tuple[tuple[int, float], ...],
+) -> None:
+    history = TrialHistory()
+    for number in range(1, 10):
+        own = curve if number == 5 else ((1, float(number)),)
+        value = 0.5 if number == 5 else float(number)
+        history.put(Observation(number, {"x": number / 10}, Outcome.PAUSED, (value,), None, True, 1, 0, own))
+    designer = make_designer(Algorithm("hyperband", settings={"max": 9}), PROBLEM)
+    found = designer.suggest(PROBLEM, history, 9, generator(1, 0), "").proposals
+    assert [p.trial for p in found if isinstance(p, Resume)] == [5, 1, 2]
+
+
 @pytest.mark.parametrize(
     ("fails", "steps", "reason"),
     [
