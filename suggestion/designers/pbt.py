@@ -45,13 +45,14 @@ class PopulationBasedTraining(ReadsCurves):
     With several objectives their order is that of `pareto.best_first`.
 
     A member whose trial fails is replaced by a new one. When `population` members have done `max` steps and none is on
-    its way, the study is over. Once `budget.trials` is used up nobody changes parameters any more.
+    its way, the study is over. Once `budget.trials` is used up nobody changes parameters any more, and the members that
+    there are train to their ends.
 
     Observation.bracket is the member's number. Memo: that of the quasi-random sequence that members start from.
     """
 
     name = "pbt"
-    version = 2
+    version = 3
     cheap = True
 
     @dataclass(frozen=True)
@@ -97,9 +98,10 @@ class PopulationBasedTraining(ReadsCurves):
         ready = sorted(
             (o.until_step or 0, m) for m, o in heads.items() if o.outcome is Outcome.PAUSED and o.until_step is not None
         )
-        starting = min(count, max(0, self._settings.population - len(heads)))
+        room = math.inf if problem.trials is None else problem.trials - sum(o.counted for o in history.observations)
+        starting = int(max(0, min(count, self._settings.population - len(heads), room)))
         ready = ready[: count - starting]
-        changed = self._changed(problem, history, heads, [m for _, m in ready], rng)
+        changed = self._changed(problem, history, heads, [m for _, m in ready], rng) if room > 0 else {}
         on = [changed.get(m) or self._on(heads[m]) for _, m in ready]
         # More workers than members start more of them, but not beside members that are done.
         more = starting if any(o.outcome is Outcome.MEASURED for o in heads.values()) else count - len(on)
@@ -134,8 +136,6 @@ class PopulationBasedTraining(ReadsCurves):
         rng: np.random.Generator,
     ) -> dict[int, New]:
         """For members among the worst: the trials that they go on with."""
-        if problem.trials is not None and sum(o.counted for o in history.observations) >= problem.trials:
-            return {}
         worth = {m: _latest(o, problem) for m, o in heads.items()}
         known = sorted((losses, m) for m, losses in worth.items() if losses is not None)
         order = [known[place] for place in best_first([losses for losses, _ in known])]

@@ -123,6 +123,12 @@ class TestWhoGoesOn:
         proposals = suggest([paused(m, 1.0 * m) for m in range(1, 6)], 5, replace(LINE, trials=5)).proposals
         assert all(isinstance(p, Resume) for p in proposals)
 
+    def test_a_population_that_the_budget_cuts_short_trains_to_its_end(self) -> None:
+        proposals = suggest([paused(m, 1.0 * m) for m in range(1, 4)], 3, replace(LINE, trials=3)).proposals
+        assert [p.trial for p in proposals if isinstance(p, Resume)] == [1, 2, 3]
+        one_more = suggest([paused(m, 1.0 * m) for m in range(1, 4)], 3, replace(LINE, trials=4)).proposals
+        assert [p.trial for p in one_more if isinstance(p, Resume)] == [1, 2]
+
     def test_it_ends_with_the_population(self) -> None:
         done = [Observation(m, {"x": 1.0}, Outcome.MEASURED, (0.1,), bracket=m) for m in range(1, 6)]
         answer = suggest([*done, paused(5, 3.0, trial=7), replace(done[4], trial_id=8)], 3)
