@@ -70,7 +70,8 @@ class PopulationBasedTraining(ReadsCurves):
         )
 
     def __init__(self, settings: Settings, problem: Problem) -> None:
-        """Raises InvalidArgument where `max` is missing or not above `interval`."""
+        """Raises InvalidArgument where `max` is missing or not above `interval`, and where `quantile` of the population
+        is nobody."""
         interval = settings.interval
         if interval is None:
             interval = max(1, (settings.max or 0) // 10)
@@ -82,6 +83,14 @@ class PopulationBasedTraining(ReadsCurves):
                 "Members would never be compared",
             )
         self._max = check_steps(1, settings.max, self.name)
+        if math.floor(settings.quantile * settings.population) < 1:
+            raise InvalidArgument(
+                "algorithm.population",
+                settings.population,
+                f"is too few for algorithm.quantile = {settings.quantile:g}: no member would be among the worst",
+                f"Give it {math.ceil(1 / settings.quantile)} members or more, or a quantile of "
+                f"{math.ceil(100 / settings.population) / 100:g}",
+            )
         self._interval = interval
         self._settings = settings
         self._points = QuasiRandom(QuasiRandom.Settings(), problem)

@@ -254,6 +254,8 @@ def test_two_half_blind_members_find_together_what_neither_finds_alone() -> None
         ({"interval": 40}, "algorithm.interval = 40: must be less than algorithm.max = 40"),
         ({"quantile": 0.6}, "algorithm.quantile = 0.6"),
         ({"population": 1}, "algorithm.population = 1"),
+        ({"population": 4}, "algorithm.population = 4: is too few for algorithm.quantile = 0.2"),
+        ({"population": 3}, "Give it 5 members or more, or a quantile of 0.34"),
     ],
 )
 def test_settings_that_are_refused(settings: dict[str, Any], words: str) -> None:
