@@ -4,14 +4,16 @@ The idea is that of Swersky, Snoek and Adams, "Freeze-Thaw Bayesian Optimization
 learns from unfinished trials too, and decides between a new trial and one that waits. Theirs takes curves for
 exponential decays. Here what trials are worth at each rung is a task of its own in a Gaussian process over parameters
 (`models/multi_task.py`), which learns how far rungs agree, and so where few steps mislead. What goes on is decided by
-expected improvement at the end for each step that it takes.
+expected improvement at the end for each step that it takes. What is to be improved on is a target below the best, by a
+part drawn anew for each proposal: Jones, "A Taxonomy of Global Optimization Methods Based on Response Surfaces" (2001),
+method 4. Near targets refine the best point, far ones leave it for regions that may hold a better one.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -20,7 +22,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from ..answer import Answer
-from ..designer import History, Observation, Outcome, Problem, ReadsCurves, Resume, Suggestions
+from ..designer import History, Observation, Outcome, PausesAll, Problem, ReadsCurves, Resume, Suggestions
 from ..memo import read_memo, write_memo
 from ..models.acquisition import log_expected_improvement
 from ..models.kernel import Array, Mask
@@ -54,6 +56,9 @@ REFIT: Final = 0.1
 BATCH: Final = 64
 """Proposals of one round that the model is asked for; the others of a larger round are quasi-random points."""
 
+MARGIN: Final = (-3.0, 0.0)
+"""The target lies so far below the best, as a power of ten of the deviation of the values: any between these alike."""
+
 CHANCE: Final = 0.01
 """Where no new trial may start, paused ones go on whose chance of becoming the best is at least this."""
 
@@ -73,7 +78,7 @@ class FreezeThawSettings:
     eta: float = setting(3.0, "each rung has so many times the steps of the one before", least=1.1, most=1e6)
 
 
-class FreezeThaw(ReadsCurves):
+class FreezeThaw(ReadsCurves, PausesAll):
     """Every trial is paused at each rung. Whoever asks gets the paused trial of the greatest expected improvement for a
     step, counting all steps to its end, where that is no less than what the best new trial offers for each of its own
     steps; else that new trial. Nobody ever waits for others.
@@ -86,7 +91,7 @@ class FreezeThaw(ReadsCurves):
     """
 
     name = "freeze_thaw"
-    version = 2
+    version = 3
     cheap = False
 
     Settings = FreezeThawSettings
@@ -96,6 +101,7 @@ class FreezeThaw(ReadsCurves):
         least = settings.min or math.ceil((settings.max or 0) / 9)
         most = check_rungs(least, settings.max, problem, self.name)
         self._rungs, self._eta = ladder(least, most, settings.eta), settings.eta
+        self.first_rung = self._rungs[0]
         self._rows = Rows(problem.space)
 
     def suggest(
@@ -105,23 +111,24 @@ class FreezeThaw(ReadsCurves):
         answer = Answer(problem, history, rng, before)
         standing = _Standing(history.observations, self._rungs, problem)
         halving = standing.whole < WHOLE
-        resumed = standing.by_halving(self._eta)[:count] if halving else []
         state: Mapping[str, Any] = before
         room = _room(problem, history)
         first = FIRST if room > 0 else 0
+        compares = halving and len(standing.trials) >= first
+        resumed = standing.by_halving(self._eta)[:count] if compares else []
         lacking = answer.add_first(count - len(resumed), first, len(standing.trials), int(standing.numbers.max()))
         if lacking > 0:
             try:
                 model = _Model(answer, standing, self._rows, before)
                 state = model.state
-                waiting = [] if halving else standing.waiting()
+                waiting = [] if halving and room > 0 else standing.waiting({r.trial for r in resumed})
                 resumed += model.propose(min(lacking, BATCH), waiting, room)
                 why = "the model has no other point to offer"
             except NotPositive as error:
                 logger.warning("freeze_thaw answers with quasi-random points: %s", error)
                 why = f"fallback: {error}"
             answer.add_quasirandom(count - len(resumed) - len(answer.proposals), why)
-        to = self._rungs[0]
+        to = self.first_rung
         new = [replace(p, why=f"{p.why}; to step {to} at first", until_step=to) for p in answer.proposals]
         after = write_memo(_BY, **answer.state, **kept_of(state))
         return Suggestions([*resumed, *new], after, answer.exhausted and not resumed and nothing_waits(history))
@@ -157,9 +164,10 @@ class _Standing:
     def _which(self, outcome: Outcome) -> Mask:
         return np.array([o.outcome is outcome for o in self.trials], dtype=bool)
 
-    def waiting(self) -> list[int]:
-        """The paused trials that may go on."""
-        return np.flatnonzero(self._paused & np.isfinite(self.own)).tolist()
+    def waiting(self, besides: Collection[int] = ()) -> list[int]:
+        """The paused trials that may go on, `besides` those with these ids."""
+        found = np.flatnonzero(self._paused & np.isfinite(self.own)).tolist()
+        return [i for i in found if self.trials[i].trial_id not in besides]
 
     def by_halving(self, eta: float) -> list[Resume]:
         """Of each rung, the highest first, as many as make up a part 1 / eta of those that have reached it."""
@@ -260,8 +268,9 @@ class _Model:
         to_come = self._points[running][-MODELLED:]
         for _ in range(count):
             self._expect(to_come)
-            i, gain, chance = self._most_promising(waiting)
-            point, beaten = self._add_new(gain) if len(self._answer.proposals) < room else (None, False)
+            target = self._best - 10.0 ** self._answer.rng.uniform(*MARGIN)
+            i, gain, chance = self._most_promising(waiting, target)
+            point, beaten = self._add_new(gain, target) if len(self._answer.proposals) < room else (None, False)
             if point is None:
                 if not beaten and chance < CHANCE:
                     break
@@ -271,24 +280,24 @@ class _Model:
             to_come = point
         return resumed
 
-    def _most_promising(self, waiting: list[int]) -> tuple[int, float, float]:
+    def _most_promising(self, waiting: list[int], target: float) -> tuple[int, float, float]:
         """Of these trials the one of the greatest expected improvement for a step to its end; the logarithm of that
-        improvement, the steps counted in those of a new trial; and its chance to improve on the best."""
+        improvement, the steps counted in those of a new trial; and its chance to become the best."""
         if not waiting:
             return -1, -math.inf, 0.0
         mean, deviation = self._process.predict(self._points[waiting])
         steps = np.array(self._standing.rungs)
         # One at the last rung goes on where the ladder was longer when it was paused.
         left = np.maximum(steps[-1] - steps[self._standing.level[waiting]], 1) / steps[-1]
-        gain = log_expected_improvement(mean, deviation, self._best) - np.log(left)
+        gain = log_expected_improvement(mean, deviation, target) - np.log(left)
         j = int(np.argmax(gain))
         return waiting[j], float(gain[j]), float(ndtr((self._best - mean[j]) / deviation[j]))
 
-    def _add_new(self, least: float) -> tuple[Array | None, bool]:
+    def _add_new(self, least: float, target: float) -> tuple[Array | None, bool]:
         """Proposes the point of the greatest expected improvement, where its logarithm is more than `least`: its row,
         (1, d), or None; and whether there was one of less."""
         lengths = 1.0 / np.sqrt(self._h.w)
-        rows, values = most_improving(self._process, self._best, self._good, lengths, self._space, self._answer.rng)
+        rows, values = most_improving(self._process, target, self._good, lengths, self._space, self._answer.rng)
         decode = encoder(self._space).decode
         for row, value in zip(rows, values, strict=True):
             if value <= least:

@@ -47,14 +47,23 @@ def gone_on_with(known: TrialHistory, objective: Objective = LOSS) -> list[tuple
     return [(p.trial, p.until_step) for p in found if isinstance(p, Resume)]
 
 
+TWELVE: Sequence[Curve] = [[float(loss)] for loss in (12, 11, 3, 10, 9, 1, 8, 7, 4, 6, 5, 2)]
+"""As many as there are first points, at the first rung."""
+
+
 @pytest.mark.parametrize(
     ("paused", "expected", "why"),
     [
-        ([[3.0], [2.0]], [], "of two none is among the best third"),
-        ([[3.0], [2.0], [4.0]], [(2, 3)], "the best of three goes on to the next rung"),
-        ([[3.0], [2.0], [NAN]], [(2, 3)], "one without a number counts, and is never the best"),
-        ([[NAN], [NAN], [NAN]], [], "nor does it go on for want of others"),
-        ([[3.0, 2.0], [3.0, 1.0], [3.0, 4.0]], [(2, None)], "the highest rung comes first, and goes to the end"),
+        (TWELVE[1:], [], "the first points come first"),
+        (TWELVE, [(6, 3), (12, 3), (3, 3), (9, 3)], "the best third of twelve goes on to the next rung"),
+        ([*TWELVE, [0.0]], [(13, 3), (6, 3), (12, 3), (3, 3)], "of thirteen no more"),
+        ([[3.0], [2.0], *[[NAN]] * 10], [(2, 3), (1, 3)], "those without a number count, and are never the best"),
+        ([[NAN]] * 12, [], "nor do they go on for want of others"),
+        (
+            [[4.0, 2.0], [4.0, 1.0], [4.0, 4.0], *TWELVE[3:]],
+            [(2, None), (6, 3)],
+            "the highest rung comes first, and goes to the end",
+        ),
     ],
 )
 def test_who_goes_on_at_first(paused: Sequence[Curve], expected: list[tuple[int, int | None]], why: str) -> None:
@@ -62,14 +71,14 @@ def test_who_goes_on_at_first(paused: Sequence[Curve], expected: list[tuple[int,
 
 
 def test_more_is_better_where_the_objective_says_so() -> None:
-    assert halved([[3.0], [2.0], [4.0]], ACCURACY) == [(2, 3)]
+    assert halved(TWELVE, ACCURACY) == [(6, 3), (12, 3), (3, 3), (9, 3)]
 
 
 def test_a_running_trial_is_left_alone_and_counts_as_promoted() -> None:
-    """Of six at the first rung two may go on, and one is on its way."""
-    known = TrialHistory([trial(n, [loss], Outcome.PAUSED) for n, loss in enumerate([3.0, 2.0, 4.0, 5.0, 6.0], 1)])
+    """Of twelve at the first rung four may go on, and one is on its way."""
+    known = TrialHistory([trial(n, loss, Outcome.PAUSED) for n, loss in enumerate(TWELVE, 1)])
     known.put(trial(6, [1.0], Outcome.PENDING))
-    assert gone_on_with(known) == [(2, 3)]
+    assert gone_on_with(known) == [(12, 3), (3, 3), (9, 3)]
 
 
 def test_there_is_no_probability_any_more() -> None:
@@ -142,6 +151,21 @@ def test_improvement_counts_by_the_steps_that_it_takes(least: int, goes_on: bool
     assert isinstance(found, Resume) == goes_on
 
 
+def test_targets_far_below_the_best_lead_to_where_little_is_known() -> None:
+    """The hollow is known well, the middle of a gap is not. Rounds differ by what they would improve on."""
+    known = TrialHistory()
+    for i, x in enumerate((0.0, 0.1, 0.2, 0.25, 0.29, 0.33, 0.4, 0.5, 0.6, 0.8, 0.9, 1.0), 1):
+        curve = tuple((s, steady(x, s)) for s in (1, 3, 9))
+        known.put(Observation(i, {"x": x}, Outcome.MEASURED, (curve[-1][1],), curve=curve))
+    problem = Problem(SPACE, (LOSS,))
+    designer: Designer = make_designer(Algorithm("freeze_thaw", settings=dict(LADDER)), problem)
+    memo = designer.suggest(problem, TrialHistory(), 1, generator(1, 0), "").memo
+    points = [designer.suggest(problem, known, 1, generator(seed, 1), memo).proposals[0] for seed in range(15)]
+    at = [float(str(p.parameters["x"])) for p in points if isinstance(p, New)]
+    assert min(at) == pytest.approx(0.3, abs=0.02)
+    assert max(at) == pytest.approx(0.7, abs=0.05)
+
+
 def test_where_the_budget_has_no_new_trials_those_go_on_that_have_a_chance() -> None:
     known = studied(steady, WHOLE)
     assert isinstance(answered(known)[0], New)
@@ -205,8 +229,8 @@ def test_reasons_have_the_numbers() -> None:
     first = answered(studied(crossing, WHOLE))[0]
     assert first.why.startswith("step 1: loss 0.0")
     assert first.why.endswith(" expected at the end, 0.12 is the best so far; goes on to step 3")
-    halving = TrialHistory([trial(n, [float(n)], Outcome.PAUSED) for n in (1, 2, 3)])
-    assert answered(halving)[0] == Resume(1, 3, "step 1: loss 1, one of the best 1 of 3; goes on to step 3")
+    halving = TrialHistory([trial(n, loss, Outcome.PAUSED) for n, loss in enumerate(TWELVE, 1)])
+    assert answered(halving)[0] == Resume(6, 3, "step 1: loss 1, one of the best 4 of 12; goes on to step 3")
 
 
 def test_what_the_model_learns_from_stays_bounded() -> None:
