@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 from rich.text import Text
 
-from ...domain.attempt import Attempt
+from ...domain.attempt import Attempt, Cause
 from ...domain.errors import InvalidArgument, WazirError
 from ...domain.names import StudyName, TrialName
 from ...domain.study import Study, StudySpec, StudyState
@@ -165,7 +165,7 @@ def _show_trial(client: Client, name: TrialName, form: Format) -> None:
             out.print(f"            why {a.why}")
         if a.log_path:
             out.print(f"            log {a.log_path}")
-        if a.log_tail and a.cause is not None and a.exit_code:
+        if a.log_tail and _exit_code(a):
             out.print("            " + "\n            ".join(a.log_tail.rstrip().splitlines()[-10:]), markup=False)
     if measurements:
         out.print(f"\n{counted(len(measurements), 'step')} measured, the last ones:")
@@ -194,9 +194,14 @@ def attempt_words(attempt: Attempt) -> list[str]:
         words.append(f"on {attempt.node}")
     if attempt.gpus:
         words.append(f"{attempt.gpus:g} GPU{'s' if attempt.gpus > 1 else ''}")
-    if attempt.exit_code:
-        words.append(f"exit code {attempt.exit_code}")
+    if code := _exit_code(attempt):
+        words.append(f"exit code {code}")
     return [*words, attempt.message] if attempt.message else words
+
+
+def _exit_code(attempt: Attempt) -> int:
+    """The one that says that something went wrong; 0 where nothing did. One that was told to end may end with any."""
+    return 0 if attempt.cause in (None, Cause.STOPPED) else attempt.exit_code or 0
 
 
 @click.command()

@@ -222,10 +222,13 @@ def test_why_and_show_say_why_a_trial_went_on(address: str) -> None:
             client.end_attempt(trial.name, 1, Cause.STOPPED)
         client.suggest("halved", client_id="t", start=True)
         client.stop_trial("halved/2", "enough")
-        client.end_attempt("halved/2", 2, Cause.STOPPED)
+        client.end_attempt("halved/2", 2, Cause.STOPPED, exit_code=143, log_tail="Terminated")
     words = "step 1: rank 1 of 3, eta 3; goes on to step 3"
     assert f"attempt 2   {words}" in wazir(address, "why", "halved/2").output
-    assert words in wazir(address, "show", "halved/2").output
+    shown = wazir(address, "show", "halved/2").output
+    assert words in shown
+    assert "143" not in shown, "it ended as it was told to"
+    assert "Terminated" not in shown
     data = json.loads(wazir(address, "why", "halved/2", "-o", "json").stdout)
     assert data["attempts"] == [{"number": 1, "why": ""}, {"number": 2, "why": words}]
 
