@@ -34,7 +34,7 @@ from ..space.encoding import encoder
 from ..space.lattice import lattice
 from ..space.rows import Rows
 from ..surrogate import FITTED, GOOD, ITERATIONS, fitted, kept_of, most_improving, thin, told
-from .rungs import check_rungs, final_loss, ladder, nothing_waits, rung_of
+from .rungs import check_rungs, final_loss, ladder, nothing_waits, room_for_new, rung_of
 
 logger = logging.getLogger(__name__)
 
@@ -112,7 +112,7 @@ class FreezeThaw(ReadsCurves, PausesAll):
         standing = _Standing(history.observations, self._rungs, problem)
         halving = standing.whole < WHOLE
         state: Mapping[str, Any] = before
-        room = _room(problem, history)
+        room = room_for_new(problem, history)
         first = FIRST if room > 0 else 0
         compares = halving and len(standing.trials) >= first
         resumed = standing.by_halving(self._eta)[:count] if compares else []
@@ -132,11 +132,6 @@ class FreezeThaw(ReadsCurves, PausesAll):
         new = [replace(p, why=f"{p.why}; to step {to} at first", until_step=to) for p in answer.proposals]
         after = write_memo(_BY, **answer.state, **kept_of(state))
         return Suggestions([*resumed, *new], after, answer.exhausted and not resumed and nothing_waits(history))
-
-
-def _room(problem: Problem, history: History) -> float:
-    """New trials that the budget has left."""
-    return math.inf if problem.trials is None else problem.trials - sum(o.counted for o in history.observations)
 
 
 class _Standing:

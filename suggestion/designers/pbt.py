@@ -25,7 +25,7 @@ from ..settings import setting
 from ..space.encoding import encoder
 from ..space.sampling import Taken, take
 from .quasirandom import QuasiRandom
-from .rungs import Losses, check_steps, final_losses, finite, losses_of
+from .rungs import Losses, check_steps, final_losses, finite, losses_of, room_for_new
 
 FACTORS = (0.8, 1.2)
 """What numbers are multiplied by to explore; the paper's, section 4.1.1."""
@@ -107,7 +107,7 @@ class PopulationBasedTraining(ReadsCurves):
         ready = sorted(
             (o.until_step or 0, m) for m, o in heads.items() if o.outcome is Outcome.PAUSED and o.until_step is not None
         )
-        room = math.inf if problem.trials is None else problem.trials - sum(o.counted for o in history.observations)
+        room = room_for_new(problem, history)
         starting = int(max(0, min(count, self._settings.population - len(heads), room)))
         ready = ready[: count - starting]
         changed = self._changed(problem, history, heads, [m for _, m in ready], rng) if room > 0 else {}

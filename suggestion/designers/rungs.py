@@ -106,6 +106,11 @@ def rung_of(observation: Observation, rungs: Sequence[int]) -> int:
     return next((k for k, steps in enumerate(rungs) if steps >= observation.until_step), len(rungs) - 1)
 
 
+def room_for_new(problem: Problem, history: History) -> float:
+    """New trials that the budget has left; infinite without one."""
+    return math.inf if problem.trials is None else problem.trials - sum(o.counted for o in history.observations)
+
+
 def nothing_waits(history: History) -> bool:
     """Whether no trial runs or is paused: only then an algorithm without new points is done."""
     return not any(o.outcome in (Outcome.PENDING, Outcome.PAUSED) for o in history.observations)
