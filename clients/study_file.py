@@ -3,7 +3,7 @@
 The scalars are those of YAML 1.2's core schema, not PyYAML's 1.1: `1e-5` is a number, `on`, `yes`, `12:30:00` and
 `2024-01-01` are texts, `0o17` is 15. Keys are always texts, and so are the items of `trial.command` and the values
 of `trial.env` and `labels`, exactly as written: `1.10` is not 1.1 there. What words a file may hold is the matter of
-`domain/document.py`.
+`domain/document/`.
 
 A file is input like any other: it is bounded in size, depth and number of nodes after aliases (so that ten lines of
 aliases to aliases do not fill the memory), no tag makes objects, and no key may stand twice.

@@ -1,0 +1,129 @@
+"""The keys of a document: which stand where, and what to say of one that is missing or unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Final
+
+from ..errors import nearest
+from ..pod import Source
+
+_VOLUME: Final = (*(source.value for source in Source), "size", "read_only")
+
+KEYS: Final[Mapping[str, tuple[str, ...]]] = {
+    "": (
+        "study",
+        "labels",
+        "objective",
+        "objectives",
+        "safety",
+        "algorithm",
+        "stopping",
+        "parameters",
+        "constraints",
+        "budget",
+        "trial",
+    ),
+    "objective": ("metric", "goal", "target", "pick"),
+    "safety": ("metric", "at_least", "at_most"),
+    "parameters.NAME": ("type", "min", "max", "scale", "step", "default", "values", "when"),
+    "parameters.NAME.when.PARENT": ("min", "max"),
+    "budget": ("trials", "parallel", "failed", "duration", "gpu_hours"),
+    "trial": (
+        "command",
+        "args",
+        "env",
+        "workdir",
+        "image",
+        "runtime",
+        "resources",
+        "timeout",
+        "grace",
+        "retries",
+        "metrics",
+        "volumes",
+        "checkpoints",
+        "node_selector",
+        "tolerations",
+        "service_account",
+        "pull_secrets",
+        "priority_class",
+        "labels",
+        "user",
+        "keep",
+        "start_timeout",
+        "manifest",
+    ),
+    "trial.resources": ("gpu", "cpu", "memory"),
+    "trial.retries": ("failed", "preempted"),
+    "trial.metrics": ("from", "pattern"),
+    "trial.volumes.PATH": _VOLUME,
+    "trial.checkpoints": (*_VOLUME, "keep"),
+    "trial.tolerations": ("key", "operator", "value", "effect", "tolerationSeconds"),
+}
+"""By the place where they stand, which is empty for the document itself."""
+
+SECTIONS: Final = KEYS[""]
+"""The keys of a document."""
+
+EXAMPLES: Final = {
+    "objective": "For instance objective: {metric: loss, goal: minimize}",
+    "metric": "Name it as the training code reports it",
+    "goal": "Write goal: minimize or goal: maximize",
+    "command": "For instance command: [python, train.py, ${args}]",
+    "constraints": 'For instance constraints: ["batch * accum <= 512"]',
+    "safety": "For instance safety: [{metric: memory, at_most: 16}]",
+    "objectives": "For instance objectives: [{metric: loss, goal: minimize}]",
+    "min": "A range needs min and max; a list of values stands under values",
+    "max": "A range needs min and max; a list of values stands under values",
+    "values": "For instance values: [32, 64, 128]",
+    "name": "For instance name: median",
+}
+"""What to write for a key that is missing, or that should be a list."""
+
+_ELSEWHERE: Final = {
+    "lower": "min",
+    "low": "min",
+    "upper": "max",
+    "high": "max",
+    "choices": "values",
+    "categories": "values",
+    "feasible_points": "values",
+    "q": "step",
+    "log": "scale: log",
+    "distribution": "scale, and type",
+    "condition": "when",
+    "conditions": "when",
+    "direction": "goal",
+    "mode": "goal",
+    "max_trials": "trials",
+    "n_trials": "trials",
+    "max_trial_count": "trials",
+    "parallel_trials": "parallel",
+    "parallelism": "parallel",
+    "max_failed_trials": "failed",
+    "cwd": "workdir",
+    "nodeSelector": "node_selector",
+    "serviceAccountName": "service_account",
+    "imagePullSecrets": "pull_secrets",
+    "priorityClassName": "priority_class",
+    "volumeMounts": "volumes",
+    "activeDeadlineSeconds": "timeout",
+    "terminationGracePeriodSeconds": "grace",
+    "trialSpec": "manifest",
+    "space": "parameters",
+    "search_space": "parameters",
+    "early_stopping": "stopping",
+    "early_terminate": "stopping",
+    "method": "algorithm",
+    "metric": "objective",
+    "metrics": "objective",
+    "name": "study",
+}
+"""What other tools call it, and what it is called here."""
+
+
+def meant(key: str, known: Collection[str]) -> str:
+    """What to say of the unknown `key` where those `known` may stand."""
+    word = _ELSEWHERE.get(key, "")
+    return f"Here it is called {word}" if word.split(":")[0].split(",")[0] in known else nearest(key, known)
