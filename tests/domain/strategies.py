@@ -20,13 +20,23 @@ from wazir.domain.space import (
     Space,
 )
 from wazir.domain.study import Algorithm, Budget, Stopping, StudySpec
-from wazir.domain.template import MetricsFrom, MetricsSource, Resources, Runtime, TrialTemplate
+from wazir.domain.template import (
+    ARGS,
+    STUDY_NAMES,
+    MetricsFrom,
+    MetricsSource,
+    Resources,
+    Runtime,
+    TrialTemplate,
+)
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 integers = st.integers(-MAX_INTEGER, MAX_INTEGER)
 # No line breaks and no backquotes; surrogates are no characters.
 words = st.text(st.characters(exclude_categories=("C", "Z"), exclude_characters="`"), min_size=1, max_size=8)
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
+parameter_names = words.filter(lambda word: word not in (ARGS, *STUDY_NAMES))
+"""In a command `${args}` and `${trial.id}` mean something else."""
 values = st.booleans() | integers | finite | texts
 
 
@@ -84,7 +94,7 @@ def conditions(draw: st.DrawFn, parent: Parameter) -> Condition:
 @st.composite
 def spaces(draw: st.DrawFn) -> Space:
     parameters: list[Parameter] = []
-    for name in draw(st.lists(words, min_size=1, max_size=5, unique=True)):
+    for name in draw(st.lists(parameter_names, min_size=1, max_size=5, unique=True)):
         kind = draw(kinds())
         default = None
         if kind.size is not None and draw(st.booleans()):
@@ -103,8 +113,7 @@ settings = st.dictionaries(
     max_size=3,
 )
 seconds = st.floats(0.001, 1e9) | st.integers(1, 10**9).map(float)
-names = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=12).filter(lambda n: n != "args")
-"""`${args}` stands for all parameters, so that none may have this name."""
+names = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=12)
 
 
 @st.composite
