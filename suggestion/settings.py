@@ -16,7 +16,8 @@ from dataclasses import Field, field, fields
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from ..domain.errors import InvalidArgument, nearest, similar
+from ..domain.document.keys import meant
+from ..domain.errors import InvalidArgument, similar
 
 S = TypeVar("S")
 
@@ -42,7 +43,7 @@ def read_settings(schema: type[S], given: Mapping[str, object], where: str, besi
     values: dict[str, object] = {}
     for name, value in given.items():
         if name not in known:
-            raise InvalidArgument(f"{where}.{name}", value, "no such setting", nearest(name, {*known, *beside}))
+            raise InvalidArgument(f"{where}.{name}", value, "no such setting", meant(name, {*known, *beside}))
         values[name] = _read(known[name], types[name], value, f"{where}.{name}")
     return schema(**values)
 

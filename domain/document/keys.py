@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from ..errors import nearest
+from ..errors import nearest, similar
 from ..pod import Source
+from ..study import ALGORITHM_KEYS, STOPPING_KEYS
 
 _VOLUME: Final = (*(source.value for source in Source), "size", "read_only")
 
@@ -26,6 +27,8 @@ KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "objective": ("metric", "goal", "target", "pick"),
     "safety": ("metric", "at_least", "at_most"),
+    "algorithm": ALGORITHM_KEYS,
+    "stopping": STOPPING_KEYS,
     "parameters.NAME": ("type", "min", "max", "scale", "step", "default", "values", "when"),
     "parameters.NAME.when.PARENT": ("min", "max"),
     "budget": ("trials", "parallel", "failed", "duration", "gpu_hours"),
@@ -61,7 +64,8 @@ KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "trial.checkpoints": (*_VOLUME, "keep"),
     "trial.tolerations": ("key", "operator", "value", "effect", "tolerationSeconds"),
 }
-"""By the place where they stand, which is empty for the document itself."""
+"""By the place where they stand, which is empty for the document itself. Algorithms and stopping rules have settings of
+their own beside these."""
 
 SECTIONS: Final = KEYS[""]
 """The keys of a document."""
@@ -125,5 +129,25 @@ _ELSEWHERE: Final = {
 
 def meant(key: str, known: Collection[str]) -> str:
     """What to say of the unknown `key` where those `known` may stand."""
-    word = _ELSEWHERE.get(key, "")
-    return f"Here it is called {word}" if word.split(":")[0].split(",")[0] in known else nearest(key, known)
+    called = _ELSEWHERE.get(key, "")
+    word = called.split(":")[0].split(",")[0]
+    if word in known:
+        return f"Here it is called {called}"
+    if place := _place(key):
+        misspelt = similar(key, known)
+        return f"{misspelt} If not, it belongs {place}" if misspelt else f"It belongs {place}"
+    if (place := _place(word)) and not _places(key):
+        return f"Here it is called {called}, and belongs {place}"
+    return nearest(key, known)
+
+
+def _place(key: str) -> str:
+    """Where `key` may stand, in words; empty unless that is one place alone."""
+    places = _places(key)
+    if len(places) != 1:
+        return ""
+    return f"under `{places[0]}`" if places[0] else "at the top level"
+
+
+def _places(key: str) -> list[str]:
+    return [place for place, keys in KEYS.items() if key in keys]

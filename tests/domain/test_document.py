@@ -433,6 +433,16 @@ def test_memory(written: object, size: int | None) -> None:
         ({"trial": {"command": COMMAND, "retries": {"fail": 1}}}, 'Did you mean "failed"?'),
         ({"trial": {"command": COMMAND, "metrics": {"file": "x"}}}, 'trial.metrics.file = "x": unknown key'),
         ({"labels": {1: "x"}}, "labels.1 = 1: a key must be a text. Put it into quotes"),
+        # at a wrong level
+        ({"parallel": 4}, "parallel = 4: unknown key. It belongs under `budget`"),
+        ({"budget": {"algorithm": "gp"}}, 'budget.algorithm = "gp": unknown key. It belongs at the top level'),
+        ({"trial": {"command": COMMAND, "gpu": 1}}, "trial.gpu = 1: unknown key. It belongs under `trial.resources`"),
+        ({"seed": 7}, "seed = 7: unknown key. It belongs under `algorithm`"),
+        ({"scale": "log"}, 'scale = "log": unknown key. It belongs under `parameters.NAME`'),
+        ({"trials": 9}, 'trials = 9: unknown key. Did you mean "trial"? If not, it belongs under `budget`'),
+        ({"n_trials": 9}, "n_trials = 9: unknown key. Here it is called trials, and belongs under `budget`"),
+        ({"failed": 9}, "failed = 9: unknown key. Known are: algorithm"),  # of the budget, or of the retries
+        ({"parameters": {"lr": {"name": "lr"}}}, 'parameters.lr.name = "lr": unknown key. Known are: default'),
         # what is missing
         ({"objective": ...}, "objective: is missing. For instance objective: {metric: loss, goal: minimize}"),
         ({"objective": {"metric": "loss"}}, "objective.goal: is missing"),

@@ -60,6 +60,7 @@ def test_the_tables_are_alphabetical() -> None:
         ("median", {}, "is not known. It is a rule that stops trials: write it under `stopping`"),
         ("grid", {"pionts": 5}, r'algorithm\.pionts = 5: no such setting. Did you mean "points"\?'),
         ("random", {"points": 5}, r"algorithm\.points = 5: no such setting. Known are: name, repeats, seed"),
+        ("random", {"trials": 5}, r"algorithm\.trials = 5: no such setting. It belongs under `budget`"),
         ("auto", {"nam": "gp"}, r'algorithm\.nam = "gp": no such setting. Did you mean "name"\?'),
         ("grid", {"points": "5"}, r'algorithm\.points = "5": must be a whole number'),
         ("grid", {"points": True}, r"algorithm\.points = true: must be a whole number"),
