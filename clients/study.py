@@ -114,7 +114,8 @@ def create_study(
     """Makes a study to ask and tell.
 
     `name`: a DNS label; one is made up where there is none. `parameters`: the space in the study file's words,
-    `{"lr": {"min": 1e-5, "max": 0.1, "scale": "log"}}`, or a Space; without it the space grows as the code names
+    `{"lr": {"min": 1e-5, "max": 0.1, "scale": "log"}}` (bounds that are all integers make an integer: for what lies
+    between 0 and 1 write `{"min": 0.0, "max": 1.0}`), or a Space; without it the space grows as the code names
     parameters with `trial.suggest_*`. What is optimised: `metric` (default "value") and `direction` ("minimize", the
     default, or "maximize"); or `objective`, `objectives` in the study file's words. `algorithm` and `stopping`: a name,
     or a mapping with the name and settings. `trials` to `gpu_hours`: the budget; None is no limit.
