@@ -10,9 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from ..domain.attempt import AttemptState, Cause
+from ..domain.errors import DeadlineExceeded, ResourceExhausted, Unavailable
 from ..domain.names import StudyName, TrialName
 from ..domain.study import Shortage, Study
 from ..domain.trial import Instruction, Measurement, Trial, TrialState
+
+AWAY = (Unavailable, DeadlineExceeded, ResourceExhausted)
+"""Errors that say nothing about the call: it is made again later."""
 
 
 class Suggested(Protocol):

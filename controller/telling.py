@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ..domain.attempt import AttemptState, Cause
 from ..domain.errors import FailedPrecondition, InvalidArgument, StaleAttempt
 from ..domain.study import Study
 from ..domain.trial import Measurement, Trial
+from .attempts import Remembered
 from .classify import Outcome, with_output
 from .collecting import MAX_TAIL, Collector, batches, last_words
 from .execution import Execution, Key, Phase
@@ -23,21 +24,6 @@ from .service import StudyService
 from .spool import parse
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class Remembered:
-    """What the controller keeps of one attempt; see `Snapshot` for the words. All of it can be made anew."""
-
-    told: float | None = None
-    announced: Told | None = None
-    busy: bool = False
-    later: float = 0.0
-    stale: bool = False
-    collected: float | None = None
-    collector: Collector | None = None
-    token: str | None = None
-    """What its code calls with; empty where it needs none, None where that is not known."""
 
 
 class Telling:
