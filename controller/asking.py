@@ -52,7 +52,7 @@ class Asking:
         try:
             answer = self._service.suggest(name, count, client_id=self._holder, start=True, leased=False)
         except NotFound:
-            self._errands.tell(partial(self._studies.gone, name))
+            self._errands.tell(partial(self._deleted, study))
         except (*AWAY, Aborted) as error:
             # What was handed out although the answer was lost comes with the stream: it carries our id.
             log.info("asking for trials of %s: %s", name.short, error, extra={"action": "ask", "study": str(name)})
@@ -75,6 +75,10 @@ class Asking:
             if trial.attempt is not None:
                 key = Key(study.view.study.uid, trial.id, trial.attempt.number)
                 self._attempts.begun(key, answer.tokens.get(trial.id, ""))
+
+    def _deleted(self, study: Known) -> None:
+        study.asking = 0
+        self._studies.gone(study.view.study.name)
 
     def _refuse(self, study: Known, error: WazirError) -> None:
         self._in_vain(study, self._settings.ask_again)

@@ -18,9 +18,13 @@ from typing import Any
 import pytest
 
 from wazir.clients.client import Client
+from wazir.controller.asking import Asking
+from wazir.controller.attempts import Attempts
+from wazir.controller.errands import Errands
 from wazir.controller.local.runtime import LocalRuntime
 from wazir.controller.loop import Controller, Finish
 from wazir.controller.settings import Settings
+from wazir.controller.studies import Studies
 from wazir.domain.attempt import Cause, RetryPolicy
 from wazir.domain.errors import InvalidArgument, NotFound
 from wazir.domain.metric import Goal, Objective
@@ -389,6 +393,37 @@ def test_the_processes_of_a_deleted_study_end(world: World) -> None:
     world.client.delete_study(NAME, force=True)
     assert run.result() is Finish.DONE
     assert world.runtime.observe() == {}
+
+
+def test_a_study_that_is_deleted_while_it_is_asked_is_waited_for_no_longer(world: World) -> None:
+    study = world.create("pass")
+    errands = Errands(1, world.runtime.wake)
+    studies = Studies(world.client, errands, "me", 0.05)
+    attempts = Attempts(errands, time.time, 0.05, tokens=False)
+    refused: list[object] = []
+    asking = Asking(
+        world.client,
+        errands,
+        studies,
+        attempts,
+        "me",
+        Settings(world.service.address),
+        time.time,
+        lambda name, error: refused.append(error),
+    )
+    studies.follow(study, [])
+    world.client.delete_study(NAME, force=True)
+    asking.begin(NAME, 1)
+
+    def answered() -> bool:
+        errands.take_in()
+        return not studies[NAME].asking
+
+    eventually(answered)
+    assert studies[NAME].gone
+    assert refused == []
+    errands.close()
+    studies.close()
 
 
 def test_a_killed_controller_is_followed_by_one_that_loses_and_repeats_nothing(world: World) -> None:
