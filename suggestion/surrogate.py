@@ -14,15 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..domain.metric import Objective
-from ..domain.space import Space
 from .answer import Answer
 from .models.acquisition import derivatives, log_expected_improvement
 from .models.gaussian_process import GaussianProcess, Hyperparameters, Prior, centre, fit
 from .models.kernel import Array
 from .models.search import Acquisition, near, search, spread
+from .models.warped_lattice import WarpedLattice, axes
 from .models.warping import Warping
-from .space.encoding import encoder
-from .space.lattice import Lattice, lattice
 
 FITTED: Final = 300
 """Trials that hyperparameters are fitted to: the better half of them the best of all, the others spread evenly."""
@@ -52,7 +50,7 @@ class Model(Protocol):
 
 
 class Surrogate:
-    """The model of one answer. Coordinates are those of the lattice, values those of the warping.
+    """The model of one answer. Coordinates are those of the warped lattice, values those of the warping.
 
     `state`: what the memo keeps, the hyperparameters and the number of trials they were fitted to.
     """
@@ -66,35 +64,28 @@ class Surrogate:
         before: Mapping[str, Any],
         known: int,
     ) -> None:
-        """`x`, (n, d), `z`, (n,): what it learns from, of `known` trials in all. `before`: entries of the memo."""
-        self._answer, self._goal = answer, answer.problem.objectives[0]
-        self._lattice: Lattice = lattice(answer.problem.space)
-        self._warping, self._x, self._z = warping, x, z
-        self._best = float(z.min())
-        self._theta, self._fitted = self._fit(before, known)
-        self._h = Hyperparameters.read(np.array(self._theta))
+        """`x`, (n, d), not warped, `z`, (n,): what it learns from, of `known` trials in all. `before`: entries of the
+        memo."""
+        self._answer, self._goal, space = answer, answer.problem.objectives[0], answer.problem.space
+        self._warping, self._z, self._best = warping, z, float(z.min())
+        kept, known_axes = thin(z, FITTED), axes(space)
+        of_fit = x[kept], z[kept], known_axes, PRIOR
+        mode = centre(known_axes, PRIOR)
+        self._theta, self._fitted = fitted(before, known, REFIT, mode, lambda starts: fit(*of_fit, starts, ITERATIONS))
+        self._h = Hyperparameters.read(np.array(self._theta), known_axes.categorical)
+        self._lattice = WarpedLattice(space, self._h.warping)
+        self._x = self._h.warping.forward(x)
 
     @property
     def state(self) -> dict[str, Any]:
         return {"theta": self._theta, "fitted": self._fitted}
 
-    def _fit(self, before: Mapping[str, Any], known: int) -> tuple[list[float], int]:
-        kept = thin(self._z, FITTED)
-        x, z, categorical = self._x[kept], self._z[kept], self._lattice.categorical
-        return fitted(
-            before,
-            known,
-            REFIT,
-            centre(self._lattice.dimension, PRIOR),
-            lambda starts: fit(x, z, categorical, PRIOR, starts, ITERATIONS),
-        )
-
     def add_points(self, count: int, pending: Array) -> None:
-        """Proposes up to `count` points, each as if those before, and the `pending` ones, (m, d), had ended as
-        expected. Raises NotPositive."""
+        """Proposes up to `count` points, each as if those before, and the `pending` ones, (m, d), not warped, had ended
+        as expected. Raises NotPositive."""
         x, z, categorical, best = self._x, self._z, self._lattice.categorical, self._best
         model = GaussianProcess(x, z, categorical, self._h, PRIOR)
-        to_come = pending
+        to_come = self._h.warping.forward(pending)
         for _ in range(count):
             if len(to_come):
                 expected = model.predict(to_come)[0]
@@ -109,14 +100,11 @@ class Surrogate:
 
     def _add_best(self, model: GaussianProcess, best: float, lengths: Array) -> Array | None:
         """The row, (1, d), of the point that was proposed; None where there is none."""
-
-        space = self._answer.problem.space
         good = self._x[np.argsort(self._z, kind="stable")[:GOOD]]
-        found, values = most_improving(model, best, good, lengths, space, self._answer.rng)
-        decode = encoder(space).decode
+        found, values = most_improving(model, best, good, lengths, self._lattice, self._answer.rng)
         for row, v in zip(found, values, strict=True):
             m, s = (float(a[0]) for a in model.predict(row[None, :]))
-            if self._answer.add(decode(row[None, :])[0], *self._explained(m, s, float(v), best)):
+            if self._answer.add(self._lattice.decode(row[None, :])[0], *self._explained(m, s, float(v), best)):
                 proposed: Array = row[None, :]
                 return proposed
         return None
@@ -130,7 +118,7 @@ class Surrogate:
 
 
 def most_improving(
-    model: Model, best: float, good: Array, lengths: Array, space: Space, rng: np.random.Generator
+    model: Model, best: float, good: Array, lengths: Array, points: WarpedLattice, rng: np.random.Generator
 ) -> tuple[Array, Array]:
     """Rows of the lattice, (m, d), those of the greatest expected improvement on `best` first, and its logarithm, (m,).
     `good`: points near which to look closely, (k, d). There are none where no draw satisfies the constraints."""
@@ -143,11 +131,9 @@ def most_improving(
         v, by_mean, by_deviation = derivatives(m, s, best)
         return v, by_mean[:, None] * dm + by_deviation[:, None] * ds
 
-    points = lattice(space)
     rows = [spread(rng, points.dimension), near(rng, good, lengths, points.categorical)]
-    if space.rules:
-        decode = encoder(space).decode
-        rows = [r[[space.satisfies(p) for p in decode(r)]] for r in rows]
+    if points.space.rules:
+        rows = [r[[points.space.satisfies(p) for p in points.decode(r)]] for r in rows]
     if not sum(map(len, rows)):
         return good[:0], np.zeros(0)
     found, values = search(Acquisition(value, with_gradient), points, np.concatenate(rows), len(rows[0]), rng)

@@ -36,7 +36,7 @@ class Bohb(Hyperband):
     """Memo: as Hyperband's, with that of the model beside that of the quasi-random sequence."""
 
     name = "bohb"
-    version = 4
+    version = 5
     cheap = False
 
     Settings = BohbSettings

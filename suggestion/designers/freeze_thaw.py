@@ -28,10 +28,9 @@ from ..models.acquisition import log_expected_improvement
 from ..models.kernel import Array, Mask
 from ..models.multi_task import MultiTaskProcess, TaskHyperparameters, TaskPrior, centre, fit
 from ..models.normal import NotPositive
+from ..models.warped_lattice import WarpedLattice, axes
 from ..models.warping import Warping
 from ..settings import setting
-from ..space.encoding import encoder
-from ..space.lattice import lattice
 from ..space.rows import Rows
 from ..surrogate import FITTED, GOOD, ITERATIONS, fitted, kept_of, most_improving, thin, told
 from .rungs import check_rungs, final_loss, ladder, nothing_waits, room_for_new, rung_of
@@ -91,7 +90,7 @@ class FreezeThaw(ReadsCurves, PausesAll):
     """
 
     name = "freeze_thaw"
-    version = 3
+    version = 4
     cheap = False
 
     Settings = FreezeThawSettings
@@ -114,9 +113,13 @@ class FreezeThaw(ReadsCurves, PausesAll):
         state: Mapping[str, Any] = before
         room = room_for_new(problem, history)
         first = FIRST if room > 0 else 0
-        compares = halving and len(standing.trials) >= first
-        resumed = standing.by_halving(self._eta)[:count] if compares else []
-        lacking = answer.add_first(count - len(resumed), first, len(standing.trials), int(standing.numbers.max()))
+        values = int(standing.numbers.max())
+        resumed: list[Resume] = []
+        if room <= 0 and values < 2:
+            resumed = [standing.resume(i, "there is no other to compare it with") for i in standing.waiting()][:count]
+        elif halving and len(standing.trials) >= first:
+            resumed = standing.by_halving(self._eta)[:count]
+        lacking = answer.add_first(count - len(resumed), first, len(standing.trials), values)
         if lacking > 0:
             try:
                 model = _Model(answer, standing, self._rows, before)
@@ -196,19 +199,22 @@ class _Model:
     def __init__(self, answer: Answer, standing: _Standing, rows: Rows, before: Mapping[str, Any]) -> None:
         """Raises NotPositive."""
         self._answer, self._standing = answer, standing
-        self._goal, self._space = answer.problem.objectives[0], answer.problem.space
-        self._points = rows.of([o.parameters for o in standing.trials])[0]
-        """(n, d), of all trials."""
+        self._goal, space = answer.problem.objectives[0], answer.problem.space
+        points = rows.of([o.parameters for o in standing.trials])[0]
         rungs = np.flatnonzero(standing.numbers >= min(LEAST, standing.numbers.max()))
         self._last, self._last_task = int(rungs[-1]), len(rungs) - 1
         trial, task, z = self._values(rungs)
         self._seen = self._best = float(z[task == len(rungs) - 1].min())
         kept = self._thinned(trial, FITTED)
-        categorical, mode = lattice(self._space).categorical, centre(self._points.shape[1], len(rungs), PRIOR)
-        of_fit = self._points[trial[kept]], task[kept], z[kept], len(rungs), categorical, PRIOR
+        known_axes = axes(space)
+        of_fit = points[trial[kept]], task[kept], z[kept], len(rungs), known_axes, PRIOR
+        mode, self._categorical = centre(known_axes, len(rungs), PRIOR), known_axes.categorical
         theta, number = fitted(before, len(z), REFIT, mode, lambda starts: fit(*of_fit, starts, ITERATIONS))
         self.state: Mapping[str, Any] = {"theta": theta, "fitted": number}
-        self._h = TaskHyperparameters.read(np.array(theta), self._points.shape[1])
+        self._h = TaskHyperparameters.read(np.array(theta), self._categorical)
+        self._lattice = WarpedLattice(space, self._h.warping)
+        self._points = self._h.warping.forward(points)
+        """(n, d), of all trials, warped."""
         kept = self._thinned(trial, MODELLED)
         self._x, self._task, self._z = self._points[trial[kept]], task[kept], z[kept]
         self._process = self._conditioned()
@@ -240,8 +246,7 @@ class _Model:
         return kept
 
     def _conditioned(self) -> MultiTaskProcess:
-        categorical = lattice(self._space).categorical
-        return MultiTaskProcess(self._x, self._task, self._z, categorical, self._h, PRIOR)
+        return MultiTaskProcess(self._x, self._task, self._z, self._categorical, self._h, PRIOR)
 
     def _expect(self, points: Array) -> None:
         """From now on these, (m, d), count as if they had ended as expected. Raises NotPositive."""
@@ -257,7 +262,7 @@ class _Model:
     def propose(self, count: int, waiting: list[int], room: float) -> list[Resume]:
         """Proposes up to `count` times a new point, which the answer gets, or that one of the trials `waiting` goes on:
         the latter. Where there are no new points, or the budget has no `room` for them, those go on that may still
-        become the best. Raises NotPositive."""
+        become the best, and in any case one until one has come to its end. Raises NotPositive."""
         resumed: list[Resume] = []
         running = self._standing.running & np.isnan(self._standing.at[:, self._last])
         to_come = self._points[running][-MODELLED:]
@@ -267,7 +272,8 @@ class _Model:
             i, gain, chance = self._most_promising(waiting, target)
             point, beaten = self._add_new(gain, target) if len(self._answer.proposals) < room else (None, False)
             if point is None:
-                if not beaten and chance < CHANCE:
+                somebody = bool(resumed) or self._standing.whole > 0 or bool(self._standing.running.any())
+                if not waiting or (not beaten and somebody and chance < CHANCE):
                     break
                 point = self._points[[i]]
                 resumed.append(self._standing.resume(i, self._expected(*self._process.predict(point))[0]))
@@ -292,8 +298,7 @@ class _Model:
         """Proposes the point of the greatest expected improvement, where its logarithm is more than `least`: its row,
         (1, d), or None; and whether there was one of less."""
         lengths = 1.0 / np.sqrt(self._h.w)
-        rows, values = most_improving(self._process, target, self._good, lengths, self._space, self._answer.rng)
-        decode = encoder(self._space).decode
+        rows, values = most_improving(self._process, target, self._good, lengths, self._lattice, self._answer.rng)
         for row, value in zip(rows, values, strict=True):
             if value <= least:
                 return None, True
@@ -302,7 +307,7 @@ class _Model:
             why, details = self._expected(mean, deviation)
             kind = "exploits" if mean[0] < self._best else "explores"
             details["log_expected_improvement"] = float(value)
-            if self._answer.add(decode(at)[0], f"{kind}: {why}", details):
+            if self._answer.add(self._lattice.decode(at)[0], f"{kind}: {why}", details):
                 return at, False
         return None, False
 

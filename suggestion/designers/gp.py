@@ -48,7 +48,7 @@ class GaussianProcessBandit:
     """
 
     name = "gp"
-    version = 3
+    version = 4
     cheap = False
 
     @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 Rasmussen and Williams, "Gaussian Processes for Machine Learning" (2006): algorithm 2.1 and equations 2.25, 2.26, 5.8,
 5.9. Their K is σ² k + τ² + β² c cᵀ + σ_n² I here: τ² stands for a constant mean of unknown value and β² for a linear
-one of unknown slopes (their section 2.7), c being the ordered coordinates less those of the middle.
+one of unknown slopes (their section 2.7), c being the ordered coordinates less those of the middle. All of it is in
+warped coordinates (`input_warping.py`), whose shapes are hyperparameters too.
 """
 
 from __future__ import annotations
@@ -11,14 +12,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .kernel import Array, Mask, centred, matern, squared_distance, sum_of_distances
+from .input_warping import LIMITS, Axes, InputWarping
+from .kernel import Array, Mask, by_distance, centred, matern, squared_distance
 from .normal import Conditioned, least, likelihood
 
 
 @dataclass(frozen=True)
 class Prior:
-    """Normal distributions of the logarithms: of ℓ, whose centre grows with √d, of σ² and of σ_n². `mean`: τ²; `trend`:
-    β², with values of variance 1 so large that a slope may carry them from one end of an axis to the other."""
+    """Normal distributions of the logarithms: of ℓ, whose centre grows with √d, of σ² and of σ_n²; the warping's
+    shapes have one of their own. `mean`: τ²; `trend`: β², with values of variance 1 so large that a slope may carry
+    them from one end of an axis to the other."""
 
     length: float = -0.7
     length_scale: float = 1.0
@@ -42,60 +45,76 @@ class Hyperparameters:
     w: Array
     amplitude: float
     noise: float
+    warping: InputWarping
 
     @classmethod
-    def read(cls, theta: Array) -> Hyperparameters:
-        """From (log ℓ_1, ..., log ℓ_d, log σ², log σ_n²)."""
-        return cls(np.exp(-2.0 * theta[:-2]), float(np.exp(theta[-2])), float(np.exp(theta[-1])))
+    def read(cls, theta: Array, categorical: Mask) -> Hyperparameters:
+        """From (log ℓ_1, ..., log ℓ_d, log σ², log σ_n², log a_1, ..., log a_d, log b_1, ..., log b_d)."""
+        d = len(categorical)
+        warping = InputWarping.read(theta[d + 2 :], categorical)
+        return cls(np.exp(-2.0 * theta[:d]), float(np.exp(theta[d])), float(np.exp(theta[d + 1])), warping)
 
 
-def centre(dimension: int, prior: Prior) -> Array:
-    """The mode of the prior, (d + 2,)."""
-    lengths = np.full(dimension, prior.length + 0.5 * np.log(dimension))
-    return np.concatenate([lengths, [prior.amplitude, prior.noise]])
+def centre(axes: Axes, prior: Prior) -> Array:
+    """The mode of the prior, (3 d + 2,)."""
+    return np.concatenate([_normal_centre(len(axes.categorical), prior), axes.shapes])
 
 
-def _scales(dimension: int, prior: Prior) -> Array:
-    return np.concatenate([np.full(dimension, prior.length_scale), [prior.amplitude_scale, prior.noise_scale]])
+def _normal_centre(dimension: int, prior: Prior) -> Array:
+    """Of all but the shapes, (d + 2,)."""
+    length = prior.length + 0.5 * np.log(dimension)
+    return np.array([length] * dimension + [prior.amplitude, prior.noise])
 
 
 class Likelihood:
     """The negative logarithm of the posterior of the hyperparameters (without its constant), and its gradient."""
 
-    def __init__(self, x: Array, y: Array, categorical: Mask, prior: Prior) -> None:
-        self._x, self._y, self._categorical = x, y, categorical
-        c = centred(x, categorical)
-        self._mean = prior.mean + prior.trend * (c @ c.T)
-        self._centre, self._scale = centre(x.shape[1], prior), _scales(x.shape[1], prior)
+    def __init__(self, x: Array, y: Array, axes: Axes, prior: Prior) -> None:
+        """`x`: (n, d), not warped."""
+        self._x, self._y, self._axes, self._prior = x, y, axes, prior
+        d = x.shape[1]
+        self._centre = _normal_centre(d, prior)
+        self._scale = np.array([prior.length_scale] * d + [prior.amplitude_scale, prior.noise_scale])
 
     def __call__(self, theta: Array) -> tuple[float, Array]:
-        h = Hyperparameters.read(theta)
-        n = len(self._y)
-        k, slope = matern(squared_distance(self._x, self._x, h.w, self._categorical))
+        categorical, trend = self._axes.categorical, self._prior.trend
+        h = Hyperparameters.read(theta, categorical)
+        d, n = self._x.shape[1], len(self._y)
+        x, by_a, by_b = h.warping.with_slopes(self._x)
+        c = centred(x, categorical)
+        k, slope = matern(squared_distance(x, x, h.w, categorical))
         covariance = h.amplitude * k
-        covariance += self._mean
+        covariance += self._prior.mean
+        covariance += (trend * c) @ c.T
         covariance.flat[:: n + 1] += h.noise
-        deviation = (theta - self._centre) / self._scale
-        gradient = deviation / self._scale
+        deviation = (theta[: d + 2] - self._centre) / self._scale
+        unlikely, by_shapes = self._axes.unlikeliness(theta[d + 2 :])
+        unlikely += 0.5 * float(deviation @ deviation)
+        gradient = np.concatenate([deviation / self._scale, by_shapes])
         found = likelihood(covariance, self._y)
         if found is None:
             return 1e10, gradient
         value, m = found
-        by_w = sum_of_distances(m * slope, self._x, self._categorical) * h.amplitude
-        gradient[:-2] += by_w * h.w * -2.0
-        gradient[-2] += np.einsum("ij,ij->", m, k) * h.amplitude
-        gradient[-1] += np.trace(m) * h.noise
-        return value + 0.5 * float(deviation @ deviation), gradient
+        slope *= m
+        slope *= h.amplitude
+        by_length, by_x = by_distance(slope, x, h.w, categorical)
+        by_x += (2.0 * trend) * (m @ c)
+        gradient[:d] += by_length
+        gradient[d] += np.einsum("ij,ij->", m, k) * h.amplitude
+        gradient[d + 1] += np.trace(m) * h.noise
+        gradient[d + 2 :] += np.concatenate([(by_x * by_a).sum(axis=0), (by_x * by_b).sum(axis=0)])
+        return value + unlikely, gradient
 
 
-def fit(x: Array, y: Array, categorical: Mask, prior: Prior, starts: list[Array], iterations: int) -> Array:
-    """log hyperparameters at the best maximum found from `starts`, (d + 2,)."""
-    bounds = [_LOG_LENGTH] * x.shape[1] + [_LOG_AMPLITUDE, _LOG_NOISE]
-    return least(Likelihood(x, y, categorical, prior), starts, bounds, iterations)
+def fit(x: Array, y: Array, axes: Axes, prior: Prior, starts: list[Array], iterations: int) -> Array:
+    """Hyperparameters at the best maximum found from `starts`, (3 d + 2,); `x`, (n, d), is not warped."""
+    d = x.shape[1]
+    bounds = [_LOG_LENGTH] * d + [_LOG_AMPLITUDE, _LOG_NOISE] + [LIMITS] * (2 * d)
+    return least(Likelihood(x, y, axes, prior), starts, bounds, iterations)
 
 
 class GaussianProcess:
-    """The posterior given `y`, (n,), at `x`, (n, d)."""
+    """The posterior given `y`, (n,), at `x`, (n, d), all coordinates warped."""
 
     def __init__(self, x: Array, y: Array, categorical: Mask, h: Hyperparameters, prior: Prior) -> None:
         """Raises NotPositive."""

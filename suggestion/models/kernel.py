@@ -54,13 +54,15 @@ def matern(r2: Array) -> tuple[Array, Array]:
     return k, s
 
 
-def sum_of_distances(m: Array, x: Array, categorical: Mask) -> Array:
-    """Σ_ab m_ab δ_j(x_a, x_b) for each axis j, (d,), of a symmetric `m`, (n, n); without a table of n² d distances."""
-    rows = m.sum(axis=1)
-    total: Array = 2.0 * (rows @ (x * x) - np.einsum("ij,ij->j", x, m @ x))
+def by_distance(m: Array, x: Array, w: Array, categorical: Mask) -> tuple[Array, Array]:
+    """Derivatives of Σ_ab m_ab r²(x_a, x_b), `m` symmetric, (n, n): by log ℓ, (d,), and by the coordinates of `x`,
+    (n, d), 0 by categorical ones; without a table of n² d distances."""
+    by_x: Array = np.where(categorical, 0.0, 4.0 * w) * (m.sum(axis=1)[:, None] * x - m @ x)
+    # Lengths and coordinates that grow alike change no distance.
+    by_length = -np.einsum("ij,ij->j", x, by_x)
     for j in np.flatnonzero(categorical):
-        total[j] = m[x[:, j, None] != x[None, :, j]].sum()
-    return total
+        by_length[j] = -2.0 * w[j] * m[x[:, j, None] != x[None, :, j]].sum()
+    return by_length, by_x
 
 
 def centred(x: Array, categorical: Mask) -> Array:

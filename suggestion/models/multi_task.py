@@ -14,7 +14,8 @@ used by Swersky, Snoek and Adams, "Multi-Task Bayesian Optimization" (2013):
     C(x, x') = k(x, x') + τ² + β² c(x)·c(x')
 
 k is the kernel of `kernel.py` with σ² = 1; τ² and β² stand for a linear mean of unknown height and slopes, c being the
-ordered coordinates less those of the middle. Observations have a variance σ_n² on top, the same for all tasks.
+ordered coordinates less those of the middle. Observations have a variance σ_n² on top, the same for all tasks. All of
+it is in warped coordinates (`input_warping.py`), the same for all tasks, whose shapes are hyperparameters too.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .kernel import Array, Mask, centred, matern, squared_distance, sum_of_distances
+from .input_warping import LIMITS, Axes, InputWarping
+from .kernel import Array, Mask, by_distance, centred, matern, squared_distance
 from .normal import Conditioned, least, likelihood
 
 Tasks = NDArray[np.intp]
@@ -33,7 +35,7 @@ Tasks = NDArray[np.intp]
 @dataclass(frozen=True)
 class TaskPrior:
     """Normal distributions of log ℓ, whose centre grows with √d, of log a_1 (`first`), of the other log a_k (`own`), of
-    ρ_k (`factor`) and of log σ_n². `mean`: τ²; `trend`: β²."""
+    ρ_k (`factor`) and of log σ_n²; the warping's shapes have one of their own. `mean`: τ²; `trend`: β²."""
 
     length: float = -0.3
     length_scale: float = 1.0
@@ -63,13 +65,17 @@ class TaskHyperparameters:
     deviations: Array
     factors: Array
     noise: float
+    warping: InputWarping
 
     @classmethod
-    def read(cls, theta: Array, dimension: int) -> TaskHyperparameters:
-        """From (log ℓ_1, ..., log ℓ_d, log a_1, ..., log a_K, ρ_2, ..., ρ_K, log σ_n²)."""
-        tasks = (len(theta) - dimension) // 2
-        lengths, deviations, factors = np.split(theta[:-1], [dimension, dimension + tasks])
-        return cls(np.exp(-2.0 * lengths), np.exp(deviations), factors, float(np.exp(theta[-1])))
+    def read(cls, theta: Array, categorical: Mask) -> TaskHyperparameters:
+        """From (log ℓ_1, ..., log ℓ_d, log a_1, ..., log a_K, ρ_2, ..., ρ_K, log σ_n², and the 2 d logarithms of the
+        warping's shapes)."""
+        d = len(categorical)
+        tasks = (len(theta) - 3 * d) // 2
+        lengths, deviations, factors, noise, shapes = np.split(theta, np.cumsum([d, tasks, tasks - 1, 1]))
+        warping = InputWarping.read(shapes, categorical)
+        return cls(np.exp(-2.0 * lengths), np.exp(deviations), factors, float(np.exp(noise[0])), warping)
 
     @property
     def products(self) -> Array:
@@ -84,8 +90,13 @@ class TaskHyperparameters:
         return between
 
 
-def centre(dimension: int, tasks: int, prior: TaskPrior) -> Array:
-    """The mode of the prior, (d + 2 K,)."""
+def centre(axes: Axes, tasks: int, prior: TaskPrior) -> Array:
+    """The mode of the prior, (3 d + 2 K,)."""
+    return np.concatenate([_normal_centre(len(axes.categorical), tasks, prior), axes.shapes])
+
+
+def _normal_centre(dimension: int, tasks: int, prior: TaskPrior) -> Array:
+    """Of all but the shapes, (d + 2 K,)."""
     length = prior.length + 0.5 * np.log(dimension)
     return _laid_out(dimension, tasks, length, prior.first, prior.own, prior.factor, prior.noise)
 
@@ -99,38 +110,44 @@ def _laid_out(
 class TaskLikelihood:
     """The negative logarithm of the posterior of the hyperparameters (without its constant), and its gradient."""
 
-    def __init__(self, x: Array, task: Tasks, y: Array, tasks: int, categorical: Mask, prior: TaskPrior) -> None:
-        """`task`: of each row, (n,), from 0 to `tasks` - 1."""
-        self._x, self._task, self._y, self._categorical = x, task, y, categorical
-        c = centred(x, categorical)
-        self._mean = prior.mean + prior.trend * (c @ c.T)
+    def __init__(self, x: Array, task: Tasks, y: Array, tasks: int, axes: Axes, prior: TaskPrior) -> None:
+        """`x`: (n, d), not warped; `task`: of each row, (n,), from 0 to `tasks` - 1."""
+        self._x, self._task, self._y, self._axes, self._prior = x, task, y, axes, prior
         self._members = np.eye(tasks)[task]
         d = x.shape[1]
-        self._centre = centre(d, tasks, prior)
-        self._scale = _laid_out(
-            d, tasks, prior.length_scale, prior.first_scale, prior.own_scale, prior.factor_scale, prior.noise_scale
-        )
+        self._centre = _normal_centre(d, tasks, prior)
+        scales = prior.first_scale, prior.own_scale, prior.factor_scale, prior.noise_scale
+        self._scale = _laid_out(d, tasks, prior.length_scale, *scales)
 
     def __call__(self, theta: Array) -> tuple[float, Array]:
-        d, n = self._x.shape[1], len(self._y)
-        h = TaskHyperparameters.read(theta, d)
-        over_points, slope = matern(squared_distance(self._x, self._x, h.w, self._categorical))
-        over_points += self._mean
+        categorical, trend = self._axes.categorical, self._prior.trend
+        h = TaskHyperparameters.read(theta, categorical)
+        normal, shapes = np.split(theta, [len(self._centre)])
+        n = len(self._y)
+        x, by_a, by_b = h.warping.with_slopes(self._x)
+        c = centred(x, categorical)
+        over_points, slope = matern(squared_distance(x, x, h.w, categorical))
+        over_points += self._prior.mean
+        over_points += (trend * c) @ c.T
         between = h.between[np.ix_(self._task, self._task)]
         covariance = between * over_points
         covariance.flat[:: n + 1] += h.noise
-        deviation = (theta - self._centre) / self._scale
-        gradient = deviation / self._scale
+        deviation = (normal - self._centre) / self._scale
+        unlikely, by_shapes = self._axes.unlikeliness(shapes)
+        unlikely += 0.5 * float(deviation @ deviation)
+        gradient = np.concatenate([deviation / self._scale, by_shapes])
         found = likelihood(covariance, self._y)
         if found is None:
             return 1e10, gradient
         value, m = found
-        slope *= m
+        between *= m
         slope *= between
-        gradient[:d] += sum_of_distances(slope, self._x, self._categorical) * h.w * -2.0
-        gradient[d:-1] += _by_tasks(self._members.T @ (m * over_points) @ self._members, h)
-        gradient[-1] += np.trace(m) * h.noise
-        return value + 0.5 * float(deviation @ deviation), gradient
+        by_length, by_x = by_distance(slope, x, h.w, categorical)
+        by_x += (2.0 * trend) * (between @ c)
+        by_tasks = _by_tasks(self._members.T @ (m * over_points) @ self._members, h)
+        by_shapes = np.concatenate([(by_x * by_a).sum(axis=0), (by_x * by_b).sum(axis=0)])
+        gradient += np.concatenate([by_length, by_tasks, [np.trace(m) * h.noise], by_shapes])
+        return value + unlikely, gradient
 
 
 def _by_tasks(by_between: Array, h: TaskHyperparameters) -> Array:
@@ -150,18 +167,21 @@ def fit(
     task: Tasks,
     y: Array,
     tasks: int,
-    categorical: Mask,
+    axes: Axes,
     prior: TaskPrior,
     starts: list[Array],
     iterations: int,
 ) -> Array:
-    """Hyperparameters at the best maximum found from `starts`, (d + 2 K,)."""
-    bounds = [_LOG_LENGTH] * x.shape[1] + [_LOG_DEVIATION] * tasks + [_FACTOR] * (tasks - 1) + [_LOG_NOISE]
-    return least(TaskLikelihood(x, task, y, tasks, categorical, prior), starts, bounds, iterations)
+    """Hyperparameters at the best maximum found from `starts`, (3 d + 2 K,); `x`, (n, d), is not warped."""
+    d = x.shape[1]
+    bounds = [_LOG_LENGTH] * d + [_LOG_DEVIATION] * tasks + [_FACTOR] * (tasks - 1) + [_LOG_NOISE]
+    bounds += [LIMITS] * (2 * d)
+    return least(TaskLikelihood(x, task, y, tasks, axes, prior), starts, bounds, iterations)
 
 
 class MultiTaskProcess:
-    """The posterior of the last task given `y`, (n,), of the tasks `task`, (n,), at `x`, (n, d)."""
+    """The posterior of the last task given `y`, (n,), of the tasks `task`, (n,), at `x`, (n, d), all coordinates
+    warped."""
 
     def __init__(
         self, x: Array, task: Tasks, y: Array, categorical: Mask, h: TaskHyperparameters, prior: TaskPrior

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..space.lattice import Lattice
 from .ascent import climb
 from .kernel import Array, Mask
 
@@ -34,6 +33,20 @@ _FEW: Final = 12
 """Values of an axis that are all tried; on longer ones those at the distances below."""
 
 _DISTANCES: Final = np.array([-30, -8, -3, -1, 1, 3, 8, 30])
+
+
+class Lattice(Protocol):
+    """What is searched: `Lattice` of `space/lattice.py`, in its own coordinates or in others."""
+
+    @property
+    def continuous(self) -> Mask: ...
+
+    @property
+    def categorical(self) -> Mask: ...
+
+    def table(self, axis: int) -> Array: ...
+
+    def snap(self, u: Array) -> tuple[Array, Mask]: ...
 
 
 @dataclass(frozen=True)

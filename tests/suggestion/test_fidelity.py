@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from wazir.domain.errors import InvalidArgument
@@ -255,6 +255,8 @@ def test_rungs_have_their_numbers_whoever_fails_and_when(parallel: int, failures
     st.integers(2, 4),
     st.sampled_from(["asha", "bohb", "freeze_thaw", "hyperband"]),
 )
+@example(1, 1, 2, "freeze_thaw")
+@example(6, 1, 2, "freeze_thaw")
 def test_the_budget_and_the_limit_are_kept_and_somebody_comes_to_the_end(
     trials: int, parallel: int, eta: int, name: str
 ) -> None:

@@ -17,14 +17,17 @@ from wazir.suggestion.models.gaussian_process import (
     centre,
     fit,
 )
-from wazir.suggestion.models.kernel import Array, Mask, matern, squared_distance, sum_of_distances
+from wazir.suggestion.models.input_warping import Axes, InputWarping
+from wazir.suggestion.models.kernel import Array, Mask, by_distance, matern, squared_distance
 from wazir.suggestion.models.normal import NotPositive
 from wazir.suggestion.models.warping import Warping
 
 ORDERED = np.zeros(3, dtype=bool)
 MIXED = np.array([False, True, False])
+AXES = Axes(ORDERED, np.zeros(6))
 PLANE = np.array([1.0, -0.7, 0.5])
-H = Hyperparameters(np.array([4.0, 0.5, 30.0]), 1.7, 1e-3)
+PLAIN = InputWarping(np.ones(3), np.ones(3))
+H = Hyperparameters(np.array([4.0, 0.5, 30.0]), 1.7, 1e-3, PLAIN)
 
 
 def points(n: int, seed: int = 0) -> Array:
@@ -54,13 +57,22 @@ class TestKernel:
         assert matern(r2)[1] == pytest.approx((matern(r2 + step)[0] - matern(r2 - step)[0]) / (2 * step), rel=1e-6)
 
     @pytest.mark.parametrize("categorical", [ORDERED, MIXED])
-    def test_sums_of_distances_are_those_of_the_table_of_all_distances(self, categorical: Mask) -> None:
+    def test_derivatives_of_a_sum_of_distances(self, categorical: Mask) -> None:
         x, m = points(7), np.random.default_rng(1).random((7, 7))
         m += m.T
         table = (x[:, None, :] - x[None, :, :]) ** 2
         table[..., categorical] = table[..., categorical] > 0
-        assert sum_of_distances(m, x, categorical) == pytest.approx(np.einsum("ab,abj->j", m, table))
         assert squared_distance(x, x, H.w, categorical) == pytest.approx(table @ H.w, abs=1e-12)
+        by_length, by_x = by_distance(m, x, H.w, categorical)
+        assert by_length == pytest.approx(-2.0 * np.einsum("ab,abj->j", m, table) * H.w)
+
+        def total(flat: Array) -> float:
+            at = flat.reshape(x.shape)
+            return float((m * squared_distance(at, at, H.w, categorical)).sum())
+
+        expected = gradient(total, x.ravel()).reshape(x.shape)
+        assert by_x[:, ~categorical] == pytest.approx(expected[:, ~categorical], rel=1e-5, abs=1e-5)
+        assert not by_x[:, categorical].any()
 
 
 class TestPosterior:
@@ -95,7 +107,7 @@ class TestPosterior:
 
     def test_equal_points_with_unlike_values_are_averaged(self) -> None:
         x = np.repeat(points(1), 6, axis=0)
-        h = Hyperparameters(H.w, 1.0, 1e-6)
+        h = Hyperparameters(H.w, 1.0, 1e-6, PLAIN)
         mean, _ = GaussianProcess(x, np.array([0.0, 1.0] * 3), ORDERED, h, Prior()).predict(x[:1])
         assert mean == pytest.approx(0.5, abs=1e-3)
 
@@ -110,22 +122,23 @@ class TestFit:
     @pytest.mark.parametrize("categorical", [ORDERED, MIXED])
     def test_the_gradient_of_the_posterior_of_hyperparameters(self, categorical: Mask) -> None:
         x = points(25)
-        likelihood = Likelihood(x, values(x), categorical, Prior())
+        axes = Axes(categorical, np.array([-1.0, 0.0, 0.2, 0.0, 0.4, -0.3]))
+        likelihood = Likelihood(x, values(x), axes, Prior())
         for seed in range(3):
-            theta = centre(3, Prior()) + np.random.default_rng(seed).normal(size=5) * 0.5
+            theta = centre(axes, Prior()) + np.random.default_rng(seed).normal(size=11) * 0.5
             expected = approx_fprime(theta, lambda t: likelihood(t)[0], 1e-7)
             assert likelihood(theta)[1] == pytest.approx(expected, rel=2e-3, abs=1e-3)
 
     def test_an_axis_that_does_not_matter_gets_the_longest_length(self) -> None:
         x = np.random.default_rng(3).random((40, 3))
-        theta = fit(x, np.sin(6 * x[:, 0]) + x[:, 1], ORDERED, Prior(), [centre(3, Prior())], 50)
+        theta = fit(x, np.sin(6 * x[:, 0]) + x[:, 1], AXES, Prior(), [centre(AXES, Prior())], 50)
         assert theta[0] < theta[1] < theta[2]
 
     def test_noise_is_told_from_signal(self) -> None:
         x = np.repeat(np.random.default_rng(4).random((20, 3)), 3, axis=0)
         y = np.sin(3 * x[:, 0])
         noisy = y + 0.5 * np.random.default_rng(5).normal(size=60)
-        of = [np.exp(fit(x, v / v.std(), ORDERED, Prior(), [centre(3, Prior())], 60)[-1]) for v in (y, noisy)]
+        of = [np.exp(fit(x, v / v.std(), AXES, Prior(), [centre(AXES, Prior())], 60)[4]) for v in (y, noisy)]
         assert of[0] < 0.01 < of[1]
 
 
@@ -238,6 +251,7 @@ def test_samples_of_a_process_are_ranked_by_its_posterior() -> None:
     """Half of a smooth function is enough to order the other half."""
     x = np.random.default_rng(6).random((120, 3))
     y = Warping(values(x)).values
-    h = Hyperparameters.read(fit(x[:60], y[:60], ORDERED, Prior(), [centre(3, Prior())], 50))
+    h = Hyperparameters.read(fit(x[:60], y[:60], AXES, Prior(), [centre(AXES, Prior())], 50), ORDERED)
+    x = h.warping.forward(x)
     mean, _ = GaussianProcess(x[:60], y[:60], ORDERED, h, Prior()).predict(x[60:])
     assert spearmanr(mean, y[60:])[0] > 0.95

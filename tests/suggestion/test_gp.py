@@ -93,9 +93,10 @@ def test_maximising_is_minimising_the_negative() -> None:
 
 
 def test_keeps_away_from_what_was_infeasible() -> None:
+    """A third is, so of twenty random points seven would be."""
     found = minimised(Problem(SQUARE, (LOSS,)), lambda p: bowl(p) if number(p["x"]) < 2 else float("nan"), 40)
     late = [o.outcome for o in found[20:]]
-    assert late.count(Outcome.INFEASIBLE) <= 2
+    assert late.count(Outcome.INFEASIBLE) <= 3
 
 
 def test_starts_with_the_defaults_and_the_middle_of_what_has_none() -> None:
@@ -138,7 +139,7 @@ def test_odd_values_are_modelled_all_the_same(values: list[float], reason: str) 
 
 @pytest.mark.parametrize(
     ("loss", "kind"),
-    [(lambda u: u[0] + u[1], "exploits"), (lambda u: 1000 * u[0] % 1, "explores")],
+    [(lambda u: u[0] + u[1], "exploits"), (lambda u: 1000 * (u[0] + u[1]) % 1, "explores")],
     ids=["a plane goes on falling", "numbers without any order"],
 )
 def test_why_says_whether_it_expects_more_than_the_best(loss: Callable[[Sequence[float]], float], kind: str) -> None:

@@ -8,6 +8,7 @@ from scipy.optimize import approx_fprime
 from scipy.stats import multivariate_normal
 
 from wazir.suggestion.models.gaussian_process import GaussianProcess, Hyperparameters, Prior
+from wazir.suggestion.models.input_warping import Axes, InputWarping
 from wazir.suggestion.models.kernel import Array, Mask, matern
 from wazir.suggestion.models.multi_task import (
     MultiTaskProcess,
@@ -22,8 +23,11 @@ from wazir.suggestion.models.normal import NotPositive
 
 ORDERED = np.zeros(3, dtype=bool)
 MIXED = np.array([False, True, False])
+SHAPES = np.array([-1.0, 0.0, 0.2, 0.0, 0.4, -0.3])
 PRIOR = TaskPrior(mean=0.7, trend=1.3)
-H = TaskHyperparameters(np.array([4.0, 0.5, 30.0]), np.array([1.2, 0.5, 0.3]), np.array([0.8, -0.4]), 1e-2)
+PLAIN = InputWarping(np.ones(3), np.ones(3))
+BENT = InputWarping(np.array([0.4, 1.7, 1.0]), np.array([1.3, 1.0, 0.6]))
+H = TaskHyperparameters(np.array([4.0, 0.5, 30.0]), np.array([1.2, 0.5, 0.3]), np.array([0.8, -0.4]), 1e-2, PLAIN)
 
 
 def rows(n: int) -> tuple[Array, Tasks, Array]:
@@ -70,9 +74,10 @@ def test_the_posterior_is_that_of_the_covariance_as_it_is_defined(categorical: M
 def test_the_likelihood_is_that_of_the_normal_distribution() -> None:
     """Twice, so that the constant falls out and the prior's part is told apart."""
     x, task, y = rows(20)
-    theta = np.concatenate([-0.5 * np.log(H.w), np.log(H.deviations), H.factors, [np.log(H.noise)]])
-    k = covariance(x, task, ORDERED, H) + H.noise * np.eye(20)
-    found = [TaskLikelihood(x, task, values, 3, ORDERED, PRIOR)(theta)[0] for values in (y, 2 * y)]
+    shapes = np.log([BENT.a, BENT.b]).ravel()
+    theta = np.concatenate([-0.5 * np.log(H.w), np.log(H.deviations), H.factors, [np.log(H.noise)], shapes])
+    k = covariance(BENT.forward(x), task, ORDERED, H) + H.noise * np.eye(20)
+    found = [TaskLikelihood(x, task, values, 3, Axes(ORDERED, SHAPES), PRIOR)(theta)[0] for values in (y, 2 * y)]
     expected = [-multivariate_normal.logpdf(values, cov=k) for values in (y, 2 * y)]
     assert found[1] - found[0] == pytest.approx(expected[1] - expected[0])
 
@@ -81,8 +86,9 @@ def test_the_likelihood_is_that_of_the_normal_distribution() -> None:
 @pytest.mark.parametrize("tasks", [1, 2, 3])
 def test_the_gradient_of_the_posterior_of_hyperparameters(categorical: Mask, tasks: int) -> None:
     x, task, y = rows(25)
-    likelihood = TaskLikelihood(x, np.minimum(task, tasks - 1), y, tasks, categorical, PRIOR)
-    mode = centre(3, tasks, PRIOR)
+    axes = Axes(categorical, SHAPES)
+    likelihood = TaskLikelihood(x, np.minimum(task, tasks - 1), y, tasks, axes, PRIOR)
+    mode = centre(axes, tasks, PRIOR)
     for seed in range(3):
         theta = mode + np.random.default_rng(seed).normal(size=len(mode)) * 0.3
         expected = approx_fprime(theta, lambda t: likelihood(t)[0], 1e-7)
@@ -111,10 +117,10 @@ def test_with_one_task_it_is_the_process_of_one_task() -> None:
     """Whose mean and trend have a variance of their own, where here all are in units of a²."""
     x, _, y = rows(20)
     at, variance = rows(5)[0] * 0.9, 1.7
-    h = TaskHyperparameters(H.w, np.array([variance**0.5]), np.zeros(0), H.noise)
+    h = TaskHyperparameters(H.w, np.array([variance**0.5]), np.zeros(0), H.noise, PLAIN)
     mine = MultiTaskProcess(x, np.zeros(20, dtype=np.intp), y, ORDERED, h, PRIOR)
     prior = Prior(mean=variance * PRIOR.mean, trend=variance * PRIOR.trend)
-    other = GaussianProcess(x, y, ORDERED, Hyperparameters(H.w, variance, H.noise), prior)
+    other = GaussianProcess(x, y, ORDERED, Hyperparameters(H.w, variance, H.noise, PLAIN), prior)
     for found, expected in zip(mine.predict_with_gradient(at), other.predict_with_gradient(at), strict=True):
         assert found == pytest.approx(expected)
 
@@ -126,13 +132,14 @@ def test_how_far_tasks_agree_is_learned() -> None:
     x = rng.random((30, 2))
     first = np.sin(4 * x[:, 0]) + x[:, 1]
     first = (first - first.mean()) / first.std()
-    task, categorical = np.repeat([0, 1], [30, 8]), np.zeros(2, dtype=bool)
+    task, axes = np.repeat([0, 1], [30, 8]), Axes(np.zeros(2, dtype=bool), np.zeros(4))
     errors, doubts = [], []
     for second in (-first, rng.normal(size=30)):
         points, y = np.concatenate([x, x[:8]]), np.concatenate([first, second[:8]])
-        theta = fit(points, task, y, 2, categorical, TaskPrior(), [centre(2, 2, TaskPrior())], 50)
-        model = MultiTaskProcess(points, task, y, categorical, TaskHyperparameters.read(theta, 2), TaskPrior())
-        mean, deviation = model.predict(x[8:])
+        theta = fit(points, task, y, 2, axes, TaskPrior(), [centre(axes, 2, TaskPrior())], 50)
+        h = TaskHyperparameters.read(theta, axes.categorical)
+        model = MultiTaskProcess(h.warping.forward(points), task, y, axes.categorical, h, TaskPrior())
+        mean, deviation = model.predict(h.warping.forward(x[8:]))
         errors.append(float(np.abs(mean - second[8:]).mean()))
         doubts.append(float(deviation.mean()))
     assert errors[0] < 0.3
