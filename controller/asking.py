@@ -78,7 +78,7 @@ class Asking:
 
     def _deleted(self, study: Known) -> None:
         study.asking = 0
-        self._studies.gone(study.view.study.name)
+        self._studies.gone(study)
 
     def _refuse(self, study: Known, error: WazirError) -> None:
         self._in_vain(study, self._settings.ask_again)

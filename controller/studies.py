@@ -120,15 +120,17 @@ class Studies:
             raise InvalidArgument(
                 "trial", None, f"{name.short} does not say what to run", "Give its file a `trial:` with a `command`"
             )
+        if (before := self._known.get(name)) is not None:
+            before.watch.leave()
         self._known[name] = entered = Known(StudyView(study, self._holder), Retained(study.spec))
         entered.learn(trials=trials)
         # From before the list was read: what came between is told again, and known by its revision.
         self._errands.watch(partial(self._watch, entered.watch, name, study.revision), f"wazir-watch-{name.study}")
 
-    def gone(self, name: StudyName) -> None:
-        """The study was deleted."""
-        known = self._known.get(name)
-        if known is not None and not known.gone:
+    def gone(self, known: Known) -> None:
+        """The study was deleted. One made anew under its name is another, and lives on."""
+        name = known.view.study.name
+        if self._known.get(name) is known and not known.gone:
             log.warning("%s was deleted; its trials end", name.short, extra={"action": "gone", "study": str(name)})
             known.gone = True
 
@@ -158,7 +160,7 @@ class Studies:
                     if self._on_change is not None:
                         self._on_change(changes)
             except NotFound:
-                self._errands.tell(partial(self.gone, name))
+                self._errands.tell(partial(self._vanished, name, watch))
                 return
             except RevisionCompacted:
                 since = 0
@@ -168,6 +170,11 @@ class Studies:
                     return
                 log.warning("watching %s: %s", name.short, error, extra={"action": "watch_failed", "study": str(name)})
             self._errands.closing.wait(self._retry_after)
+
+    def _vanished(self, name: StudyName, watch: _Watch) -> None:
+        known = self._known.get(name)
+        if known is not None and known.watch is watch:
+            self.gone(known)
 
     def _changed(self, name: StudyName, changes: TrialChanges) -> None:
         known = self._known.get(name)

@@ -127,6 +127,10 @@ _ELSEWHERE: Final = {
 """What other tools call it, and what it is called here."""
 
 
+_EVERYDAY = frozenset({"trial.metrics", "trial.tolerations", "trial.volumes.PATH"})
+"""Places whose keys are everyday words (`value`, `from`, `key`): one of these found elsewhere seldom belongs there."""
+
+
 def meant(key: str, known: Collection[str]) -> str:
     """What to say of the unknown `key` where those `known` may stand."""
     called = _ELSEWHERE.get(key, "")
@@ -150,4 +154,4 @@ def _place(key: str) -> str:
 
 
 def _places(key: str) -> list[str]:
-    return [place for place, keys in KEYS.items() if key in keys]
+    return [place for place, keys in KEYS.items() if key in keys and place not in _EVERYDAY]

@@ -426,6 +426,20 @@ def test_a_study_that_is_deleted_while_it_is_asked_is_waited_for_no_longer(world
     studies.close()
 
 
+def test_news_that_a_study_was_deleted_do_not_end_the_one_made_anew_under_its_name(world: World) -> None:
+    errands = Errands(1, world.runtime.wake)
+    studies = Studies(world.client, errands, "me", 0.05)
+    studies.follow(world.create("pass"), [])
+    old = studies[NAME]
+    world.client.delete_study(NAME, force=True)
+    studies.follow(world.create("pass"), [])
+    studies.gone(old)
+    assert not studies[NAME].gone
+    assert old.watch.left, "nobody tells of the old one any more"
+    errands.close()
+    studies.close()
+
+
 def test_a_killed_controller_is_followed_by_one_that_loses_and_repeats_nothing(world: World) -> None:
     world.create(
         "import sys, os\nopen(sys.argv[2] + '/runs-' + os.environ['WAZIR_TRIAL'].split('/')[-1], 'a').write('x')\n"

@@ -439,6 +439,7 @@ def test_memory(written: object, size: int | None) -> None:
         ({"trial": {"command": COMMAND, "gpu": 1}}, "trial.gpu = 1: unknown key. It belongs under `trial.resources`"),
         ({"seed": 7}, "seed = 7: unknown key. It belongs under `algorithm`"),
         ({"scale": "log"}, 'scale = "log": unknown key. It belongs under `parameters.NAME`'),
+        ({"from": "x"}, 'from = "x": unknown key. Known are: '),
         ({"trials": 9}, 'trials = 9: unknown key. Did you mean "trial"? If not, it belongs under `budget`'),
         ({"n_trials": 9}, "n_trials = 9: unknown key. Here it is called trials, and belongs under `budget`"),
         ({"failed": 9}, "failed = 9: unknown key. Known are: algorithm"),  # of the budget, or of the retries
