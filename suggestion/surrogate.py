@@ -78,7 +78,7 @@ class Surrogate:
 
     @property
     def state(self) -> dict[str, Any]:
-        return {"theta": self._theta, "fitted": self._fitted}
+        return {"hyperparameters": self._theta, "fitted": self._fitted}
 
     def add_points(self, count: int, pending: Array) -> None:
         """Proposes up to `count` points, each as if those before, and the `pending` ones, (m, d), not warped, had ended
@@ -161,18 +161,18 @@ def fitted(
     number of values, has grown by the part `refit` since, those that `fit` finds from some starts. `mode`: that of the
     prior."""
     starts = [mode]
-    if len(before.get("theta", ())) == len(mode):
+    if len(before.get("hyperparameters", ())) == len(mode):
         last = int(before["fitted"])
         if last <= known < last + max(1.0, refit * last):
-            return before["theta"], last
-        starts = [np.array(before["theta"]), mode][: 1 if last > SETTLED else 2]
+            return before["hyperparameters"], last
+        starts = [np.array(before["hyperparameters"]), mode][: 1 if last > SETTLED else 2]
     # Rounded, so that the memo is short and holds the very numbers that were used.
     return [round(float(t), 4) for t in fit(starts)], known
 
 
 def kept_of(state: Mapping[str, Any]) -> dict[str, Any]:
     """Of a memo's entries those that are a model's."""
-    return {key: state[key] for key in ("theta", "fitted") if key in state}
+    return {key: state[key] for key in ("hyperparameters", "fitted") if key in state}
 
 
 def thin(z: Array, most: int) -> NDArray[np.intp]:

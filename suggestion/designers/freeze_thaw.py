@@ -210,7 +210,7 @@ class _Model:
         of_fit = points[trial[kept]], task[kept], z[kept], len(rungs), known_axes, PRIOR
         mode, self._categorical = centre(known_axes, len(rungs), PRIOR), known_axes.categorical
         theta, number = fitted(before, len(z), REFIT, mode, lambda starts: fit(*of_fit, starts, ITERATIONS))
-        self.state: Mapping[str, Any] = {"theta": theta, "fitted": number}
+        self.state: Mapping[str, Any] = {"hyperparameters": theta, "fitted": number}
         self._h = TaskHyperparameters.read(np.array(theta), self._categorical)
         self._lattice = WarpedLattice(space, self._h.warping)
         self._points = self._h.warping.forward(points)

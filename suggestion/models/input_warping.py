@@ -24,26 +24,25 @@ _LEAST = 1e-300
 SCALE = 0.2
 """Of the Cauchy distribution of each log shape."""
 
-LIMITS = (-2.5, 1.5)
-"""Of a log shape."""
+LIMITS = (-2.5, 1.0)
+"""Of a log shape: beyond them values at an end of an axis could not be told apart in doubles."""
 
 
 @dataclass(frozen=True)
 class Axes:
     """What is known of the axes of a space before any trial. `categorical`: (d,), those without an order; `shapes`:
-    (2 d,), the centres of the prior of (log a_1, ..., log a_d, log b_1, ..., log b_d); `scale`: that of it.
+    (2 d,), the centres of the prior of (log a_1, ..., log a_d, log b_1, ..., log b_d).
 
     The prior is a Cauchy distribution: axes stay as they are until values speak clearly against it, and then bend far.
     """
 
     categorical: Mask
     shapes: Array
-    scale: float = SCALE
 
     def unlikeliness(self, shapes: Array) -> tuple[float, Array]:
         """The negative logarithm of the prior without its constant, and its gradient, (2 d,)."""
-        t = (shapes - self.shapes) / self.scale
-        return float(np.log1p(t * t).sum()), 2.0 * t / (1.0 + t * t) / self.scale
+        t = (shapes - self.shapes) / SCALE
+        return float(np.log1p(t * t).sum()), 2.0 * t / (1.0 + t * t) / SCALE
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ class InputWarping:
         """v and its derivatives by log a and log b, three of (n, d)."""
         log_u = np.log(np.maximum(u, _LEAST))
         p = np.exp(self.a * log_u)
-        log_q = np.log(np.maximum(1.0 - p, _LEAST))
+        log_q = np.log(np.maximum(-np.expm1(self.a * log_u), _LEAST))
         rest = np.exp(self.b * log_q)
         by_a = self.a * self.b * np.exp((self.b - 1.0) * log_q) * p * log_u
         return 1.0 - rest, by_a, -self.b * rest * log_q

@@ -12,7 +12,7 @@ from ...domain.space import Double, Integer, Kind, Scale, Space
 from ..space.encoding import encoder
 from ..space.identity import once_per_space
 from ..space.lattice import lattice
-from .input_warping import Axes, InputWarping
+from .input_warping import LIMITS, Axes, InputWarping
 from .kernel import Array, Mask
 
 WIDE: Final = 1000.0
@@ -31,9 +31,11 @@ def _towards_log(kind: Kind) -> float:
     wide."""
     if not isinstance(kind, Double | Integer) or kind.scale is not Scale.LINEAR or kind.min <= 0:
         return 0.0
-    times = kind.max / kind.min
-    # The geometric middle lies at 1 / (1 + √times) of the axis.
-    return 0.5 * math.log(math.log(2.0) / math.log1p(math.sqrt(times))) if times >= WIDE else 0.0
+    half = 0.5 * (math.log(kind.max) - math.log(kind.min))
+    if half < 0.5 * math.log(WIDE):
+        return 0.0
+    # The geometric middle lies at 1 / (1 + e^half) of the axis.
+    return max(LIMITS[0], 0.5 * math.log(math.log(2.0) / (half + math.log1p(math.exp(-half)))))
 
 
 class WarpedLattice:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from wazir.domain.parameters import canonical
 from wazir.domain.space import Categorical, Double, Integer, Kind, Parameter, Scale, Space
 from wazir.suggestion.models.gaussian_process import Hyperparameters, Prior, centre, fit
-from wazir.suggestion.models.input_warping import Axes, InputWarping
+from wazir.suggestion.models.input_warping import LIMITS, Axes, InputWarping
 from wazir.suggestion.models.warped_lattice import WarpedLattice, axes
 from wazir.suggestion.space.encoding import encoder
 from wazir.suggestion.space.lattice import lattice
@@ -55,7 +55,7 @@ def test_slopes_are_those_of_finite_differences() -> None:
 def test_a_warped_lattice_has_the_points_of_the_lattice(data: st.DataObject) -> None:
     space = data.draw(spaces(constrained=False))
     d = len(space.parameters)
-    shapes = np.array(data.draw(st.lists(st.floats(-2.5, 1.5), min_size=2 * d, max_size=2 * d)))
+    shapes = np.array(data.draw(st.lists(st.floats(*LIMITS), min_size=2 * d, max_size=2 * d)))
     plain = lattice(space)
     warping = InputWarping.read(shapes, plain.categorical)
     warped = WarpedLattice(space, warping)
@@ -77,6 +77,7 @@ def test_a_warped_lattice_has_the_points_of_the_lattice(data: st.DataObject) -> 
     [
         (Double(1e-5, 0.1), "half-way"),
         (Integer(1, 5000), "half-way"),
+        (Double(5e-324, 1e308), "as far as it goes"),
         (Double(1e-5, 0.1, Scale.LOG), "as it is"),
         (Double(0.1, 0.99), "as it is"),
         (Double(0.0, 0.1), "as it is"),
@@ -90,6 +91,8 @@ def test_wide_linear_ranges_are_expected_to_be_half_logarithmic(kind: Kind, room
     assert expected[1] == 0.0
     if room == "as it is":
         assert expected[0] == 0.0
+    elif room == "as far as it goes":
+        assert expected[0] == LIMITS[0]
     else:
         assert isinstance(kind, Double | Integer)
         middle = ((kind.min * kind.max) ** 0.5 - kind.min) / (kind.max - kind.min)
