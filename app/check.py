@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from ..clients.cli.errors import Exit, reported
-from ..clients.cli.output import console, pairs
+from ..clients.cli.output import console, counted, pairs
 from ..clients.cli.studies import for_controllers
 from ..clients.client import Client
 from ..clients.study_file import StudyFile, load
@@ -65,9 +65,10 @@ def summary(study_file: StudyFile) -> None:
     goals = " and ".join(f"{o.goal.value} {o.metric}" for o in spec.objectives)
     out.print(f"{study_file.path}: sound. Study {study_file.study_id} is to {goals}")
     more = f", {conditional} of them conditional" if conditional else ""
-    rules = f", {len(spec.space.constraints)} constraints" if spec.space.constraints else ""
-    out.print(f"  over {len(spec.space.parameters)} parameters{more}{rules}, by {spec.algorithm.name}")
-    out.print(f"  with {spec.budget.trials or 'any number of'} trials, {spec.budget.parallel or 1} at a time.")
+    rules = f", {counted(len(spec.space.constraints), 'constraint')}" if spec.space.constraints else ""
+    out.print(f"  over {counted(len(spec.space.parameters), 'parameter')}{more}{rules}, by {spec.algorithm.name}")
+    trials = "any number of trials" if spec.budget.trials is None else counted(spec.budget.trials, "trial")
+    out.print(f"  with {trials}, {spec.budget.parallel or 1} at a time.")
 
 
 def dry_run(study_file: StudyFile, client: Client, service: LocalService, folder: Path) -> None:

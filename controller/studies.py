@@ -156,7 +156,7 @@ class Studies:
                     if self._errands.closing.is_set() or watch.left:
                         return
                     since = changes.revision
-                    self._errands.tell(partial(self._changed, name, changes))
+                    self._errands.tell(partial(self._changed, name, watch, changes))
                     if self._on_change is not None:
                         self._on_change(changes)
             except NotFound:
@@ -171,13 +171,17 @@ class Studies:
                 log.warning("watching %s: %s", name.short, error, extra={"action": "watch_failed", "study": str(name)})
             self._errands.closing.wait(self._retry_after)
 
-    def _vanished(self, name: StudyName, watch: _Watch) -> None:
+    def _heard(self, name: StudyName, watch: _Watch) -> Known | None:
+        """Of whom the news of this stream are; None where it has been left, be it for another of the same name."""
         known = self._known.get(name)
-        if known is not None and known.watch is watch:
+        return known if known is not None and known.watch is watch else None
+
+    def _vanished(self, name: StudyName, watch: _Watch) -> None:
+        if (known := self._heard(name, watch)) is not None:
             self.gone(known)
 
-    def _changed(self, name: StudyName, changes: TrialChanges) -> None:
-        known = self._known.get(name)
+    def _changed(self, name: StudyName, watch: _Watch, changes: TrialChanges) -> None:
+        known = self._heard(name, watch)
         if known is None:
             return
         if changes.study.uid != known.view.study.uid:
