@@ -14,8 +14,9 @@
 | it was told to end: it waited too long for a place | UNSCHEDULABLE |
 | it was told to end: the controller stops, an orphan| PREEMPTED     |
 | exit code 0                                        | SUCCEEDED     |
-| SIGKILL, and the kernel counted an out-of-memory   | OUT_OF_MEMORY |
-| another exit code, its last words are about memory | OUT_OF_MEMORY |
+| another exit code, and the kernel killed a process | OUT_OF_MEMORY |
+| of it for its memory                               |               |
+| another exit code, an exception about memory       | OUT_OF_MEMORY |
 | a signal, another exit code                        | CODE_FAILED   |
 
 The first line that fits holds. A process that was told to end says by no exit code whether it was done, so it does not
@@ -24,7 +25,6 @@ count as done: a trial that was to stop counts with what it reported, and one th
 
 from __future__ import annotations
 
-import re
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -33,15 +33,7 @@ from ..domain.attempt import Cause
 from ..domain.template import TrialTemplate
 from ..domain.trial import Trial, TrialState
 from .execution import Execution, Exit, Fault, Why
-
-MAX_WORDS = 500
-"""Characters of the last line that go into a message."""
-
-_MEMORY = re.compile(
-    r"^(?:[\w.]+\.)?_?\w*(?:MemoryError|OutOfMemoryError|OutOfMemory)\b"  # Python, numpy, PyTorch
-    r"|\bCUDA(?: error:|_ERROR_)? ?out[ _]of[ _]memory\b|\bRESOURCE_EXHAUSTED: Out of memory\b",  # CUDA, XLA
-    re.IGNORECASE,
-)
+from .telling_line import MAX_WORDS, last_line, memory_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +87,11 @@ def _failed(ended: Exit) -> Outcome:
     assert code is not None
     # A shell reports the death of what it ran by the signal's number plus 128.
     number = -code if code < 0 else code - 128
-    if number == signal.SIGKILL and ended.out_of_memory:
+    if ended.out_of_memory and number == signal.SIGKILL:
         return Outcome(Cause.OUT_OF_MEMORY, "killed by SIGKILL as the kernel ran out of memory", code)
+    if ended.out_of_memory:
+        words = f"the kernel killed a process of it as memory ran out (exit code {code})"
+        return Outcome(Cause.OUT_OF_MEMORY, words, code)
     if code < 0:
         words = f"killed by {_signal(number)}"
         if number == signal.SIGKILL:
@@ -107,12 +102,14 @@ def _failed(ended: Exit) -> Outcome:
 
 
 def with_output(outcome: Outcome, tail: str) -> Outcome:
-    """The outcome with the last words of the output, `tail`, taken into account where the code failed."""
+    """The outcome with the end of the output, `tail`, taken into account if the code failed."""
     if outcome.cause is not Cause.CODE_FAILED:
         return outcome
+    # A crash is its own, but a C++ program that catches nothing aborts.
+    memory = memory_line(tail) if (outcome.exit_code or 0) > 0 or outcome.exit_code == -signal.SIGABRT else ""
+    if memory:
+        return replace(outcome, cause=Cause.OUT_OF_MEMORY, message=f"{outcome.message}: {memory}")
     words = last_line(tail)
-    if (outcome.exit_code or 0) > 0 and _MEMORY.search(words):
-        return replace(outcome, cause=Cause.OUT_OF_MEMORY, message=f"{outcome.message}: {words}")
     return replace(outcome, message=f"{outcome.message}: {words}") if words else outcome
 
 
@@ -123,12 +120,6 @@ def never_printed(metrics: Sequence[str], tail: str, lines: int = 5) -> str:
     if not printed:
         return f"looked for {wanted} in what it printed; it printed nothing"
     return f"looked for {wanted} in what it printed; the last lines were: " + " | ".join(printed)
-
-
-def last_line(tail: str) -> str:
-    """The last line with anything on it, such as Python's name of the exception; empty where there is none."""
-    lines = [line.strip() for line in tail.splitlines() if line.strip()]
-    return lines[-1][:MAX_WORDS] if lines else ""
 
 
 _SIGNALS = frozenset(int(s) for s in signal.Signals)

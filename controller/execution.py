@@ -74,8 +74,8 @@ class Exit:
     """How a process ended. `code` is minus the signal's number where a signal ended it; None with a `fault`, and where
     it was ended before it had begun.
 
-    `time` in Unix seconds. `out_of_memory`: the kernel counted an out-of-memory kill while it ran. `max_rss` in bytes,
-    of the process itself or the largest of those it waited for; 0 where unknown.
+    `time` in Unix seconds. `out_of_memory`: memory ran out and the kernel killed it, or in a pod any process of its
+    container. `max_rss` in bytes, of the process itself or the largest of those it waited for; 0 where unknown.
     """
 
     code: int | None

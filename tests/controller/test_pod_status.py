@@ -244,11 +244,12 @@ def test_how_it_ended(seen: Json, code: int | None, fault: Fault | None, words: 
 
 
 @pytest.mark.parametrize("told", [False, True])
-def test_memory_is_its_own_fault_whoever_told_it_to_end(told: bool) -> None:
-    state = ran(137, reason="OOMKilled")
+@pytest.mark.parametrize(("status", "code"), [(137, -9), (1, 1)])
+def test_memory_is_its_own_fault_whoever_told_it_to_end(told: bool, status: int, code: int) -> None:
+    state = ran(status, reason="OOMKilled")
     execution = execution_of(pod(phase="Failed", state=state, deleted=30 if told else None, told=told), NOW)
     assert execution.exit is not None
-    assert (execution.exit.code, execution.exit.out_of_memory) == (-9, True)
+    assert (execution.exit.code, execution.exit.out_of_memory) == (code, True)
 
 
 def test_an_object_that_is_gone_is_lost_unless_it_was_seen_to_end() -> None:
