@@ -91,6 +91,15 @@ class Attempt:
     def live(self) -> bool:
         return self.state is not AttemptState.ENDED
 
+    @property
+    def seconds(self) -> float | None:
+        """How long it ran; None while it has not ended, and if nobody saw it run. A leased one runs from its start: its
+        holder asked for it and waits for no place."""
+        began = self.start_time if self.run_time is None and self.leased else self.run_time
+        if began is None or self.end_time is None:
+            return None
+        return max(0.0, self.end_time - began)
+
     def gpu_seconds(self, now: float) -> float:
         """GPUs times seconds that it has run; while it waits for them it holds none."""
         if self.run_time is None:

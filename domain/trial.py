@@ -31,7 +31,8 @@ class TrialState(enum.Enum):
     INFEASIBLE = "infeasible"
     """These parameters cannot be evaluated; algorithms learn from it."""
     FAILED = "failed"
-    """Given up after its retries; says nothing about the parameters."""
+    """Given up after its retries. If the last attempt ended by the trial's own fault (`fault.py`), it is evidence about
+    the parameters; otherwise it says nothing about them."""
     CANCELLED = "cancelled"
     """Given up by the study or by a person."""
 
@@ -63,7 +64,7 @@ PENDING = frozenset({_S.REQUESTED, _S.ACTIVE, _S.STOPPING, _S.PAUSED})
 ENDED = frozenset(TrialState) - PENDING
 
 UNCOUNTED = frozenset({_S.FAILED, _S.CANCELLED})
-"""States that do not count towards `budget.trials`, and whose points may be proposed again."""
+"""States that do not count towards `budget.trials`. Whether their points may be proposed again: `fault.uses_point`."""
 
 
 class StopGoal(enum.Enum):

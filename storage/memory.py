@@ -17,10 +17,11 @@ from typing import Any, TypeVar
 
 from ..domain.access import Token
 from ..domain.errors import AlreadyExists, NotFound, RevisionCompacted, Unavailable
+from ..domain.fault import uses_point
 from ..domain.names import StudyName, TrialName
 from ..domain.parameters import digest
 from ..domain.study import Study
-from ..domain.trial import UNCOUNTED, Measurement, Trial
+from ..domain.trial import Measurement, Trial
 from .derived import curve, labelled, loss, no_study
 from .exchange import LocalExchange
 from .store import Answer, Changes, DuplicatePoint, Point, Store, StudyFilter, Transaction, TrialFilter, View
@@ -196,10 +197,11 @@ class _MemoryTransaction(_MemoryView, Transaction):
             for trial in trials:
                 point = digest(trial.parameters)
                 there = self._tables.same[study.uid].get(point, ())
-                counted = sum(self._tables.trials[study.uid][i].state not in UNCOUNTED for i in there)
+                known = (self._tables.trials[study.uid][i] for i in there)
+                counted = sum(uses_point(t.state, t.attempt) for t in known)
                 if counted + new[point] >= repeats:
                     raise DuplicatePoint(f"{trial.name.short} has the parameters of {counted + new[point]} others")
-                new[point] += trial.state not in UNCOUNTED
+                new[point] += uses_point(trial.state, trial.attempt)
         for trial in trials:
             self._put(study, trial)
 

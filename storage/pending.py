@@ -19,9 +19,10 @@ from dataclasses import dataclass, field, replace
 from sqlalchemy import Executable
 
 from ..domain.errors import AlreadyExists
+from ..domain.fault import uses_point
 from ..domain.names import StudyName, TrialName
 from ..domain.study import Study, StudySpec
-from ..domain.trial import UNCOUNTED, Trial
+from ..domain.trial import Trial
 from . import rows
 from .session import Session
 from .statements import (
@@ -66,7 +67,7 @@ class PendingTrial:
 
     @property
     def counts(self) -> bool:
-        return self.trial.state not in UNCOUNTED
+        return uses_point(self.trial.state, self.trial.attempt)
 
     @property
     def keeps_slot(self) -> bool:

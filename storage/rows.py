@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
+from ..domain import fault
 from ..domain.access import Role, Token
 from ..domain.attempt import Attempt, AttemptState, Cause
 from ..domain.document import from_document, to_document
@@ -217,6 +218,14 @@ def trial_of(row: Any, name: StudyName, latest: Attempt | None, earlier: tuple[A
         row.until_step,
         row.checkpoint_of,
     )
+
+
+def uses_point(row: Any) -> bool:
+    """Whether the trial of the row uses up one of its point's `repeats`."""
+    state = _TRIAL_STATES[row.state]
+    # Decoding costs more than all else here, and only of a failed trial the attempt matters.
+    latest = decode_attempt(row.attempt) if state is TrialState.FAILED and row.attempt is not None else None
+    return fault.uses_point(state, latest)
 
 
 def point_of(row: Any) -> Point:

@@ -21,10 +21,11 @@ from sqlalchemy import Executable
 from ..domain.access import Token
 from ..domain.attempt import Attempt
 from ..domain.errors import AlreadyExists, NotFound, RevisionCompacted
+from ..domain.fault import uses_point
 from ..domain.names import StudyName, TrialName
 from ..domain.parameters import digest
 from ..domain.study import Study
-from ..domain.trial import UNCOUNTED, Measurement, Trial, TrialState
+from ..domain.trial import Measurement, Trial, TrialState
 from . import rows
 from .derived import curve, labelled, no_study
 from .known import Known
@@ -67,7 +68,6 @@ CHUNK = 500
 """The least number of rows fetched at a time where some may be left out of the answer."""
 _MOST_HINTS = 10_000
 _BEYOND_ALL = 2**63 - 1
-_UNCOUNTED = frozenset(state.value for state in UNCOUNTED)
 
 
 class SqlView(View):
@@ -409,7 +409,7 @@ class SqlTransaction(SqlView, Transaction):
             if times[point] >= repeats:
                 raise DuplicatePoint(f"{trial.name.short} has the parameters of {times[point]} others")
             slot = None
-            if trial.state not in UNCOUNTED:
+            if uses_point(trial.state, trial.attempt):
                 # There are fewer trials than slots, so one is free.
                 slot = next(slot for slot in range(repeats) if slot not in taken[point])
                 taken[point].add(slot)
@@ -428,7 +428,7 @@ class SqlTransaction(SqlView, Transaction):
         taken: dict[str, set[int]] = defaultdict(set)
         for row in self._at_points(key, points):
             written = pending.get(row.id)
-            counts = written.counts if written else row.state not in _UNCOUNTED
+            counts = written.counts if written else rows.uses_point(row)
             times[row.digest] += counts
             if row.slot is not None and (written is None or written.keeps_slot):
                 taken[row.digest].add(row.slot)

@@ -98,7 +98,7 @@ POINTS = (
     .order_by(measurements.c.sequence)
     .limit(bindparam("limit"))
 )
-_place = select(trials.c.id, trials.c.digest, trials.c.slot, trials.c.state).where(_of_study)
+_place = select(trials.c.id, trials.c.digest, trials.c.slot, trials.c.state, trials.c.attempt).where(_of_study)
 SAME_POINT = _place.where(trials.c.digest == bindparam("digest"))
 SAME_POINTS = _place.where(trials.c.digest == any_(cast(bindparam("digests"), ARRAY(Text))))
 """The same for a list of digests. On PostgreSQL only."""

@@ -179,7 +179,7 @@ class Transaction(View):
         self, study: Study, trials: Sequence[Trial], repeats: int | None, *, untried: bool = False
     ) -> None:
         """Adds trials, with their attempts. With `repeats`, raises DuplicatePoint where that many trials with the same
-        parameters are there already, those FAILED and CANCELLED not counted; a unique index enforces it. Without it,
+        parameters are there already, as `fault.uses_point` counts them; a unique index enforces it. Without it,
         the points are not unique: those that people give, and blank ones of a growing space. `untried`: the caller has
         seen that no trial that counts has one of these points, and that they differ; they are not looked for again."""
 

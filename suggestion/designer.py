@@ -46,8 +46,10 @@ class Outcome(enum.Enum):
     MEASURED = "measured"
     """SUCCEEDED or STOPPED, with `values`."""
     INFEASIBLE = "infeasible"
+    FAILED = "failed"
+    """FAILED by its own fault: evidence that these parameters are likely to fail."""
     UNKNOWN = "unknown"
-    """FAILED or CANCELLED, or ended without a value: says nothing about the parameters."""
+    """FAILED by others' fault or CANCELLED, or ended without a value: says nothing about the parameters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class Observation:
     end_time: float | None = None
     """Unix seconds."""
     counted: bool = True
-    """Whether it uses up one of its point's `repeats`: all do but those FAILED or CANCELLED."""
+    """Whether it uses up the budget's `trials`: all do but those FAILED or CANCELLED."""
     until_step: int | None = None
     """At that many steps it is, or is to be, PAUSED; None: it goes on to its own end."""
     bracket: int | None = None
@@ -70,6 +72,16 @@ class Observation:
     """For a designer that `ReadsCurves`: what the trial reported of the first objective, by step."""
     other_curves: tuple[tuple[tuple[int, float], ...], ...] = ()
     """Likewise of the other objectives, in order."""
+    seconds: float | None = None
+    """How long it ran, where that is known: of a MEASURED trial the whole, of one that timed out the least."""
+    timed_out: bool = False
+    """`seconds` is censored: it would have run longer."""
+
+    @property
+    def tried(self) -> bool:
+        """Whether it uses up one of its point's `repeats`: a trial that failed by its own fault does, though it does
+        not use up the budget."""
+        return self.counted or self.outcome is Outcome.FAILED
 
 
 class History(Protocol):
@@ -79,7 +91,8 @@ class History(Protocol):
     def observations(self) -> Sequence[Observation]: ...
 
     def times_tried(self, parameters: Parameters) -> int:
-        """How many trials have these parameters, not counting those FAILED or CANCELLED. In O(1)."""
+        """How many trials with these parameters are `tried`: not those CANCELLED, nor those FAILED by others' fault.
+        In O(1)."""
 
     @property
     def distinct(self) -> int:

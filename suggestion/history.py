@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from operator import attrgetter
 from typing import Final, NamedTuple
 
+from ..domain.attempt import Cause
+from ..domain.fault import failed_by_itself
 from ..domain.metric import Objective
 from ..domain.parameters import Parameters, digest
 from ..domain.trial import PENDING, UNCOUNTED, Trial, TrialState
@@ -129,14 +131,14 @@ class TrialHistory:
     def _count(self, observation: Observation, point: bytes) -> _Entry:
         entry = _Entry(observation, _share(observation, point), point)
         self._sum = (self._sum + entry.share) % _MODULUS
-        if observation.counted:
+        if observation.tried:
             self._tried[entry.point] += 1
             self._at_least[self._tried[entry.point]] += 1
         return entry
 
     def _uncount(self, entry: _Entry) -> None:
         self._sum = (self._sum - entry.share) % _MODULUS
-        if entry.observation.counted:
+        if entry.observation.tried:
             self._at_least[self._tried[entry.point]] -= 1
             self._tried[entry.point] -= 1
             if not self._tried[entry.point]:
@@ -160,14 +162,36 @@ def observe(trial: Trial, objectives: Sequence[Objective]) -> Observation:
         outcome = Outcome.PENDING
     elif trial.state is TrialState.INFEASIBLE:
         outcome = Outcome.INFEASIBLE
+    elif failed_by_itself(trial):
+        outcome = Outcome.FAILED
     elif trial.state not in UNCOUNTED and trial.final and all(o.metric in trial.final for o in objectives):
         measured = tuple(trial.final[o.metric] for o in objectives)
         if all(map(math.isfinite, measured)):
             outcome, values = Outcome.MEASURED, measured
         else:
             outcome = Outcome.INFEASIBLE
-    counted = trial.state not in UNCOUNTED
-    return Observation(trial.id, trial.parameters, outcome, values, trial.end_time, counted, trial.until_step, bracket)
+    timed_out = outcome is Outcome.FAILED and trial.attempts[-1].cause is Cause.TIMED_OUT
+    return Observation(
+        trial.id,
+        trial.parameters,
+        outcome,
+        values,
+        end_time=trial.end_time,
+        counted=trial.state not in UNCOUNTED,
+        until_step=trial.until_step,
+        bracket=bracket,
+        seconds=_seconds(trial) if timed_out or outcome is Outcome.MEASURED else None,
+        timed_out=timed_out,
+    )
+
+
+def _seconds(trial: Trial) -> float | None:
+    """How long the last attempt ran, with those before it that paused and whose work it went on with. None where
+    nobody saw when it began."""
+    *earlier, last = trial.attempts or (None,)
+    if last is None or last.seconds is None:
+        return None
+    return last.seconds + sum(a.seconds or 0.0 for a in earlier if a is not None and a.cause is Cause.STOPPED)
 
 
 def _point(observation: Observation) -> bytes:
@@ -180,4 +204,6 @@ def _share(o: Observation, point: bytes) -> int:
         text += f" {o.until_step} {o.bracket} {o.curve!r}"
     if any(o.other_curves):
         text += f" {o.other_curves!r}"
+    if o.seconds is not None:
+        text += f" {o.seconds!r} {o.timed_out}"
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest(), "big")

@@ -86,9 +86,13 @@ def histories(draw: st.DrawFn, space: Space, max_size: int = 12) -> list[Observa
     for number in draw(st.lists(st.integers(1, 99), max_size=max_size, unique=True)):
         outcome = draw(st.sampled_from(Outcome))
         values = (draw(st.floats(-1e6, 1e6)),) if outcome is Outcome.MEASURED else ()
-        counted = outcome is not Outcome.UNKNOWN or draw(st.booleans())
+        counted = outcome is not Outcome.FAILED and (outcome is not Outcome.UNKNOWN or draw(st.booleans()))
         end_time = None if outcome is Outcome.PENDING else draw(st.floats(0, 2e9))
-        observations.append(Observation(number, draw(st.sampled_from(pool)), outcome, values, end_time, counted))
+        timed_out = outcome is Outcome.FAILED and draw(st.booleans())
+        seconds = draw(st.floats(0, 1e9)) if timed_out or values else None
+        point = draw(st.sampled_from(pool))
+        about = number, point, outcome, values, end_time, counted
+        observations.append(Observation(*about, seconds=seconds, timed_out=timed_out))
     return observations
 
 

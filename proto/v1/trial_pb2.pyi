@@ -45,7 +45,7 @@ class _TrialStateEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._Enu
     TRIAL_STATE_INFEASIBLE: _TrialState.ValueType  # 7
     """These parameters cannot be evaluated."""
     TRIAL_STATE_FAILED: _TrialState.ValueType  # 8
-    """Given up after its retries; says nothing about the parameters."""
+    """Given up after its retries. If its last attempt ended by its own fault, it is evidence about the parameters."""
     TRIAL_STATE_CANCELLED: _TrialState.ValueType  # 9
     """Given up by the study or a person."""
 
@@ -69,7 +69,7 @@ TRIAL_STATE_STOPPED: TrialState.ValueType  # 6
 TRIAL_STATE_INFEASIBLE: TrialState.ValueType  # 7
 """These parameters cannot be evaluated."""
 TRIAL_STATE_FAILED: TrialState.ValueType  # 8
-"""Given up after its retries; says nothing about the parameters."""
+"""Given up after its retries. If its last attempt ended by its own fault, it is evidence about the parameters."""
 TRIAL_STATE_CANCELLED: TrialState.ValueType  # 9
 """Given up by the study or a person."""
 global___TrialState = TrialState

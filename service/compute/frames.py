@@ -64,14 +64,16 @@ def observation_to_row(o: Observation) -> list[Any]:
         o.until_step,
         o.bracket,
         [[list(point) for point in curve] for curve in (o.curve, *o.other_curves)],
+        o.seconds,
+        o.timed_out,
     ]
 
 
 def observation_from_row(row: Sequence[Any]) -> Observation:
-    number, parameters, outcome, values, end_time, counted, until, bracket, curves = row
+    number, parameters, outcome, values, end_time, counted, until, bracket, curves, seconds, timed_out = row
     first, *others = (tuple((step, value) for step, value in curve) for curve in curves)
     about = number, parameters, Outcome(outcome), tuple(values), end_time, counted, until, bracket
-    return Observation(*about, first, tuple(others))
+    return Observation(*about, first, tuple(others), seconds, timed_out)
 
 
 def suggestions_to_message(found: Suggestions) -> Message:

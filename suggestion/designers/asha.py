@@ -143,7 +143,7 @@ class _Standing:
 
     def _places(self, o: Observation | None) -> Iterator[tuple[int, tuple[Losses, int]]]:
         """The rungs that the trial has reached, and what it was worth there."""
-        if o is None or o.outcome is Outcome.UNKNOWN:
+        if o is None or o.outcome in (Outcome.UNKNOWN, Outcome.FAILED):
             return
         for k, (start, end) in enumerate(pairwise(self._rungs)):
             last = o.curve[-1][0] if o.curve else -1

@@ -98,7 +98,7 @@ class _AtSteps:
 
 
 def _at(o: Observation, steps: int, problem: Problem) -> Observation:
-    if o.outcome is Outcome.INFEASIBLE or not o.counted:
+    if o.outcome in (Outcome.INFEASIBLE, Outcome.FAILED) or not o.counted:
         return o
     losses = losses_at(o, steps, math.inf, problem)
     if losses is None:

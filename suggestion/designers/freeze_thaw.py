@@ -147,7 +147,7 @@ class _Standing:
 
     def __init__(self, observations: Sequence[Observation], rungs: Sequence[int], problem: Problem) -> None:
         self.rungs, self.problem = rungs, problem
-        self.trials = [o for o in observations if o.outcome is not Outcome.UNKNOWN]
+        self.trials = [o for o in observations if o.outcome not in (Outcome.UNKNOWN, Outcome.FAILED)]
         self.running, self._paused = self._which(Outcome.PENDING), self._which(Outcome.PAUSED)
         measured, infeasible = self._which(Outcome.MEASURED), self._which(Outcome.INFEASIBLE)
         at = np.array([_least_by(o, rungs, problem) for o in self.trials]).reshape(len(self.trials), len(rungs))

@@ -33,6 +33,9 @@ FACTORS = (0.8, 1.2)
 TRIES = 100
 """Perturbations that are tried for one that satisfies the constraints and is new."""
 
+OVER = frozenset({Outcome.INFEASIBLE, Outcome.FAILED, Outcome.UNKNOWN})
+"""A member whose trial ended so is no longer of the population."""
+
 _BY = "pbt/1"
 
 
@@ -103,7 +106,7 @@ class PopulationBasedTraining(ReadsCurves):
             if o.bracket is not None:
                 heads[o.bracket] = o
         number = 1 + max(heads, default=0)
-        heads = {m: o for m, o in heads.items() if o.outcome not in (Outcome.UNKNOWN, Outcome.INFEASIBLE)}
+        heads = {m: o for m, o in heads.items() if o.outcome not in OVER}
         ready = sorted(
             (o.until_step or 0, m) for m, o in heads.items() if o.outcome is Outcome.PAUSED and o.until_step is not None
         )

@@ -789,6 +789,32 @@ class StoreContract:
         add(stored, new_trial(1, {"x": 0.5}), new_trial(2, {"x": 0.5}), repeats=None)
         add(stored, new_trial(3, {"x": 0.5}), repeats=None)
 
+    @pytest.mark.parametrize("allowed", [1, None], ids=["proposed", "enqueued"])
+    @pytest.mark.parametrize(
+        ("cause", "taken"),
+        [
+            (Cause.CODE_FAILED, True),
+            (Cause.OUT_OF_MEMORY, True),
+            (Cause.TIMED_OUT, True),
+            (Cause.PREEMPTED, False),
+            (Cause.CONFIG_BROKEN, False),
+            (Cause.SUCCEEDED, False),
+        ],
+    )
+    def test_a_point_that_failed_by_its_own_fault_has_been_tried(
+        self, stored: Store, cause: Cause, taken: bool, allowed: int | None
+    ) -> None:
+        point = {"x": 0.5}
+        (trial,) = add(stored, new_trial(1, point), repeats=allowed)
+        ended = Attempt(1, AttemptState.ENDED, 200.5, end_time=300.5, cause=cause)
+        put(stored, replace(trial, state=S.FAILED, attempts=(ended,), end_time=300.5))
+        if taken:
+            with pytest.raises(DuplicatePoint):
+                add(stored, new_trial(2, point), repeats=1)
+            add(stored, new_trial(2, point), repeats=2)
+        else:
+            add(stored, new_trial(2, point), repeats=1)
+
     def test_a_failed_trial_that_is_retried_counts_again(self, stored: Store) -> None:
         (trial,) = add(stored, new_trial(1, {"x": 0.5}), repeats=1)
         move(stored, trial, S.FAILED)

@@ -2,11 +2,13 @@
 
 import math
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wazir.domain.attempt import Attempt, AttemptState, Cause
 from wazir.domain.metric import Goal, Metrics, Objective
 from wazir.domain.names import StudyName
 from wazir.domain.parameters import canonical
@@ -40,7 +42,7 @@ def test_it_is_what_is_left_of_its_changes(batches: list[list[object]], repeats:
                 model.pop(change[1], None)
         # Read between changes too, so that what is kept sorted has to be kept up.
         assert list(history.observations) == [model[i] for i in sorted(model)]
-    tried = Counter(canonical(o.parameters) for o in model.values() if o.counted)
+    tried = Counter(canonical(o.parameters) for o in model.values() if o.tried)
     for point in POINTS:
         assert history.times_tried(point) == tried[canonical(point)]
     assert history.distinct == sum(n >= repeats for n in tried.values())
@@ -64,6 +66,9 @@ def test_the_digest_tells_histories_apart(one: list[Observation], other: list[Ob
         Observation(1, {"a": 1}, Outcome.MEASURED, (0.25,), 9.0),
         Observation(1, {"a": 1}, Outcome.MEASURED, (0.5,), 9.5),
         Observation(1, {"a": 1}, Outcome.MEASURED, (0.5,), 9.0, counted=False),
+        Observation(1, {"a": 1}, Outcome.MEASURED, (0.5,), 9.0, seconds=2.0),
+        Observation(1, {"a": 1}, Outcome.MEASURED, (0.5,), 9.0, seconds=2.5),
+        Observation(1, {"a": 1}, Outcome.MEASURED, (0.5,), 9.0, seconds=2.0, timed_out=True),
     ],
 )
 def test_the_digest_looks_at_every_field(other: Observation) -> None:
@@ -156,3 +161,49 @@ def test_a_trial_as_algorithms_see_it(
 ) -> None:
     trial = Trial(StudyName("o", "s").trial(7), state, {"a": 1}, 1.0, final=final, end_time=5.0)
     assert observe(trial, (LOSS, SPEED)) == Observation(7, {"a": 1}, outcome, values, 5.0, counted), reason
+
+
+@pytest.mark.parametrize(
+    ("cause", "outcome", "tried", "reason"),
+    [
+        (Cause.CODE_FAILED, Outcome.FAILED, True, "its own fault"),
+        (Cause.OUT_OF_MEMORY, Outcome.FAILED, True, "its own fault"),
+        (Cause.TIMED_OUT, Outcome.FAILED, True, "its own fault"),
+        (Cause.NODE_LOST, Outcome.UNKNOWN, False, "the platform's fault"),
+        (Cause.CONFIG_BROKEN, Outcome.UNKNOWN, False, "no point could have been started"),
+        (Cause.SUCCEEDED, Outcome.UNKNOWN, False, "nobody printed the metric"),
+        (None, Outcome.UNKNOWN, False, "nobody knows why"),
+    ],
+)
+def test_a_failure_by_its_own_fault_is_evidence_and_uses_up_the_point_but_not_the_budget(
+    cause: Cause | None, outcome: Outcome, tried: bool, reason: str
+) -> None:
+    attempts = () if cause is None else (Attempt(1, AttemptState.ENDED, 1.0, cause=cause),)
+    trial = Trial(StudyName("o", "s").trial(7), TrialState.FAILED, {"a": 1}, 1.0, attempts=attempts)
+    seen = observe(trial, (LOSS,))
+    assert (seen.outcome, seen.counted, seen.tried) == (outcome, False, tried), reason
+    assert TrialHistory([seen]).times_tried({"a": 1}) == tried
+
+
+def test_a_trial_ran_as_long_as_its_last_attempt_and_those_that_paused_before() -> None:
+    def attempt(number: int, cause: Cause, seconds: float) -> Attempt:
+        return Attempt(
+            number, AttemptState.ENDED, 1.0, leased=False, run_time=10.0, end_time=10.0 + seconds, cause=cause
+        )
+
+    name = StudyName("o", "s").trial(7)
+    lost, paused, last = (
+        attempt(1, Cause.NODE_LOST, 64.0),
+        attempt(2, Cause.STOPPED, 2.0),
+        attempt(3, Cause.SUCCEEDED, 1.5),
+    )
+    trial = Trial(name, TrialState.SUCCEEDED, {"a": 1}, 1.0, final={"loss": 1.0}, attempts=(lost, paused, last))
+    seen = observe(trial, (LOSS,))
+    assert (seen.seconds, seen.timed_out) == (3.5, False)
+    unseen = replace(trial, attempts=(replace(last, run_time=None),))
+    assert observe(unseen, (LOSS,)).seconds is None
+    held = replace(trial, attempts=(Attempt(1, AttemptState.ENDED, 4.0, end_time=10.0, cause=Cause.SUCCEEDED),))
+    assert observe(held, (LOSS,)).seconds == 6.0, "its holder runs it from the start"
+    killed = replace(trial, state=TrialState.FAILED, final=None, attempts=(attempt(1, Cause.TIMED_OUT, 60.0),))
+    seen = observe(killed, (LOSS,))
+    assert (seen.seconds, seen.timed_out) == (60.0, True)
