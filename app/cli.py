@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import click
 
 from .. import __version__
 from ..clients.cli import studies, trials
 from ..clients.cli.completion import completion
+from ..clients.cli.errors import visible_usage_errors
 from ..clients.cli.session import Access, Session
 from ..clients.client import Client
 from ..domain.errors import Unavailable
@@ -57,6 +58,14 @@ class LazyGroup(click.Group):
             ) from error
         command: click.Command = getattr(module, name)
         return command
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        with visible_usage_errors():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with visible_usage_errors():
+            return super().invoke(ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         rows = [(name, text) for name, (_, text) in self.lazy.items()]

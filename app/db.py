@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 import click
 
 from ..clients.cli.errors import Exit, reported
+from ..clients.cli.terminal import say
 from ..domain.errors import FailedPrecondition, InvalidArgument, Unavailable
 from ..storage.audit import problems
 from ..storage.migration import VERSION_TABLE
@@ -36,7 +37,7 @@ def db() -> None:
 def upgrade(db: Path | str) -> None:
     """Bring a database to the schema of this version. End all servers on it first."""
     with opened(db, upgrade=True):
-        click.echo(f"{shown(db)} has the schema {REVISION}.")
+        say(f"{shown(db)} has the schema {REVISION}.")
 
 
 @db.command()
@@ -51,11 +52,11 @@ def check(db: Path | str) -> None:
         with opened(db) as store:
             found = store.read(lambda view: list(problems(view)))
     for problem in found:
-        click.echo(problem)
+        say(problem)
     if found:
-        click.echo(f"{shown(db)}: {len(found)} things are wrong. Restore it from a backup, or ask for help", err=True)
+        say(f"{shown(db)}: {len(found)} things are wrong. Restore it from a backup, or ask for help", err=True)
         raise click.exceptions.Exit(Exit.FAILED)
-    click.echo(f"{shown(db)} is sound, with the schema {REVISION}.")
+    say(f"{shown(db)} is sound, with the schema {REVISION}.")
 
 
 @db.command()
@@ -77,7 +78,7 @@ def backup(db: Path | str, file: Path, force: bool) -> None:
         fresh.replace(file)
     finally:
         fresh.unlink(missing_ok=True)
-    click.echo(f"{shown(db)} is copied to {file}.")
+    say(f"{shown(db)} is copied to {file}.")
 
 
 @db.command()
@@ -99,7 +100,7 @@ def restore(db: Path | str, file: Path) -> None:
         _program("pg_restore", db, "--clean", "--if-exists", "--no-owner", "--single-transaction", str(file))
     with opened(db) as store:
         studies = store.read(lambda view: len(view.studies("", StudyFilter(), "", 1_000_000)))
-    click.echo(f"{shown(db)} is restored from {file}: {studies} {'study' if studies == 1 else 'studies'}.")
+    say(f"{shown(db)} is restored from {file}: {studies} {'study' if studies == 1 else 'studies'}.")
 
 
 @contextmanager

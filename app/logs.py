@@ -6,6 +6,8 @@ import json
 import logging
 from datetime import UTC, datetime
 
+from ..domain.visible import visible, visible_document
+
 _OF_EVERY_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
 
@@ -23,17 +25,24 @@ class JsonFormatter(logging.Formatter):
         line |= {name: value for name, value in vars(record).items() if name not in _OF_EVERY_RECORD}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str, ensure_ascii=False)
+        return visible_document(json.dumps(line, default=str, ensure_ascii=False))
+
+
+class VisibleFormatter(logging.Formatter):
+    """Control characters in what others wrote are escaped: the log may go to a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record))
 
 
 def log_to_stderr(level: int, *, as_json: bool = False) -> None:
     """One line a record, with the time."""
+    handler = logging.StreamHandler()
     if as_json:
-        handler = logging.StreamHandler()
         handler.setFormatter(JsonFormatter())
-        logging.basicConfig(level=level, handlers=[handler])
     else:
-        logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
+        handler.setFormatter(VisibleFormatter("%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"))
+    logging.basicConfig(level=level, handlers=[handler])
     logging.getLogger("alembic").setLevel(max(level, logging.WARNING))
 
 

@@ -15,6 +15,7 @@ from ..clients.cli.errors import Exit, reported
 from ..clients.cli.output import console
 from ..clients.cli.progress import Progress
 from ..clients.cli.studies import print_best
+from ..clients.cli.terminal import say
 from ..clients.client import Client
 from ..clients.study_file import load
 from ..clients.watch import TrialWatch
@@ -111,7 +112,7 @@ def drain_on_interrupt(local: LocalRun, progress: Progress) -> Iterator[None]:
             progress.note = "Stopping: running trials are ended and will be run again by the next `wazir run`."
             local.stop()
         if not console().is_terminal:
-            click.echo(progress.note, err=True)
+            say(progress.note, err=True)
 
     with heard(interrupted):
         yield

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from ..clients.cli.errors import reported
+from ..clients.cli.terminal import say
 from ..clients.local_address import is_loopback
 from ..domain.errors import MISSING, InvalidArgument
 from ..service.security.attempt_tokens import SHORTEST_KEY
@@ -126,9 +127,9 @@ def serve(
     ):
         for address, port in zip(listen, service.ports, strict=True):
             host = address.rpartition(":")[0]
-            click.echo(f"Serving {service.database} at {host}:{port} and {service.address}", err=True)
+            say(f"Serving {service.database} at {host}:{port} and {service.address}", err=True)
         ended.wait()
-        click.echo("Ending: calls in flight are answered first ...", err=True)
+        say("Ending: calls in flight are answered first ...", err=True)
 
 
 async def serve_url(url: str, listen: Sequence[str], settings: ServiceSettings) -> None:
@@ -141,9 +142,9 @@ async def serve_url(url: str, listen: Sequence[str], settings: ServiceSettings) 
         server = Server(store, listen, settings)
         await server.start()
         for address, port in zip(listen, server.ports, strict=True):
-            click.echo(f"Serving {shown(url)} at {address.rpartition(':')[0]}:{port}", err=True)
+            say(f"Serving {shown(url)} at {address.rpartition(':')[0]}:{port}", err=True)
         await ended.wait()
-        click.echo("Ending: calls in flight are answered first ...", err=True)
+        say("Ending: calls in flight are answered first ...", err=True)
         await server.stop()
     finally:
         store.close()

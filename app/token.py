@@ -14,6 +14,7 @@ from rich.text import Text
 from ..clients.cli.errors import reported
 from ..clients.cli.output import Format, ago, console, emit, stamp
 from ..clients.cli.session import format_option
+from ..clients.cli.terminal import say
 from ..domain.access import Role, Token
 from ..domain.document import parse_duration
 from ..domain.names import DEFAULT_OWNER
@@ -52,8 +53,8 @@ def create(db: Path | str, owner: str, role: str, expires: str | None, label: st
     with opened(db) as store:
         store.write(lambda tx: tx.insert_token(made))
     until = "does not expire" if made.expire_time is None else f"expires {when(made.expire_time)}"
-    click.echo(f"Token {made.id}: {made.role.value} of {made.owner}, {until}. It is not shown again:", err=True)
-    click.echo(text)
+    say(f"Token {made.id}: {made.role.value} of {made.owner}, {until}. It is not shown again:", err=True)
+    say(text)
 
 
 @token.command(name="list")
@@ -84,7 +85,7 @@ def revoke_(db: Path | str, token_id: str) -> None:
     with opened(db) as store:
         revoked = store.write(lambda tx: revoke(tx, token_id, time.time()))
     assert revoked.revoke_time is not None
-    click.echo(f"Token {revoked.id} ({revoked.label or revoked.owner}) is revoked since {when(revoked.revoke_time)}")
+    say(f"Token {revoked.id} ({revoked.label or revoked.owner}) is revoked since {when(revoked.revoke_time)}")
 
 
 @contextmanager

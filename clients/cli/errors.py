@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
 import click
 
 from ...domain import errors
+from ...domain.visible import visible
+from .terminal import say
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -63,10 +66,21 @@ def reported(command: Callable[P, R]) -> Callable[P, R]:
         try:
             return command(*args, **kwargs)
         except errors.WazirError as error:
-            click.echo(f"wazir: {error}", err=True)
+            say(f"wazir: {error}", err=True)
             raise click.exceptions.Exit(exit_code(error)) from error
         except KeyboardInterrupt:
-            click.echo("wazir: interrupted", err=True)
+            say("wazir: interrupted", err=True)
             raise click.exceptions.Exit(Exit.INTERRUPTED) from None
 
     return run
+
+
+@contextmanager
+def visible_usage_errors() -> Iterator[None]:
+    """click itself prints what it refuses, with the words of the command line in it."""
+    try:
+        yield
+    except click.ClickException as error:
+        # click declares it final; each class of its errors is made in another way, so a copy is no simpler.
+        vars(error)["message"] = visible(error.message)
+        raise

@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 
 import click
 import yaml
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -19,6 +18,8 @@ from ...domain.document import to_document
 from ...domain.parameters import Value
 from ...domain.study import Study, StudyState
 from ...domain.trial import Measurement, Trial, TrialState
+from ...domain.visible import visible, visible_document
+from .terminal import Terminal
 
 Plain = Mapping[str, object]
 
@@ -42,21 +43,36 @@ class Format(enum.Enum):
     YAML = "yaml"
 
 
-def console() -> Console:
+def console() -> Terminal:
     """Standard output. Not folded where it is no terminal, so that scripts get whole lines.
 
-    Without rich's markup: brackets in reasons, categories and labels are people's own, and `[/x]` would be an error.
+    Without rich's markup and emoji: brackets in reasons, categories and labels are people's own, and `[/x]` would be
+    an error.
     """
     terminal = sys.stdout.isatty()
-    return Console(width=None if terminal else 200, highlight=False, markup=False, soft_wrap=not terminal)
+    return Terminal(width=None if terminal else 200, highlight=False, markup=False, emoji=False, soft_wrap=not terminal)
 
 
 def emit(data: object, form: Format) -> None:
-    """Prints plain data for scripts. NaN and infinities are JSON's `NaN`, `Infinity` as Python reads them back."""
+    """Prints plain data for scripts. NaN and infinities are JSON's `NaN`, `Infinity` as Python reads them back.
+
+    Control characters are escaped as JSON and YAML do it, so that readers get them back.
+    """
     if form is Format.JSON:
-        click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+        click.echo(visible_document(json.dumps(data, indent=2, ensure_ascii=False)))
     else:
-        click.echo(yaml.safe_dump(data, sort_keys=False, allow_unicode=True), nl=False)
+        click.echo(visible_document(yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True)), nl=False)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes text with control characters in double quotes, where an escape means the character."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if visible(text) == text else '"')
+
+
+_Dumper.add_representer(str, _text)
 
 
 def study_data(study: Study) -> dict[str, object]:
@@ -189,7 +205,7 @@ def trial_table(trials: Sequence[Trial], study: Study) -> Table:
             *(number((trial.final or {}).get(o.metric, "")) for o in study.spec.objectives),
             span(took(trial)) if trial.attempts else "",
             pairs(in_order(trial, study)),
-            *([Text(why(trial))] if reasons else []),
+            *([why(trial)] if reasons else []),
         )
     return table
 
@@ -229,6 +245,6 @@ def study_table(studies: Sequence[Study]) -> Table:
             str(study.counts[TrialState.FAILED]),
             study.spec.algorithm.name,
             ago(study.create_time),
-            Text(study.reason),
+            study.reason,
         )
     return table

@@ -36,6 +36,7 @@ from .output import (
     waits_for,
 )
 from .session import NameType, Session, StudyType, address_option, format_option, owner_of
+from .terminal import confirm, say
 
 WAITING_SHOWN = 5
 """Reasons shown of those for which trials wait, the most frequent ones."""
@@ -223,7 +224,7 @@ def best(session: Session, study: StudyName, limit: int | None, address: str | N
     elif found:
         print_best(found, whole)
     if not found:
-        click.echo(f"wazir: {study.short} has no trial with a result yet", err=True)
+        say(f"wazir: {study.short} has no trial with a result yet", err=True)
         raise click.exceptions.Exit(Exit.FAILED)
 
 
@@ -300,13 +301,13 @@ def delete(session: Session, name: StudyName | TrialName, yes: bool, force: bool
             study = client.get_study(name.parent)
             client.get_trial(name)
             if not yes:
-                click.confirm(f"Delete trial {name.short}?", abort=True)
+                confirm(f"Delete trial {name.short}?")
             client.delete_trial(name)
             session.discard(study, name.id)
         else:
             study = client.get_study(name)
             if not yes:
-                click.confirm(f"Delete {name.short} with its {counted(study.counts.total, 'trial')}?", abort=True)
+                confirm(f"Delete {name.short} with its {counted(study.counts.total, 'trial')}?")
             client.delete_study(name, force=force)
             session.discard(study, None)
     console().print(f"Deleted {name.short}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -20,6 +21,7 @@ from .output import Format, console, emit, in_order, pairs, trial_data, trial_ta
 from .progress import Progress
 from .session import PodLog, Session, StudyType, TrialType, address_option, format_option, value_of
 from .studies import parse_labels
+from .terminal import ShownLog, confirm, say
 
 TRIAL_STATES = click.Choice([s.value for s in TrialState])
 
@@ -165,7 +167,7 @@ def release(session: Session, trial: TrialName, yes: bool, reason: str, address:
             raise FailedPrecondition(f"{trial.short} has no attempt that runs")
         where = f" on {attempt.node}" if attempt.node else ""
         if not yes:
-            click.confirm(f"Is attempt {attempt.number} of {trial.short}{where} dead for certain?", abort=True)
+            confirm(f"Is attempt {attempt.number} of {trial.short}{where} dead for certain?")
         words = "released by a person" + (f": {reason}" if reason else "")
         found = client.end_attempt(trial, attempt.number, Cause.NODE_LOST, message=words)
     console().print(f"Trial {trial.short} is {found.state.value}.")
@@ -174,6 +176,7 @@ def release(session: Session, trial: TrialName, yes: bool, reason: str, address:
 @click.command()
 @click.argument("trial", type=TrialType())
 @click.option("-f", "--follow", is_flag=True, help="Go on until the trial ends.")
+@click.option("--raw", is_flag=True, help="Every byte as it was printed; a terminal obeys what is in it.")
 @click.option("--attempt", type=click.IntRange(1), help="An earlier attempt; without it the latest.")
 @click.option(
     "--kubeconfig", type=click.Path(path_type=Path, dir_okay=False), help="Of pods: how to reach the cluster."
@@ -186,17 +189,35 @@ def logs(
     session: Session,
     trial: TrialName,
     follow: bool,
+    raw: bool,
     attempt: int | None,
     kubeconfig: Path | None,
     context: str | None,
     address: str | None,
 ) -> None:
     """Print what a trial printed: its log file, or its pod's log, or the stored last lines where that is not to be had
-    from this machine."""
+    from this machine.
+
+    A terminal is shown colours, and every other control character escaped; a file or pipe gets every byte.
+    """
     with session.client(address) as client:
         read = partial(_pod_log, session.pod_log, kubeconfig, context)
-        for chunk in _log(client, trial, attempt, follow, read):
-            click.echo(chunk, nl=False)
+        chunks = _log(client, trial, attempt, follow, read)
+        if raw or not sys.stdout.isatty():
+            for chunk in chunks:
+                click.echo(chunk, nl=False)
+        else:
+            show_log(chunks)
+
+
+def show_log(chunks: Iterator[bytes]) -> None:
+    """Writes a log to a terminal, as far as a terminal may be shown it."""
+    log = ShownLog()
+    try:
+        for chunk in chunks:
+            click.echo(log.show(chunk), nl=False)
+    finally:
+        click.echo(log.show(b"", final=True), nl=False)
 
 
 def _log(
@@ -265,7 +286,7 @@ def _pod_log(
         if not stored.log_tail:
             raise
         if not isinstance(error, NotFound):
-            click.echo(f"wazir: {error}. These are the stored last lines:", err=True)
+            say(f"wazir: {error}. These are the stored last lines:", err=True)
         yield stored.log_tail.encode()
 
 

@@ -1,0 +1,100 @@
+"""The one door to standard output and standard error: no control character of others passes it.
+
+`console()` in `output.py` makes a `Terminal` for tables and styled text; `say` writes plain lines, errors among them;
+`ShownLog` is for the logs of trials, whose colours are welcome.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import click
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+from rich.text import Text
+
+from ...domain.visible import visible
+
+
+class Terminal(Console):
+    """A console that shows control characters escaped, in whatever is printed through it. Its own colours and cursor
+    movements are not affected."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        if isinstance(renderable, str):
+            renderable = visible(renderable)
+        elif isinstance(renderable, Text):
+            # Before it is folded: an escape is wider than its character.
+            renderable = visible_text(renderable)
+
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=visible(segment.text))
+
+    def render_str(self, text: str, **how: Any) -> Text:
+        return super().render_str(visible(text), **how)
+
+
+def visible_text(text: Text) -> Text:
+    """`text` with its control characters escaped, each in the style that it had."""
+    if visible(text.plain) == text.plain:
+        return text
+
+    shown = text.blank_copy()
+    for character in text.divide(range(1, len(text.plain))):
+        escaped = Text(visible(character.plain), style=character.style)
+        escaped.spans = [span._replace(start=0, end=len(escaped.plain)) for span in character.spans]
+        shown.append_text(escaped)
+    return shown
+
+
+def say(words: object, *, err: bool = False) -> None:
+    """Writes a line of plain text."""
+    click.echo(visible(str(words)), err=err)
+
+
+def confirm(question: str) -> None:
+    """Asks a yes-or-no question; ends the command if the answer is no."""
+    click.confirm(visible(question), abort=True)
+
+
+_COLOUR = "\x1b\\[[0-9;:]*m"
+"""Select graphic rendition (ECMA-48, section 8.3.117)."""
+
+_RESET = "\x1b[0m"
+
+_BEGUN = re.compile("\x1b(\\[[0-9;:]{0,64})?\\Z")
+"""What may become a colour with the next chunk."""
+
+
+class ShownLog:
+    """A log, chunk by chunk, as a terminal may show it: colours pass, every other control character is escaped, and a
+    carriage return, by which a progress bar overwrites itself, begins a new line.
+
+    Bytes that are not UTF-8 are shown as `\\x9b`, too.
+    """
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="backslashreplace")
+        self._held = ""
+        self._coloured = False
+
+    def show(self, chunk: bytes, *, final: bool = False) -> str:
+        """The text to write for `chunk`. With `final` also what was held back, and the end of its colours."""
+        text = self._held + self._decoder.decode(chunk, final)
+
+        begun = None if final else _BEGUN.search(text)
+        self._held = begun[0] if begun else ""
+        if begun:
+            text = text[: begun.start()]
+        if not final and text.endswith("\r"):
+            # The line feed after it may come with the next chunk.
+            text, self._held = text[:-1], "\r" + self._held
+
+        text = re.sub("\r+\n?", "\n", text)
+        parts = re.split(f"({_COLOUR})", text)
+        self._coloured = self._coloured or len(parts) > 1
+        shown = "".join(part if index % 2 else visible(part) for index, part in enumerate(parts))
+        return shown + _RESET if final and self._coloured else shown
