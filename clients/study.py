@@ -23,6 +23,7 @@ import socket
 import threading
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -274,6 +275,9 @@ class Study:
         The function returns what `tell` takes. Where it raises, its trial is FAILED; exceptions in `catch` are logged
         and the next trial follows, others are raised when the trials beside it are done. `parallel` trials run at a
         time, each on a thread. An interrupt (Ctrl-C) gives running trials back, to be evaluated again.
+
+        If the study ends before `trials` of them were evaluated, it warns with the reason. If none was evaluated, it
+        raises: StudyEnded with the reason, or DeadlineExceeded after `timeout`.
         """
         for what, number in (("trials", trials), ("parallel", parallel)):
             if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 1):
@@ -282,6 +286,7 @@ class Study:
         run = _Run(trials)
         if parallel == 1:
             self._work(function, run, catch, until)
+            run.check_enough()
             return
         threads = [
             threading.Thread(target=self._work_on_thread, args=(function, run, catch, until), daemon=True)
@@ -300,6 +305,7 @@ class Study:
             raise
         if run.errors:
             raise run.errors[0]
+        run.check_enough()
 
     def enqueue_trial(self, params: Parameters, *, labels: Mapping[str, str] | None = None) -> Record:
         """A trial with these parameters, to be handed out before new points; defaults of the space fill gaps."""
@@ -461,15 +467,17 @@ class Study:
     # The loop of `optimize`
 
     def _work(self, function: Function, run: _Run, catch: Caught, until: float | None) -> None:
-        while run.take():
+        while run.take() and not run.over(until):
             try:
                 asked = self._ask(until, run.halted)
             except StudyEnded as ended:
                 logger.info("%s", ended, extra={"action": "study_ended", "study": str(self._name)})
+                run.cut_short = ended
                 return
-            except DeadlineExceeded:
+            except DeadlineExceeded as late:
                 if until is None or time.monotonic() < until:
                     raise
+                run.cut_short = late
                 return
             with run.evaluating(asked):
                 self._evaluate(function, asked, catch)
@@ -534,8 +542,12 @@ class _Run:
     def __init__(self, trials: int | None) -> None:
         self.halted = threading.Event()
         self.errors: list[BaseException] = []
+        self.cut_short: StudyEnded | DeadlineExceeded | None = None
+        """Why there was no trial to evaluate when one was wanted."""
         self._lock = threading.Lock()
+        self._wanted = trials
         self._left = trials
+        self._evaluated = 0
         self._active: list[AskedTrial] = []
 
     def take(self) -> bool:
@@ -551,9 +563,29 @@ class _Run:
         with self._lock:
             return list(self._active)
 
+    def over(self, until: float | None) -> bool:
+        """Whether the time is up. One trial is tried for however short it is."""
+        return until is not None and self._evaluated > 0 and time.monotonic() >= until
+
+    def check_enough(self) -> None:
+        """Warns if fewer trials were evaluated than were wanted, and raises if none was. Time that is up is what the
+        caller wanted, and needs no warning."""
+        if self.cut_short is None:
+            return
+        if not self._evaluated:
+            raise self.cut_short
+        if self._wanted is not None and isinstance(self.cut_short, StudyEnded):
+            # The level of whoever called `optimize`.
+            warnings.warn(
+                f"{self._evaluated} of {self._wanted} trials were evaluated: {self.cut_short}",
+                UserWarning,
+                stacklevel=3,
+            )
+
     @contextmanager
     def evaluating(self, asked: AskedTrial) -> Iterator[None]:
         with self._lock:
+            self._evaluated += 1
             self._active.append(asked)
         try:
             yield

@@ -456,11 +456,35 @@ def test_optimize_returns_when_the_study_ends(address: str, parallel: int) -> No
     assert len(made.trials) == 5
 
 
-def test_optimize_ends_at_its_timeout(address: str) -> None:
+@pytest.mark.parametrize("parallel", [1, 3])
+def test_optimize_warns_when_the_study_ends_before_enough_trials(address: str, parallel: int) -> None:
+    made = study(trials=2)
+    with pytest.warns(UserWarning, match=r"2 of 5 trials were evaluated: s has .* budget\.trials = 2 is reached"):
+        made.optimize(quadratic, trials=5, parallel=parallel)
+
+
+@pytest.mark.parametrize("parallel", [1, 3])
+@pytest.mark.parametrize("trials", [5, None])
+def test_optimize_raises_when_no_trial_is_left_to_evaluate(address: str, parallel: int, trials: int | None) -> None:
+    made = study(trials=1)
+    made.tell(made.ask(), 1.0)
+    with pytest.raises(StudyEnded, match=r"budget\.trials = 1 is reached"):
+        made.optimize(quadratic, trials=trials, parallel=parallel)
+
+
+def test_optimize_without_a_trial_within_its_timeout_raises(address: str) -> None:
     made = study(parallel=1)
     made.ask()
-    made.optimize(quadratic, timeout=0.1)
+    with pytest.raises(DeadlineExceeded, match=r"budget\.parallel"):
+        made.optimize(quadratic, timeout=0.1)
     assert len(made.trials) == 1
+
+
+@pytest.mark.parametrize("parallel", [1, 2])
+def test_optimize_ends_at_its_timeout_though_there_are_trials(address: str, parallel: int) -> None:
+    made = study(trials=10_000)
+    made.optimize(quadratic, timeout=0.001, parallel=parallel)
+    assert made.details().state is StudyState.ACTIVE
 
 
 @pytest.mark.parametrize("parallel", [1, 2])
