@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from ..clients.collect.stdout import StdoutReader
 from ..domain.metric import Objective
+from ..domain.numbers import looks_numeric
 from ..domain.study import StudySpec
 from ..domain.template import MetricsFrom
 from ..domain.trial import Measurement
@@ -61,12 +62,20 @@ class Collector:
         if self._reader is not None:
             self.unsent.extend(self._reader.finish(now))
 
-    def missing(self, tail: str) -> str:
-        """Where an objective was looked for and never seen: a sentence that says so and what was printed."""
+    def remarks(self, tail: str) -> str:
+        """What people should know of an attempt that ended well, in a sentence: that an objective was looked for and
+        never seen, and what was printed instead; or which values could not be read. Empty if there is nothing."""
         if self._reader is None:
             return ""
         never = [o.metric for o in self._objectives if o.metric not in self._reader.seen]
-        return never_printed(never, tail) if never else ""
+        doubts = self._reader.doubts
+        if never:
+            unread = [str(doubts[name]) for name in never if name in doubts]
+            return "; ".join([*unread, never_printed(never, tail)])
+        if not self._reader.doubtful:
+            return ""
+        unread = [str(doubt) for doubt in doubts.values() if looks_numeric(doubt.text)]
+        return f"{self._reader.doubtful} of the values it printed could not be read: {'; '.join(unread)}"
 
 
 def batches(measurements: Sequence[Measurement]) -> Iterator[Sequence[Measurement]]:

@@ -90,7 +90,7 @@ class Telling:
             tail = last_words(self._runtime.tail(key, MAX_TAIL))
             outcome = with_output(outcome, tail)
             if outcome.cause is Cause.SUCCEEDED:
-                outcome = replace(outcome, message=collector.missing(tail))
+                outcome = replace(outcome, message=collector.remarks(tail))
                 if collector.lost:
                     # Its last values would be missing, and nobody would know.
                     words = f"ended well, but what it printed cannot be read to its end: {collector.lost}"

@@ -17,6 +17,7 @@ from functools import cached_property
 from .constraint import Constraint, ConstraintSyntaxError
 from .constraint import parse as parse_constraint
 from .errors import MISSING, InvalidArgument, nearest
+from .numbers import suggestion
 from .parameters import Parameters, Value, same
 
 MAX_VALUES = 10_000
@@ -313,7 +314,8 @@ class Space:
             try:
                 point[name] = parameter.kind.coerce(value)
             except ValueError as error:
-                raise InvalidArgument(f"{where}.{name}", value, str(error)) from None
+                hint = suggestion(value) if isinstance(value, str) else ""
+                raise InvalidArgument(f"{where}.{name}", value, str(error), hint) from None
         for rule in self.rules:
             if not rule.holds(point):
                 mentioned = {n: point[n] for n in point if n in rule.names}

@@ -224,7 +224,9 @@ def end(tx: Transaction, name: TrialName, number: int, how: End, now: float) -> 
     )
     reason = then.reason
     if then.state is TrialState.SUCCEEDED:
-        reason = shortfall(spec, partial(tx.measurements, trial))
+        # What a controller says of a good end is about values that it could not read.
+        unread = message if _from_stdout(spec) else ""
+        reason = "; ".join(filter(None, (shortfall(spec, partial(tx.measurements, trial)), unread)))
     if ended.gpus:
         unit.study = replace(unit.study, gpu_seconds=unit.study.gpu_seconds + ended.gpu_seconds(now))
     trial = unit.move(

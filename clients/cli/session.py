@@ -13,6 +13,7 @@ from click.shell_completion import CompletionItem
 
 from ...domain.errors import InvalidArgument, WazirError
 from ...domain.names import DEFAULT_OWNER, StudyName, check_id, parse_study, parse_trial
+from ...domain.numbers import as_typed
 from ...domain.study import Study
 from ..client import Client
 from ..credentials import Tls, token_of_file
@@ -193,9 +194,5 @@ def value_of(text: str) -> bool | int | float | str:
         return text[1:-1]
     if text in ("true", "false"):
         return text == "true"
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
+    number = as_typed(text)
+    return text if number is None else number

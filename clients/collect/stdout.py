@@ -10,6 +10,9 @@ around the name do no harm, so a line of JSON is read too. `step` or `epoch` on 
 A line without a step counts as the step after the last one that was read, beginning with 1. A custom pattern with the
 groups `name`, `value` and, where it has one, `step` takes the place of all this.
 
+A number is read whole or not at all (`domain/numbers.py`): `val/loss: 0,31` and `val/loss=12ms` give no value, and
+`StdoutReader.doubts` keeps them, to say what to print instead.
+
 What a terminal would show is what counts: of a line that a progress bar has rewritten with carriage returns only the
 last text is read, and colours are not seen. Bytes that are no UTF-8 harm their own characters only. Of a line longer
 than `MAX_LINE` bytes the rest is not read, which also bounds what a costly pattern can cost.
@@ -19,7 +22,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
+from ...domain.numbers import looks_numeric, number, read_at, suggestion
 from ...domain.trial import Measurement
 
 MAX_LINE = 8192
@@ -27,15 +32,30 @@ MAX_LINE = 8192
 
 MAX_STEP = 2**63 - 1
 
-_NUMBER = r"[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|inf(?:inity)?|nan)"
-# Neither a longer word or version number (1.2.3) nor half of a fraction or time of day (3/50, 12:30).
-_END = r"(?![\w/:]|\.\d)"
+MAX_DOUBT = 40
+"""Characters that are kept of what is not a number."""
+
 # Colours and cursor movements (CSI), and titles or links (OSC), as in ECMA-48.
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
+# A step is a whole number, so commas in it can only set groups of digits apart.
 _STEPS = tuple(
-    re.compile(rf"(?<![\w/]){word}[\"']?\s*[=:]?\s*\[?\s*(\d{{1,19}})(?!\w|[.:]\d)", re.IGNORECASE)
+    re.compile(
+        rf"(?<![\w/]){word}[\"']?\s*[=:]?\s*\[?\s*([0-9]{{1,3}}(?:,[0-9]{{3}})+|[0-9]{{1,19}})(?!\w|[.,:]\d)",
+        re.IGNORECASE,
+    )
     for word in ("step", "epoch")
 )
+
+
+class Doubt(NamedTuple):
+    """What was printed as the value of a wanted metric and is not a number."""
+
+    metric: str
+    text: str
+
+    def __str__(self) -> str:
+        hint = suggestion(self.text) or "Write it like 0.31 or 1e-3, with a blank before what follows"
+        return f"{self.metric} = {self.text!r}: not a plain number, so it was not read. {hint}"
 
 
 class StdoutReader:
@@ -53,12 +73,16 @@ class StdoutReader:
         self._custom = re.compile(pattern) if pattern else None
         # Longest first, so that `val/loss` is not read where `val/loss_total` is wanted too.
         names = "|".join(re.escape(name) for name in sorted(self._wanted, key=len, reverse=True))
-        self._pairs = re.compile(rf"(?<![\w./-])({names})[\"']?\s*[=:]\s*({_NUMBER}){_END}", re.IGNORECASE)
+        self._pairs = re.compile(rf"(?<![\w./-])({names})[\"']?\s*[=:]\s*")
         self._line = bytearray()
         self._overwritten = b""
         self._step = 0
         self.seen: set[str] = set()
         """Wanted names that have been read so far."""
+        self.doubts: dict[str, Doubt] = {}
+        """Of each wanted name, what was not read of it: the first that looks like a number, or else the first."""
+        self.doubtful = 0
+        """How many values that look like numbers were not read."""
 
     def feed(self, data: bytes, time: float) -> list[Measurement]:
         """What the next `data` tells; `time` in Unix seconds is given to the measurements."""
@@ -95,12 +119,20 @@ class StdoutReader:
         for step, metrics in self._read_custom(text) if self._custom else self._read_pairs(text):
             self._step = min(self._step + 1, MAX_STEP) if step is None else step
             self.seen.update(metrics)
-            yield Measurement(self._step, metrics, time)
+            if metrics:
+                yield Measurement(self._step, metrics, time)
 
     def _read_pairs(self, text: str) -> Iterator[tuple[int | None, dict[str, float]]]:
-        # The pattern ignores case for the sake of NaN and 1E-3; names are told apart by it.
-        metrics = {m[1]: float(m[2]) for m in self._pairs.finditer(text) if m[1] in self._wanted}
-        if metrics:
+        metrics: dict[str, float] = {}
+        before = self.doubtful
+        for match in self._pairs.finditer(text):
+            value, written, _ = read_at(text, match.end())
+            if value is None:
+                self._doubt(match[1], written)
+            else:
+                metrics[match[1]] = value
+        # A value that was not read has its step all the same, or those after it would count one too few.
+        if metrics or self.doubtful > before:
             matches = (pattern.search(text) for pattern in _STEPS)
             yield next((_step(match[1]) for match in matches if match), None), metrics
 
@@ -110,9 +142,12 @@ class StdoutReader:
         has_step = "step" in self._custom.groupindex
         items: list[tuple[int | None, dict[str, float]]] = []
         for match in self._custom.finditer(text):
-            name = match["name"]
-            value = _number(match["value"])
-            if name not in self._wanted or value is None:
+            name, written = match["name"], match["value"]
+            if name not in self._wanted or written is None:
+                continue
+            value = number(written)
+            if value is None:
+                self._doubt(name, written.strip())
                 continue
             step = _step(match["step"]) if has_step else None
             if not items or (step is not None and step != items[-1][0]):
@@ -120,25 +155,23 @@ class StdoutReader:
             items[-1][1][name] = value
         yield from items
 
-
-def _number(text: str | None) -> float | None:
-    """What `float` reads, but for `1_000`, which no program prints for a number; None where it is none."""
-    if text is None or "_" in text:
-        return None
-    try:
-        return float(text)
-    except ValueError:
-        return None
+    def _doubt(self, metric: str, written: str) -> None:
+        known = self.doubts.get(metric)
+        if looks_numeric(written):
+            self.doubtful += 1
+        if written and (known is None or (looks_numeric(written) and not looks_numeric(known.text))):
+            self.doubts[metric] = Doubt(metric, written[:MAX_DOUBT])
 
 
 def _step(text: str | None) -> int | None:
-    """A whole number from 0 on, also as `400.0`; None for anything else."""
+    """A whole number from 0 on, also as `400.0` and `1,000`; None for anything else."""
     if text is None:
         return None
+    text = text.replace(",", "") if re.fullmatch(r"[0-9]{1,3}(,[0-9]{3})+", text) else text
     if text.strip().isdecimal():
         # Not through a float, which is exact up to 2^53 only. Longer digits are no step, and slow to read.
-        number = int(text) if len(text) < 30 else -1
+        step = int(text) if len(text) < 30 else -1
     else:
-        value = _number(text)
-        number = int(value) if value is not None and value.is_integer() else -1
-    return number if 0 <= number <= MAX_STEP else None
+        value = number(text)
+        step = int(value) if value is not None and value.is_integer() else -1
+    return step if 0 <= step <= MAX_STEP else None

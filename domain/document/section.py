@@ -7,6 +7,7 @@ from enum import Enum
 from typing import TypeVar
 
 from ..errors import MISSING, InvalidArgument, nearest
+from ..numbers import as_typed, suggestion
 from ..template import as_argument
 from .amounts import as_float, as_whole, parse_duration, parse_memory
 from .keys import EXAMPLES, meant
@@ -22,11 +23,14 @@ class Section:
         if not isinstance(value, Mapping):
             example = f"Allowed are: {', '.join(known)}" if known else "Write name: value"
             raise InvalidArgument(where, value, "must be a mapping (key: value)", example)
+        before: object = None
         for key, entry in value.items():
             if not isinstance(key, str):
                 raise InvalidArgument(_join(where, str(key)), key, "a key must be a text", "Put it into quotes")
             if known is not None and key not in known:
-                raise InvalidArgument(_join(where, key), entry, "unknown key", meant(key, known))
+                hint = _fraction(before, key, entry) or meant(key, known)
+                raise InvalidArgument(_join(where, key), entry, "unknown key", hint)
+            before = entry
         self.where = where
         self.entries: Mapping[str, object] = value
 
@@ -166,10 +170,13 @@ def _quote(value: object) -> str:
 
 
 def _unquote(value: object) -> str:
-    if isinstance(value, str):
-        try:
-            float(value)
-        except ValueError:
-            return ""
-        return "Write it without quotes, and without _ between digits"
+    if not isinstance(value, str):
+        return ""
+    return "Write it without quotes" if as_typed(value) is not None else suggestion(value)
+
+
+def _fraction(before: object, key: str, entry: object) -> str:
+    """What to say of `{min: 0,01}`, which YAML reads as `min: 0` and a key `01`."""
+    if entry is None and key.isdecimal() and isinstance(before, int) and not isinstance(before, bool):
+        return f"Write a point before a fraction: {before}.{key}"
     return ""

@@ -42,6 +42,24 @@ def read(output: bytes | str, *names: str, pattern: str = "") -> list[tuple[int,
         ("x\rloss=0.9\rloss=0.5", 0.5, "a progress bar has overwritten the rest"),
         ("loss=0.5\r   \r", 0.5, "a bar that cleans up after itself"),
         ("loss=0.5\r\n", 0.5, "line ends of another system"),
+        ("loss=0.5, acc=0.9", 0.5, "a comma between pairs"),
+        ("loss=0.5,acc=0.9", 0.5, "a comma that another name follows"),
+        ('{"loss":0.5,"lr":1}', 0.5, "JSON without blanks"),
+        ("loss: 0.5; acc: 0.9", 0.5, "a semicolon between pairs"),
+        ("| loss: 0.5 | acc: 0.9 |", 0.5, "cells of a table"),
+        ("loss: 0.5: saved", 0.5, "a colon ends the clause"),
+        ("**loss: 0.5**", 0.5, "emphasis"),
+        ("loss: 0.5 (0.7)", 0.5, "a value and its average, as the ImageNet example prints them"),
+        ("loss: 0.5 ± 0.1", 0.5, "a mean and its deviation"),
+        ("loss: 12 ms", 12.0, "a unit after a blank"),
+        ("loss=\u22120.5", -0.5, "the minus sign of typographers"),
+        ("loss=1,234.5", 1234.5, "groups of digits before a point"),
+        ("loss=1,234,567", 1234567.0, "two commas can be no decimal comma"),
+        ("loss: 5 100/500", 5.0, "three digits that belong to a fraction"),
+        ("loss='0.5'", 0.5, "in quotes"),
+        ("{'loss': np.float64(0.5), 'n': np.int64(3)}", 0.5, "a dictionary of NumPy's numbers"),
+        ("loss: tensor(0.5000, device='cuda:0', grad_fn=<NllLossBackward0>)", 0.5, "a tensor of PyTorch"),
+        (" 50%|##5  | 5/10 [00:01<00:01,  4.9it/s, loss=0.7]\r100%|#####| 10/10 [00:02<00:00, loss=0.5]", 0.5, "tqdm"),
     ],
 )
 def test_a_value_is_read(line: str, value: float, reason: str) -> None:
@@ -62,6 +80,21 @@ def test_a_value_is_read(line: str, value: float, reason: str) -> None:
         ("loss=1.2.3", "a version"),
         ("loss=0x10", "no decimal number"),
         ("loss=1_000", "no number as programs print them"),
+        ("loss: 0,31", "a decimal comma, and not 0"),
+        ("loss: 1,234", "1234 or 1.234"),
+        ("loss: 12 345", "digits in groups, and not 12"),
+        ("loss: 12\u202f345,6", "digits in groups, as the French write them"),
+        ("loss: 1'234", "digits in groups, as the Swiss write them"),
+        ("loss: 1.234,5", "digits in groups, as the Germans write them"),
+        ("loss=0.5,0.9", "a list, or a decimal comma"),
+        ("loss=[0.5, 0.9]", "a list"),
+        ("loss: 3 / 50", "a fraction with blanks"),
+        ("loss=12:30:05", "a time of day"),
+        ("loss=2024-01-01", "a date"),
+        ("loss=0.5-0.9", "a range"),
+        ("loss=1.5×10", "a product"),
+        ("loss=5.pt", "the name of a file"),
+        ("loss=1e999", "too large for a float, and not infinite"),
         ("loss=12ms", "a number with a unit is something else"),
         ("loss: 3/50", "a fraction of something"),
         ("nothing at all", "no metric"),
@@ -70,6 +103,28 @@ def test_a_value_is_read(line: str, value: float, reason: str) -> None:
 )
 def test_what_is_no_value_is_left_alone(line: str, reason: str) -> None:
     assert read(line) == [], reason
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("loss: 0,31", "loss = '0,31': not a plain number, so it was not read. Write 0.31"),
+        ("loss: 1,234", "Write 1234 or 1.234"),
+        ("loss: 12 345", "loss = '12 345': not a plain number, so it was not read. Write 12345"),
+        ("loss: 1.234,5", "Write 1234.5"),
+        ("loss=1_000", "Write 1000"),
+        ("loss=12ms", "Write it like 0.31 or 1e-3, with a blank before what follows"),
+    ],
+)
+def test_what_was_not_read_is_kept_with_what_to_write_instead(line: str, says: str) -> None:
+    reader = StdoutReader(("loss",))
+    reader.feed(f"loss: mse\n{line}\nloss: 7 8/9\n".encode(), NOW)
+    assert says in str(reader.doubts["loss"])
+    assert reader.doubtful == 1
+
+
+def test_a_value_that_was_not_read_has_its_step_all_the_same() -> None:
+    assert read("loss: 999.5\nloss: 1,234\nloss: 998.5\n") == [(1, {"loss": 999.5}), (3, {"loss": 998.5})]
 
 
 def test_nan_is_a_value() -> None:
@@ -90,6 +145,8 @@ def test_nan_is_a_value() -> None:
         ("global_step=7 loss=0.5", 1, "another name"),
         ("step=abc loss=0.5", 1, "no number: counted instead"),
         ("step=1.5 loss=0.5", 1, "no whole number: counted instead"),
+        ("step 1,200 loss=0.5", 1200, "commas between groups of digits"),
+        ("step 1,20 loss=0.5", 1, "no whole number: counted instead"),
         ("step=9223372036854775807 loss=0.5", 2**63 - 1, "the largest there is, exactly"),
     ],
 )
@@ -162,6 +219,8 @@ def test_an_endless_line_takes_no_memory() -> None:
             "one step for the line",
         ),
         (r"(?P<name>\w+)=(?P<value>\S+)", "loss=what", [], "no number"),
+        (r"(?P<name>\w+)=(?P<value>\S+)", "loss=0,31", [], "a decimal comma"),
+        (r"(?P<name>\w+)=(?P<value>\S+)", "loss=0.5, acc=0.9;", [(1, {"loss": 0.5, "acc": 0.9})], "punctuation"),
         (r"(?P<name>\w+)=(?P<value>\S+)", "other=1", [], "not wanted"),
         (r"(?P<name>loss)?(?P<value>\d)?", "abc", [], "groups that took no part"),
         (r"(?P<step>\S+) (?P<name>\w+)=(?P<value>\S+)", "-3 loss=1", [(1, {"loss": 1})], "no such step: counted"),

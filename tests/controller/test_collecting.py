@@ -70,17 +70,36 @@ def test_a_trial_that_pushes_its_metrics_is_not_read(tmp_path: Path) -> None:
     reading = collector(tmp_path, b"loss=1\n", MetricsFrom.PUSH)
     reading.finish(5.0)
     assert reading.unsent == []
-    assert reading.missing("") == ""
+    assert reading.remarks("") == ""
 
 
 def test_each_objective_that_never_came_is_named(tmp_path: Path) -> None:
     reading = collector(tmp_path, b"loss=1\n")
     reading.finish(5.0)
-    assert reading.missing("loss=1\n") == ""
+    assert reading.remarks("loss=1\n") == ""
     several = replace(SPEC, objectives=(*SPEC.objectives, Objective("size", Goal.MINIMIZE)))
     reading = Collector(reading._runtime, reading._key, several)
     reading.finish(5.0)
-    assert reading.missing("loss=1\n").startswith("looked for 'size' in what it printed")
+    assert reading.remarks("loss=1\n").startswith("looked for 'size' in what it printed")
+
+
+def test_values_that_could_not_be_read_are_told_with_what_to_write(tmp_path: Path) -> None:
+    reading = collector(tmp_path, b"loss: 0,31\nloss: 0,29\n")
+    reading.finish(5.0)
+    assert reading.unsent == []
+    assert reading.remarks("loss: 0,29").startswith(
+        "loss = '0,31': not a plain number, so it was not read. Write 0.31; looked for 'loss'"
+    )
+
+
+def test_a_few_values_that_could_not_be_read_are_told_of_a_trial_that_has_others(tmp_path: Path) -> None:
+    reading = collector(tmp_path, b"loss: 999.5\nloss: 1,234\n")
+    reading.finish(5.0)
+    assert [m.metrics for m in reading.unsent] == [{"loss": 999.5}]
+    assert reading.remarks("") == (
+        "1 of the values it printed could not be read: "
+        "loss = '1,234': not a plain number, so it was not read. Write 1234 or 1.234"
+    )
 
 
 @pytest.mark.parametrize(("count", "metrics"), [(0, 1), (1, 1), (MAX_VALUES + 1, 1), (5000, 3), (2, 2 * MAX_VALUES)])
