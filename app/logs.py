@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from datetime import UTC, datetime
 
-from ..domain.visible import visible, visible_document
+from ..clients.json_text import json_text
+from ..domain.visible import visible
 
 _OF_EVERY_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
@@ -25,7 +25,7 @@ class JsonFormatter(logging.Formatter):
         line |= {name: value for name, value in vars(record).items() if name not in _OF_EVERY_RECORD}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return visible_document(json.dumps(line, default=str, ensure_ascii=False))
+        return json_text(line, default=str)
 
 
 class VisibleFormatter(logging.Formatter):

@@ -22,6 +22,7 @@ from typing import Any, Final
 from ..domain.document import SECTIONS, study_from_document, to_document
 from ..domain.errors import MISSING, InvalidArgument, WazirError, nearest
 from ..domain.study import StudySpec
+from .yaml_text import BOOL, FLOAT, INT, NULL, STR, import_yaml, plain_tag, yaml_text
 
 _Node = Any
 """A `yaml.Node`, whose kinds the stubs do not tell apart by `id`; PyYAML is imported where it is used."""
@@ -72,30 +73,7 @@ def load(path: Path | str) -> StudyFile:
 
 def dump(study_id: str, spec: StudySpec) -> str:
     """YAML that `load` reads as an equal study, and so does every YAML 1.1 or 1.2 reader."""
-    yaml = _yaml()
-
-    class Dumper(yaml.SafeDumper):  # type: ignore[name-defined,misc]  # PyYAML is imported lazily
-        def ignore_aliases(self, data: object) -> bool:
-            return True
-
-        def represent_text(self, data: str) -> _Node:
-            # PyYAML quotes what its own YAML 1.1 takes for something else; `1e-5` it would leave plain.
-            style = "'" if _plain_tag(data) != _STR else None
-            if "\x85" in data:  # a line break to YAML 1.1, which PyYAML writes as it is and reads as a space
-                style = '"'
-            return self.represent_scalar(_STR, data, style=style)
-
-    Dumper.add_representer(str, Dumper.represent_text)
-    text = yaml.dump(
-        {"study": study_id} | to_document(spec),
-        Dumper=Dumper,
-        sort_keys=False,
-        allow_unicode=True,
-        default_flow_style=None,
-        width=110,
-    )
-    assert isinstance(text, str)
-    return text
+    return yaml_text({"study": study_id} | to_document(spec), default_flow_style=None, width=110)
 
 
 def _explained(path: Path, lines: Mapping[str, int], error: WazirError) -> WazirError:
@@ -142,22 +120,9 @@ def _with_workdir(document: Mapping[str, object], path: Path) -> Mapping[str, ob
 # Reading
 
 _PREFIX: Final = "tag:yaml.org,2002:"
-_STR, _INT, _FLOAT, _BOOL, _NULL = (_PREFIX + name for name in ("str", "int", "float", "bool", "null"))
 _SEQ, _MAP = _PREFIX + "seq", _PREFIX + "map"
 
-_CORE: Final = (
-    (_NULL, re.compile(r"~|null|Null|NULL|")),
-    (_BOOL, re.compile(r"true|True|TRUE|false|False|FALSE")),
-    (_INT, re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")),
-    (_FLOAT, re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")),
-)
-"""YAML 1.2.2, section 10.3.2: what a plain scalar is."""
-
 _TEXT_PLACES: Final = re.compile(r"(trial\.command\[\d+\]|trial\.env\.[^.]*|labels\..*|study)")
-
-
-def _plain_tag(text: str) -> str:
-    return next((tag for tag, pattern in _CORE if pattern.fullmatch(text)), _STR)
 
 
 class _Reader:
@@ -201,7 +166,7 @@ class _Reader:
             raise self._refused("is not UTF-8", "Save it in that encoding", line) from None
 
     def _compose(self, text: str) -> Any:
-        yaml = _yaml()
+        yaml = import_yaml()
         try:
             json.loads(text)
         except (ValueError, RecursionError):
@@ -224,7 +189,7 @@ class _Reader:
 
             def resolve(loader, kind: type, value: Any, implicit: Any) -> str:  # noqa: N805
                 if kind is yaml.ScalarNode:
-                    return _plain_tag(value) if implicit[0] else _STR
+                    return plain_tag(value) if implicit[0] else STR
                 return _SEQ if kind is yaml.SequenceNode else _MAP
 
         try:
@@ -280,20 +245,20 @@ class _Reader:
     def _scalar(self, node: _Node, where: str) -> object:
         text, line = self._joined(node.value, where, node.start_mark.line + 1), node.start_mark.line + 1
         plain = node.style is None
-        if node.tag != _NULL and plain and node.tag in (_INT, _FLOAT, _BOOL) and _TEXT_PLACES.fullmatch(where):
+        if node.tag != NULL and plain and node.tag in (INT, FLOAT, BOOL) and _TEXT_PLACES.fullmatch(where):
             return text
-        if node.tag == _STR:
+        if node.tag == STR:
             return text
         # A tag may also be written out: `!!int "12"`.
-        if _plain_tag(text) not in ((node.tag, _INT) if node.tag == _FLOAT else (node.tag,)):
+        if plain_tag(text) not in ((node.tag, INT) if node.tag == FLOAT else (node.tag,)):
             raise self._tag(node, where)
-        if node.tag == _NULL:
+        if node.tag == NULL:
             return None
-        if node.tag == _BOOL:
+        if node.tag == BOOL:
             return text.lower() == "true"
         if len(text) > 400:
             raise self._refused(f"{where}: a number of {len(text)} digits", "Numbers have at most 400", line)
-        if node.tag == _INT:
+        if node.tag == INT:
             return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
         return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
 
@@ -387,13 +352,3 @@ _SYNTAX: Final = (
     ("anchor|alias", "a name must follow * or &", "Put a text that starts with * or & into quotes"),
 )
 """PyYAML's problem, what it means, and the way out; the first that fits."""
-
-
-def _yaml() -> Any:
-    try:
-        import yaml
-    except ModuleNotFoundError:
-        raise InvalidArgument(
-            "", MISSING, "study files need PyYAML, which is not installed", "Install it: pip install 'wazir[cli]'"
-        ) from None
-    return yaml

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import enum
-import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import click
-import yaml
 from rich.table import Table
 from rich.text import Text
 
@@ -18,7 +16,8 @@ from ...domain.document import to_document
 from ...domain.parameters import Value
 from ...domain.study import Study, StudyState
 from ...domain.trial import Measurement, Trial, TrialState
-from ...domain.visible import visible, visible_document
+from ..json_text import json_text
+from ..yaml_text import yaml_text
 from .terminal import Terminal
 
 Plain = Mapping[str, object]
@@ -54,25 +53,11 @@ def console() -> Terminal:
 
 
 def emit(data: object, form: Format) -> None:
-    """Prints plain data for scripts. NaN and infinities are JSON's `NaN`, `Infinity` as Python reads them back.
-
-    Control characters are escaped as JSON and YAML do it, so that readers get them back.
-    """
+    """Prints plain data for scripts, as `json_text` and `yaml_text` say."""
     if form is Format.JSON:
-        click.echo(visible_document(json.dumps(data, indent=2, ensure_ascii=False)))
+        click.echo(json_text(data, indent=2))
     else:
-        click.echo(visible_document(yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True)), nl=False)
-
-
-class _Dumper(yaml.SafeDumper):
-    """Writes text with control characters in double quotes, where an escape means the character."""
-
-
-def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if visible(text) == text else '"')
-
-
-_Dumper.add_representer(str, _text)
+        click.echo(yaml_text(data), nl=False)
 
 
 def study_data(study: Study) -> dict[str, object]:

@@ -1,0 +1,85 @@
+"""What every command writes for scripts is valid JSON and YAML, also if numbers are not finite."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import click
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from wazir.app.cli import cli
+from wazir.clients.client import Client
+from wazir.domain.attempt import Cause
+from wazir.domain.space import Double, Parameter, Space
+from wazir.domain.trial import Measurement
+
+from ..clients.served import serving, spec
+
+FILE = """
+study: made
+objective: {metric: loss, goal: minimize}
+parameters: {x: {min: 0.0, max: 1.0}}
+"""
+LINE = Space((Parameter("x", Double(0.0, 1.0)),))
+
+
+def _not_json(constant: str) -> NoReturn:
+    raise AssertionError(f"{constant} is not JSON")
+
+
+def _commands(group: click.Group, above: str = "") -> Iterator[tuple[str, click.Command]]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if isinstance(command, click.Group):
+            yield from _commands(command, f"{above}{name} ")
+        elif command is not None:
+            yield f"{above}{name}", command
+
+
+WITH_OUTPUT = [path for path, command in _commands(cli) if any("-o" in p.opts for p in command.params)]
+
+
+ARGUMENTS = {
+    "create": "FILE",
+    "studies": "",
+    "show": "odd/1",
+    "best": "odd",
+    "trials": "odd",
+    "enqueue": "waiting x=0.5",
+    "why": "odd/1",
+    "doctor": "",
+    "token list": "",
+}
+"""What to give to each command that has `-o`; a new one is to be added here."""
+
+
+@pytest.mark.parametrize("path", WITH_OUTPUT)
+@pytest.mark.parametrize("form", ["json", "yaml"])
+def test_what_is_not_finite_is_valid_data_in_every_command(tmp_path: Path, path: str, form: str) -> None:
+    with serving("sqlite", tmp_path) as address:
+        with Client(address) as client:
+            client.create_study("odd", spec(space=LINE))
+            client.create_study("waiting", spec(space=LINE))
+            (trial,) = client.suggest("odd", client_id="t", start=True).trials
+            values = {"nan": math.nan, "up": math.inf, "down": -math.inf, "on": 1e-5}
+            client.report(trial.name, 1, [Measurement(1, {"loss": 0.5, **values}, 1.0)])
+            client.end_attempt(trial.name, 1, Cause.SUCCEEDED, final={"loss": 0.5, **values})
+        (tmp_path / "made.yaml").write_text(FILE)
+        arguments = ARGUMENTS[path].replace("FILE", str(tmp_path / "made.yaml")).split()
+        if path.startswith("token"):
+            arguments += ["--db", str(tmp_path / "wazir.db")]
+        result = CliRunner().invoke(cli, [*path.split(), *arguments, "-o", form], env={"WAZIR_ADDRESS": address})
+    if form == "json":
+        json.loads(result.stdout, parse_constant=_not_json)
+    else:
+        yaml.safe_load(result.stdout)
+    if path in ("show", "best", "trials"):
+        assert ("NaN" if form == "json" else ".nan") in result.stdout
+    assert result.exit_code in (0, 1), result.output
