@@ -17,9 +17,9 @@ from ..clients.cli.completion import completion
 from ..clients.cli.errors import visible_usage_errors
 from ..clients.cli.session import Access, Session
 from ..clients.client import Client
+from ..domain.database import Database, database_of
 from ..domain.errors import Unavailable
 from ..domain.study import Study
-from .options import DEFAULT_DATABASE
 from .pod_logs import pod_log
 
 PATIENCE = 5.0
@@ -106,29 +106,30 @@ for command in (
     cli.add_command(command)
 
 
-def discard_checkpoints(study: Study, trial: int | None) -> None:
-    """Those below this folder's database, where `wazir run` has left them. Its study's uid is nobody else's."""
+def discard_checkpoints(database: Database | None, study: Study, trial: int | None) -> None:
+    """Those that `wazir run` has left beside the database. Its study's uid is nobody else's."""
     from ..controller.local.folder import discard
+    from .claim import folder_of
     from .local_run import run_folder
 
-    runs = Path(os.environ.get("WAZIR_DB") or DEFAULT_DATABASE).absolute().parent / "runs"
+    runs = folder_of(database or database_of(os.environ)) / "runs"
     discard(run_folder(runs, study.name), study.uid, None if trial is None else [trial])
 
 
 @contextmanager
 def open_client(access: Access, retry_for: float | None) -> Iterator[Client]:
-    """A client for the address, or for this folder's database: it is served for the time of the block where nobody
-    serves it."""
+    """A client for the address, or for the database, which is served for the time of the block if nobody does."""
     patience = PATIENCE if retry_for is None else retry_for
     if access.address:
         with Client(access.address, retry_for=patience, token=access.token, tls=access.tls) as client:
             yield client
         return
-    database = Path(os.environ.get("WAZIR_DB") or DEFAULT_DATABASE)
-    if not database.is_file():
+
+    database = access.database or database_of(os.environ)
+    if isinstance(database, Path) and not database.is_file():
         raise Unavailable(
             f"no service is named and {database} does not exist here. Give --address or set WAZIR_ADDRESS, change to "
-            "the folder where `wazir run` was called, or name its database with WAZIR_DB"
+            "the folder where `wazir run` was called, or name its database with --db or WAZIR_DB"
         )
     from .local_service import LocalService
 

@@ -9,19 +9,19 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from urllib.parse import unquote, urlsplit, urlunsplit
 
 import click
 
 from ..clients.cli.errors import Exit, reported
 from ..clients.cli.terminal import say
+from ..domain.database import Database, shown, without_password
 from ..domain.errors import FailedPrecondition, InvalidArgument, Unavailable
 from ..storage.audit import problems
 from ..storage.migration import VERSION_TABLE
-from ..storage.open import open_store, shown
+from ..storage.open import open_store
 from ..storage.schema import REVISION
 from ..storage.store import Store, StudyFilter
-from .options import any_database_option
+from .options import database_option
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -32,18 +32,18 @@ def db() -> None:
 
 
 @db.command()
-@any_database_option
+@database_option
 @reported
-def upgrade(db: Path | str) -> None:
+def upgrade(db: Database) -> None:
     """Bring a database to the schema of this version. End all servers on it first."""
     with opened(db, upgrade=True):
         say(f"{shown(db)} has the schema {REVISION}.")
 
 
 @db.command()
-@any_database_option
+@database_option
 @reported
-def check(db: Path | str) -> None:
+def check(db: Database) -> None:
     """Check that a database is sound and that its rows agree. May be served meanwhile."""
     if isinstance(db, Path):
         there(db)
@@ -60,11 +60,11 @@ def check(db: Path | str) -> None:
 
 
 @db.command()
-@any_database_option
+@database_option
 @click.argument("file", type=FILE)
 @click.option("--force", is_flag=True, help="Overwrite FILE where it is there.")
 @reported
-def backup(db: Path | str, file: Path, force: bool) -> None:
+def backup(db: Database, file: Path, force: bool) -> None:
     """Copy a database to FILE as it is at one moment, while it is served or not."""
     if file.exists() and not force:
         raise FailedPrecondition(f"{file} is there already. Name another file, or overwrite it with --force")
@@ -82,10 +82,10 @@ def backup(db: Path | str, file: Path, force: bool) -> None:
 
 
 @db.command()
-@any_database_option
+@database_option
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
 @reported
-def restore(db: Path | str, file: Path) -> None:
+def restore(db: Database, file: Path) -> None:
     """Fill an empty or new database from the backup in FILE."""
     if isinstance(db, Path):
         if db.exists():
@@ -104,7 +104,7 @@ def restore(db: Path | str, file: Path) -> None:
 
 
 @contextmanager
-def opened(database: Path | str, *, upgrade: bool = False) -> Iterator[Store]:
+def opened(database: Database, *, upgrade: bool = False) -> Iterator[Store]:
     store = open_store(database, upgrade=upgrade)
     try:
         yield store
@@ -161,15 +161,11 @@ def _program(name: str, url: str, *arguments: str) -> None:
     path = shutil.which(name)
     if path is None:
         raise FailedPrecondition(f"{name} is not installed here (Debian, Ubuntu: apt install postgresql-client)")
-    parts = urlsplit(url.replace("postgresql+psycopg://", "postgresql://"))
+    bare, password = without_password(url)
     environment = dict(os.environ)
-    if parts.password is not None:
-        environment["PGPASSWORD"] = unquote(parts.password)
-        user = f"{parts.username}@" if parts.username else ""
-        parts = parts._replace(netloc=user + parts.netloc.rpartition("@")[2])
-    done = subprocess.run(
-        [path, f"--dbname={urlunsplit(parts)}", *arguments], env=environment, capture_output=True, text=True
-    )
+    if password is not None:
+        environment["PGPASSWORD"] = password
+    done = subprocess.run([path, f"--dbname={bare}", *arguments], env=environment, capture_output=True, text=True)
     if done.returncode:
         words = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
         raise Unavailable(f"{name} failed: {' | '.join(words[:3])}")

@@ -21,10 +21,11 @@ from ..clients.cli.output import Format, console, emit
 from ..clients.cli.session import format_option
 from ..clients.client import Client
 from ..clients.endpoint import resolve_address
-from ..clients.local_address import address_of
+from ..clients.local_address import address_of, socket_of
+from ..domain.database import Database, shown
 from ..domain.errors import WazirError
 from ..domain.names import DEFAULT_OWNER
-from .options import any_database_option
+from .options import database_option
 
 SMALL_DISK = 1 << 30
 """Bytes free below which a database may soon not grow."""
@@ -43,11 +44,11 @@ class Finding:
 
 
 @click.command()
-@any_database_option
+@database_option
 @click.option("--address", metavar="ADDRESS", help="A service to look at too: host:port or unix:/path.")
 @format_option
 @reported
-def doctor(db: Path | str, address: str | None, form: Format) -> None:
+def doctor(db: Database, address: str | None, form: Format) -> None:
     """Check this machine, a database and a service, and say how to mend what is wrong."""
     findings = [*machine(), *packages(), *database(db), *service(db, address), *devices()]
     if form is not Format.TABLE:
@@ -97,8 +98,8 @@ def packages() -> Iterator[Finding]:
             yield Finding(f"wazir[{extra}]", "note", f"not installed: {', '.join(lacking)}", advice)
 
 
-def database(db: Path | str) -> Iterator[Finding]:
-    from ..storage.open import open_store, shown
+def database(db: Database) -> Iterator[Finding]:
+    from ..storage.open import open_store
     from ..storage.store import StudyFilter
 
     where = shown(db)
@@ -110,7 +111,7 @@ def database(db: Path | str) -> Iterator[Finding]:
         if not db.exists():
             yield Finding("database", "note", f"{where} is not there yet", "The first `wazir run` or `serve` makes it")
             return
-        if Path(address_of(db.absolute()).removeprefix("unix:")).exists():
+        if socket_of(db).exists():
             yield Finding("database", "ok", f"{where} is there, and a service has or had it")
             return
 
@@ -125,11 +126,10 @@ def database(db: Path | str) -> Iterator[Finding]:
     yield _looked_at("database", look)
 
 
-def service(db: Path | str, address: str | None) -> Iterator[Finding]:
+def service(db: Database, address: str | None) -> Iterator[Finding]:
     if address is None:
         named = os.environ.get("WAZIR_ADDRESS")
-        local = address_of(db.absolute()) if isinstance(db, Path) else ""
-        address = named or (local if local and Path(local.removeprefix("unix:")).exists() else None)
+        address = named or (address_of(db) if socket_of(db).exists() else None)
     if address is None:
         yield Finding("service", "note", "none is named, and none serves this database", "Name one with --address")
         return

@@ -1,26 +1,25 @@
-"""The service on a database file of this machine: served by this process, or by the one that has the file already.
+"""The service on a database, for this user of this machine: served by this process, or by the one that does already.
 
-A lock file beside the database says who serves it. The service listens on a Unix socket whose path follows from the
-database's, so everyone who knows the file finds it, and a training process that outlives one server finds the next. A
-process that came second stands by: when the first one goes, it takes over at the same address.
+A lock file says who serves it (`claim.py`). The service listens on a Unix socket whose path follows from the database's
+name, so everyone who knows that finds it, and a training process that outlives one server finds the next. A process
+that came second stands by: when the first one goes, it takes over at the same address.
 """
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
-import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
-from ..clients.local_address import address_of
+from ..domain.database import Database, shown
 from ..domain.errors import FailedPrecondition, Unavailable
 from ..service.server import Server
 from ..service.settings import ServiceSettings
-from ..storage.sqlite import open_sqlite
+from ..storage.open import open_store
+from .claim import Claim, folder_of, make_folder
 from .loop import run
 
 STAND_BY_INTERVAL = 0.2
@@ -37,50 +36,52 @@ class LocalService:
 
     def __init__(
         self,
-        database: Path,
+        database: Database,
         *,
         listen: Sequence[str] = (),
         settings: ServiceSettings | None = None,
         stand_by: bool = True,
     ) -> None:
         """`listen`: further addresses. With `stand_by` off a database that is served already is refused."""
-        self.database = database.absolute()
+        self.database = database.absolute() if isinstance(database, Path) else database
         self.ports: list[int] = []
         self.serving = False
         self._listen = list(listen)
         self._settings = settings or ServiceSettings()
         self._may_stand_by = stand_by
+        self._claim = Claim(self.database)
         self._closing = threading.Event()
         self._ready = threading.Event()
         self._error: BaseException | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
-        self._lock_file: int | None = None
         self._thread = threading.Thread(target=self._run, name="wazir-service", daemon=True)
 
     @property
     def address(self) -> str:
-        return address_of(self.database)
+        return self._claim.address
 
     @property
-    def _socket(self) -> Path:
-        return Path(self.address.removeprefix("unix:"))
+    def name(self) -> str:
+        """The database for people, without a password."""
+        return shown(self.database)
 
     def __enter__(self) -> LocalService:
         """Raises FailedPrecondition, Unavailable or ResourceExhausted where the database or an address is no good."""
-        make_folder(self.database)
-        if not self._take_lock() and not self._may_stand_by:
+        if isinstance(self.database, Path):
+            make_folder(folder_of(self.database))
+        if not self._claim.take() and not self._may_stand_by:
             raise FailedPrecondition(
-                f"{self.database} is served already by process {self._holder()}; use that one (its address is "
+                f"{self.name} is served already by process {self._claim.holder()}; use that one (its address is "
                 f"{self.address}), stop it, or choose another --db"
             )
         self._thread.start()
-        if self._lock_file is not None:
+        if self._claim.held:
             self._ready.wait(START_TIMEOUT)
             if self._error is not None:
                 raise self._error
             if not self.serving:
-                raise Unavailable(f"{self.database} could not be opened within {START_TIMEOUT:g} s")
+                raise Unavailable(f"{self.name} could not be opened within {START_TIMEOUT:g} s")
         return self
 
     def __exit__(
@@ -101,31 +102,30 @@ class LocalService:
             self._thread.join()
 
     def _run(self) -> None:
-        while self._lock_file is None:
+        while not self._claim.held:
             if self._closing.wait(STAND_BY_INTERVAL):
                 return
-            if self._take_lock():
-                logger.info("took over %s", self.database, extra={"action": "took_over"})
+            if self._claim.take():
+                logger.info("took over %s", self.name, extra={"action": "took_over"})
         try:
             run(self._serve())
         except BaseException as error:
             self._error = error
             if self._ready.is_set():
-                logger.exception("the service on %s ended", self.database, extra={"action": "service_ended"})
+                logger.exception("the service on %s ended", self.name, extra={"action": "service_ended"})
         finally:
             self.serving = False
-            os.close(self._lock_file)
+            self._claim.release()
             self._ready.set()
 
     async def _serve(self) -> None:
-        store = open_sqlite(self.database)
+        store = open_store(self.database)
         try:
-            # Whoever made the old socket held the lock that is ours now, so nobody listens there.
-            self._socket.unlink(missing_ok=True)
+            self._claim.clear_socket()
             server = Server(store, [self.address, *self._listen], self._settings)
             self._stop, self._loop = asyncio.Event(), asyncio.get_running_loop()
             await server.start()
-            self._socket.chmod(0o600)
+            self._claim.close_socket_to_others()
             self.ports = server.ports[1:]
             self.serving = True
             self._ready.set()
@@ -134,38 +134,3 @@ class LocalService:
             await server.stop()
         finally:
             store.close()
-
-    def _take_lock(self) -> bool:
-        path = lock_path(self.database)
-        try:
-            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise FailedPrecondition(
-                f"cannot write {path}: {error.strerror}. Choose a folder that you may write to, with --db"
-            ) from error
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(file)
-            return False
-        os.ftruncate(file, 0)
-        os.write(file, f"{os.getpid()}\n".encode())
-        self._lock_file = file
-        return True
-
-    def _holder(self) -> str:
-        return lock_path(self.database).read_text().strip() or "(unknown)"
-
-
-def lock_path(database: Path) -> Path:
-    return database.with_name(database.name + ".lock")
-
-
-def make_folder(database: Path) -> None:
-    """The database's folder, for its owner only. Raises FailedPrecondition where it cannot be made."""
-    try:
-        database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise FailedPrecondition(
-            f"cannot make the folder {database.parent}: {error.strerror}. Choose another with --db"
-        ) from error

@@ -8,26 +8,23 @@ from typing import Any, TypeVar
 
 import click
 
+from ..clients.cli.database import DatabaseType
+from ..domain.database import DATABASE_VARIABLE, DEFAULT_DATABASE
+
 F = TypeVar("F", bound=Callable[..., Any])
-
-DEFAULT_DATABASE = Path(".wazir/wazir.db")
-
-
-def database(value: Path | str) -> Path | str:
-    """A file as a path, a URL as text."""
-    return value if "://" in str(value) else Path(value)
 
 
 def database_option(command: F) -> F:
-    """`--db` of commands that use a file of their own."""
+    """`--db` of commands that work on a database themselves."""
     return click.option(
         "--db",
-        type=click.Path(path_type=Path, dir_okay=False),
+        type=DatabaseType(),
         default=DEFAULT_DATABASE,
-        envvar="WAZIR_DB",
+        envvar=DATABASE_VARIABLE,
         show_default=True,
         show_envvar=True,
-        help="The SQLite database; made where there is none.",
+        help="A SQLite file, made where there is none, or postgresql://USER@HOST/DATABASE; PGPASSWORD or ~/.pgpass "
+        "keeps the password out of the command line.",
     )(command)
 
 
@@ -49,18 +46,3 @@ def cluster_options(command: F) -> F:
     ):
         command = option(command)
     return command
-
-
-def any_database_option(command: F) -> F:
-    """`--db` of commands for servers, whose database may be PostgreSQL's."""
-    return click.option(
-        "--db",
-        type=database,
-        metavar="FILE|URL",
-        default=DEFAULT_DATABASE,
-        envvar="WAZIR_DB",
-        show_default=True,
-        show_envvar=True,
-        help="A SQLite file, made where there is none, or postgresql://USER@HOST/DATABASE; PGPASSWORD or ~/.pgpass "
-        "keeps the password out of the command line.",
-    )(command)

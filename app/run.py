@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import shlex
 import signal
 import threading
 from collections.abc import Iterator
@@ -19,11 +21,13 @@ from ..clients.cli.terminal import say
 from ..clients.client import Client
 from ..clients.study_file import load
 from ..clients.watch import TrialWatch
+from ..domain.database import Database, database_of
 from ..domain.errors import InvalidArgument, NotFound, WazirError
 from ..domain.study import EndReason, Study, StudyState
 from ..domain.trial import Origin, TrialState
+from .claim import folder_of, make_folder
 from .local_run import LocalRun
-from .local_service import LocalService, make_folder
+from .local_service import LocalService
 from .logs import log_to_file
 from .options import database_option
 from .signals import heard
@@ -35,8 +39,8 @@ HOW_TO_GO_ON = {
     EndReason.TRIALS: "raise budget.trials in {file}, and run it again",
     EndReason.DURATION: "raise budget.duration in {file}, and run it again",
     EndReason.GPU_HOURS: "raise budget.gpu_hours in {file}, and run it again",
-    EndReason.STOPPED: "wazir run {file}",
-    EndReason.FAILURES: "mend the script, then raise budget.failed in {file}, or start over: wazir delete {name}",
+    EndReason.STOPPED: "wazir run {file}{at}",
+    EndReason.FAILURES: "mend the script, then raise budget.failed in {file}, or start over: wazir delete {name}{at}",
 }
 
 
@@ -46,7 +50,7 @@ HOW_TO_GO_ON = {
 @click.option("--parallel", type=click.IntRange(1), help="At most so many trials at a time, whatever the file says.")
 @click.option("--gpus", type=click.IntRange(0), help="GPUs to hand out; without it, those that are found.")
 @reported
-def run(file: Path, db: Path, parallel: int | None, gpus: int | None) -> None:
+def run(file: Path, db: Database, parallel: int | None, gpus: int | None) -> None:
     """Run the study of a study FILE here, from its start or from where it was left, and show its best trial.
 
     Ctrl-C once lets running trials end and starts no more; twice stops them. The same command goes on with the study.
@@ -56,20 +60,19 @@ def run(file: Path, db: Path, parallel: int | None, gpus: int | None) -> None:
         raise study_file.explain(
             InvalidArgument("trial", None, "is missing, so there is nothing to run", "Name a command under `trial:`")
         )
-    db = db.absolute()
-    make_folder(db)
-    runs = db.parent / "runs"
+    folder = folder_of(db)
+    make_folder(folder)
     with LocalService(db) as service, Client(service.address, retry_for=PATIENCE) as client:
         try:
             LocalRun.check(study_file.spec, gpus=gpus)
             study = client.create_study(study_file.study_id, study_file.spec, resume=True)
         except WazirError as error:
             raise study_file.explain(error) from error
-        log_to_file(str(db.parent / "wazir.log"))
-        with LocalRun(client, service.address, study, runs, parallel=parallel, gpus=gpus) as local:
+        log_to_file(str(folder / "wazir.log"))
+        with LocalRun(client, service.address, study, folder / "runs", parallel=parallel, gpus=gpus) as local:
             follow(client, local, study)
         study = client.get_study(study.name)
-        report(client, study, db, str(file))
+        report(client, study, service, str(file))
     raise click.exceptions.Exit(outcome(study))
 
 
@@ -118,10 +121,10 @@ def drain_on_interrupt(local: LocalRun, progress: Progress) -> Iterator[None]:
         yield
 
 
-def report(client: Client, study: Study, db: Path, file: str) -> None:
+def report(client: Client, study: Study, service: LocalService, file: str) -> None:
     """Best trial, where the results lie, and what to type next."""
     out = console()
-    name = study.name.short
+    name, at = study.name.short, option_for(service)
     counts = ", ".join(f"{n} {state.value}" for state, n in study.counts.by_state.items())
     out.print(f"\nStudy {name} is {study.state.value}: {study.reason or 'not all of its trials have run'} ({counts})")
     best = client.best_trials(study.name)
@@ -135,14 +138,22 @@ def report(client: Client, study: Study, db: Path, file: str) -> None:
     whole = next(client.list_trials(study.name, states=frozenset({TrialState.SUCCEEDED}), descending=True), None)
     if whole is not None and whole.reason and whole.origin is not Origin.IMPORTED:
         out.print(f"Trial {whole.id} succeeded, but {whole.reason}")
-    out.print(f"\nResults   {db}, logs under {db.parent / 'runs'}")
+    out.print(f"\nResults   {service.name}, logs under {folder_of(service.database) / 'runs'}")
     if study.state is StudyState.ACTIVE:
-        out.print(f"Go on     wazir run {file}")
-    out.print(f"Look      wazir show {name} · wazir trials {name} · wazir best {name} -o json")
+        out.print(f"Go on     wazir run {file}{at}")
+    out.print(f"Look      wazir show {name}{at} · wazir trials {name}{at} · wazir best {name}{at} -o json")
     if failed is not None:
-        out.print(f"Failed    wazir logs {failed.name.short}")
+        out.print(f"Failed    wazir logs {failed.name.short}{at}")
     if study.ending in HOW_TO_GO_ON:
-        out.print(f"Go on     {HOW_TO_GO_ON[study.ending].format(name=name, file=file)}")
+        out.print(f"Go on     {HOW_TO_GO_ON[study.ending].format(name=name, file=file, at=at)}")
+
+
+def option_for(service: LocalService) -> str:
+    """What the commands that are proposed need to find the database; nothing if the environment names it."""
+    environment = database_of(os.environ)
+    if isinstance(environment, Path):
+        environment = environment.absolute()
+    return "" if service.database == environment else f" --db {shlex.quote(service.name)}"
 
 
 def outcome(study: Study) -> Exit:

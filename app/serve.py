@@ -13,16 +13,18 @@ import click
 from ..clients.cli.errors import reported
 from ..clients.cli.terminal import say
 from ..clients.local_address import is_loopback
+from ..domain.database import Database, shown
 from ..domain.errors import MISSING, InvalidArgument
 from ..service.security.attempt_tokens import SHORTEST_KEY
 from ..service.security.tls import TlsFiles
 from ..service.server import Server
 from ..service.settings import ServiceSettings
-from ..storage.open import open_store, shown
+from ..storage.open import open_store
+from .claim import Claim
 from .local_service import LocalService
 from .logs import log_to_stderr
 from .loop import run
-from .options import any_database_option
+from .options import database_option
 from .signals import ENDING, heard
 
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -30,7 +32,7 @@ DEFAULT_LISTEN = "127.0.0.1:8470"
 
 
 @click.command()
-@any_database_option
+@database_option
 @click.option(
     "--listen",
     metavar="HOST:PORT",
@@ -72,7 +74,7 @@ DEFAULT_LISTEN = "127.0.0.1:8470"
 @click.option("-v", "--verbose", is_flag=True, help="Log more.")
 @reported
 def serve(
-    db: Path | str,
+    db: Database,
     listen: tuple[str, ...],
     auth: str,
     key_file: Path | None,
@@ -127,7 +129,7 @@ def serve(
     ):
         for address, port in zip(listen, service.ports, strict=True):
             host = address.rpartition(":")[0]
-            say(f"Serving {service.database} at {host}:{port} and {service.address}", err=True)
+            say(f"Serving {service.name} at {host}:{port} and {service.address}", err=True)
         ended.wait()
         say("Ending: calls in flight are answered first ...", err=True)
 
@@ -138,16 +140,25 @@ async def serve_url(url: str, listen: Sequence[str], settings: ServiceSettings) 
     for number in ENDING:
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
     store = open_store(url)
+    claim = Claim(url)
+    # The first server of a user on a machine is also the one that `--db` finds there.
+    local = [claim.address] if claim.take() else []
     try:
-        server = Server(store, listen, settings)
+        if local:
+            claim.clear_socket()
+        server = Server(store, [*listen, *local], settings)
         await server.start()
-        for address, port in zip(listen, server.ports, strict=True):
-            say(f"Serving {shown(url)} at {address.rpartition(':')[0]}:{port}", err=True)
+        if local:
+            claim.close_socket_to_others()
+        for address, port in zip(listen, server.ports, strict=False):
+            also = f" and {claim.address}" if local else ""
+            say(f"Serving {shown(url)} at {address.rpartition(':')[0]}:{port}{also}", err=True)
         await ended.wait()
         say("Ending: calls in flight are answered first ...", err=True)
         await server.stop()
     finally:
         store.close()
+        claim.release()
 
 
 def key_of(file: Path | None) -> bytes | None:

@@ -16,13 +16,14 @@ from ..clients.cli.output import Format, ago, console, emit, stamp
 from ..clients.cli.session import format_option
 from ..clients.cli.terminal import say
 from ..domain.access import Role, Token
+from ..domain.database import Database
 from ..domain.document import parse_duration
 from ..domain.names import DEFAULT_OWNER
 from ..service.security.tokens import make, revoke, when
 from ..storage.open import open_store
 from ..storage.store import Store
-from .local_service import make_folder
-from .options import any_database_option
+from .claim import folder_of, make_folder
+from .options import database_option
 
 
 @click.group()
@@ -34,7 +35,7 @@ def token() -> None:
 
 
 @token.command()
-@any_database_option
+@database_option
 @click.option("--owner", default=DEFAULT_OWNER, show_default=True, help="Whose studies; '*': everybody's.")
 @click.option(
     "--role",
@@ -45,7 +46,7 @@ def token() -> None:
 @click.option("--expires", metavar="DURATION", help="For instance 12h or 30d. Without it, it does not expire.")
 @click.option("--label", default="", help="For people: whose it is, where it is used.")
 @reported
-def create(db: Path | str, owner: str, role: str, expires: str | None, label: str) -> None:
+def create(db: Database, owner: str, role: str, expires: str | None, label: str) -> None:
     """Make a token and print it: on stdout, this once, and it is kept nowhere."""
     made, text = make(
         owner, Role(role), label, time.time(), None if expires is None else parse_duration("--expires", expires)
@@ -58,10 +59,10 @@ def create(db: Path | str, owner: str, role: str, expires: str | None, label: st
 
 
 @token.command(name="list")
-@any_database_option
+@database_option
 @format_option
 @reported
-def list_(db: Path | str, form: Format) -> None:
+def list_(db: Database, form: Format) -> None:
     """Show the tokens there are, without their secrets."""
     with opened(db) as store:
         tokens = store.read(lambda view: view.tokens())
@@ -75,9 +76,9 @@ def list_(db: Path | str, form: Format) -> None:
 
 @token.command(name="revoke")
 @click.argument("token_id", metavar="ID")
-@any_database_option
+@database_option
 @reported
-def revoke_(db: Path | str, token_id: str) -> None:
+def revoke_(db: Database, token_id: str) -> None:
     """Make a token good for nothing, within seconds and for good.
 
     ID is the part after `wzr_`, as `wazir token list` shows it.
@@ -89,9 +90,9 @@ def revoke_(db: Path | str, token_id: str) -> None:
 
 
 @contextmanager
-def opened(db: Path | str) -> Iterator[Store]:
+def opened(db: Database) -> Iterator[Store]:
     if isinstance(db, Path):
-        make_folder(db.absolute())
+        make_folder(folder_of(db))
     store = open_store(db)
     try:
         yield store

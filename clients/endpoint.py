@@ -14,14 +14,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ..domain.database import database_of, read_database
+from ..domain.database import shown as database_shown
 from ..domain.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, RateLimited, Unavailable, WazirError
 from ..wire.errors import STATUS_KEY, from_rpc
 from .credentials import CA_VARIABLE, TLS_VARIABLE, Credentials
-from .local_address import DEFAULT_DATABASE, address_of
+from .local_address import address_of, socket_of
 from .pauses import pauses
 
 ADDRESS_VARIABLE = "WAZIR_ADDRESS"
-DATABASE_VARIABLE = "WAZIR_DB"
 
 OPTIONS: list[tuple[str, int]] = [
     # A list of a thousand trials passes gRPC's own 4 MiB.
@@ -55,21 +56,22 @@ def check_address(address: str, field: str = "address") -> str:
 def resolve_address(address: str | None = None, database: str | os.PathLike[str] | None = None) -> str:
     """The service to talk to: `address`, else that of `database`, else WAZIR_ADDRESS, else that of this folder.
 
-    A folder's database is WAZIR_DB or `.wazir/wazir.db`. Raises InvalidArgument on a malformed address, and Unavailable
-    where nothing is named and this folder has no service.
+    `database`: a file, or a URL as for `--db`. A folder's database is WAZIR_DB or `.wazir/wazir.db`. Raises
+    InvalidArgument on a malformed address or URL, and Unavailable if nothing is named and this folder has no service.
     """
     if address is not None:
         return check_address(address)
     if database is None and (named := os.environ.get(ADDRESS_VARIABLE)):
         return check_address(named, ADDRESS_VARIABLE)
-    file = Path(database or os.environ.get(DATABASE_VARIABLE) or DEFAULT_DATABASE).absolute()
-    found = address_of(file)
-    if database is None and not Path(found.removeprefix("unix:")).exists():
+    place = read_database(database, "database") if database else database_of(os.environ)
+    if isinstance(place, Path):
+        place = place.absolute()
+    if database is None and not socket_of(place).exists():
         raise Unavailable(
-            f"no service is named, and none serves {file}; start one with `wazir serve` in this folder, or name one by "
-            f"`address=` or {ADDRESS_VARIABLE}"
+            f"no service is named, and none serves {database_shown(place)}; start one with `wazir serve` there, "
+            f"or name one by `address=` or {ADDRESS_VARIABLE}"
         )
-    return found
+    return address_of(place)
 
 
 def wait_after(error: WazirError, pause: float, rest: float) -> float | None:

@@ -1,4 +1,4 @@
-"""Where the service on a local database file listens: a Unix socket whose path follows from the file's.
+"""Where a local service on a database listens: a Unix socket whose path follows from the database's name.
 
 Whoever knows the database finds its service: the commands, the training code of a folder, a server that takes over.
 """
@@ -11,10 +11,8 @@ import os
 import stat
 from pathlib import Path
 
+from ..domain.database import Database, without_password
 from ..domain.errors import FailedPrecondition
-
-DEFAULT_DATABASE = Path(".wazir") / "wazir.db"
-"""Relative to the working folder."""
 
 
 def is_loopback(host: str) -> bool:
@@ -25,8 +23,8 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def address_of(database: Path) -> str:
-    """`unix:/tmp/wazir-<uid>/<digest>.sock`, the same for every spelling of the path.
+def address_of(database: Database) -> str:
+    """`unix:/tmp/wazir-<uid>/<digest>.sock`, the same for every spelling of the path, or of the URL and its password.
 
     The folder is made where it is missing. It must be ours alone, since whoever may write to it could put a service of
     their own there: FailedPrecondition where it is not. The path is digested because a socket's may have 107 bytes
@@ -35,7 +33,8 @@ def address_of(database: Path) -> str:
     Neither XDG_RUNTIME_DIR nor TMPDIR is asked: both differ between a login, `sudo`, `cron` and a batch system, and
     both sides must come to the same place. The first is also removed at logout, under a server that goes on.
     """
-    digest = hashlib.blake2b(os.fsencode(os.path.realpath(database)), digest_size=16).hexdigest()
+    name = os.path.realpath(database) if isinstance(database, Path) else without_password(database)[0]
+    digest = hashlib.blake2b(os.fsencode(name), digest_size=16).hexdigest()
     return f"unix:{_private_folder() / digest}.sock"
 
 
@@ -55,3 +54,8 @@ def _private_folder() -> Path:
             f"{found.st_uid}). Remove it, or `chmod 700` it if you made it"
         )
     return folder
+
+
+def socket_of(database: Database) -> Path:
+    """The file of that socket. It may be there without a service: whoever was killed leaves it behind."""
+    return Path(address_of(database).removeprefix("unix:"))

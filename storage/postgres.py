@@ -26,8 +26,9 @@ from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, NullPool, create_engine
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import DBAPIError, NoSuchModuleError
 
+from ..domain.database import read_database, shown
 from ..domain.errors import FailedPrecondition, InvalidArgument, ResourceExhausted, Unavailable
 from ..domain.names import StudyName
 from ..domain.study import Study
@@ -75,23 +76,11 @@ def open_postgres(url: str, *, lock_seconds: float = LOCK_SECONDS, upgrade: bool
     return _PostgresStore(database, link)
 
 
-def shown(url: str) -> str:
-    """The URL without its password, for people."""
-    return _parse(url).render_as_string(hide_password=True).replace("postgresql+psycopg://", "postgresql://")
-
-
 def _parse(url: str) -> URL:
-    rule = "must be postgresql://USER@HOST:PORT/DATABASE"
-    try:
-        parsed = make_url(url)
-    except (ArgumentError, ValueError):
-        # Not the URL itself: it may hold a password.
-        raise InvalidArgument("db", url.partition(":")[0] + ":...", rule) from None
-    if parsed.drivername not in ("postgresql", "postgres", "postgresql+psycopg"):
-        raise InvalidArgument("db", f"{parsed.drivername}:...", rule)
-    if not parsed.database:
-        raise InvalidArgument("db", parsed.render_as_string(hide_password=True), "names no database: " + rule)
-    return parsed.set(drivername="postgresql+psycopg")
+    """Raises InvalidArgument unless it is a URL of PostgreSQL."""
+    if not isinstance(read_database(url, "db"), str):
+        raise InvalidArgument("db", url, "must be postgresql://USER@HOST:PORT/DATABASE")
+    return make_url(url).set(drivername="postgresql+psycopg")
 
 
 @dataclass(slots=True)
@@ -147,7 +136,7 @@ class _Database:
     """How to connect, and what the database's errors mean."""
 
     def __init__(self, url: URL, lock_seconds: float) -> None:
-        self.name = url.render_as_string(hide_password=True).replace("postgresql+psycopg://", "postgresql://")
+        self.name = shown(url.render_as_string(hide_password=False))
         self._url = url
         self._lock_seconds = lock_seconds
         try:

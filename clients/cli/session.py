@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
+from ...domain.database import DATABASE_VARIABLE, DEFAULT_DATABASE, Database, shown
 from ...domain.errors import InvalidArgument, WazirError
 from ...domain.names import DEFAULT_OWNER, StudyName, check_id, parse_study, parse_trial
 from ...domain.numbers import as_typed
 from ...domain.study import Study
 from ..client import Client
 from ..credentials import Tls, token_of_file
+from .database import DatabaseType
 from .output import Format
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -27,20 +30,23 @@ class Access:
     """Which service a command is to call and what to show it; what is None is left to the environment."""
 
     address: str | None = None
+    database: Database | None = None
+    """Named on the command line, in place of an address."""
     token: str | None = field(default=None, repr=False)
     tls: Tls | bool | None = None
 
 
 Opener = Callable[[Access, float | None], AbstractContextManager[Client]]
-"""Makes a client (without an address: of the service that the environment or this folder names). Given by `app/`, which
-can also serve a local database for the length of one command."""
+"""Makes a client (without an address: of the service on the database that is named, or on this folder's). Given by
+`app/`, which can also serve a database for the length of one command."""
 
 PodLog = Callable[[str, bool, Path | None, str | None], Iterator[bytes]]
 """Reads the log that an attempt's `log_path` names in a cluster; with True it follows it. By a kubeconfig and one of
 its contexts. Given by `app/`, too."""
 
-Discard = Callable[[Study, int | None], None]
-"""Removes what checkpoints of a deleted trial, None: of a deleted study, lie in this folder. Given by `app/`, too."""
+Discard = Callable[[Database | None, Study, int | None], None]
+"""Removes what checkpoints of a deleted trial, None: of a deleted study, lie beside the database (None: this folder's).
+Given by `app/`, too."""
 
 _META = f"{__name__}.access"
 """Where options of the command line are kept until a client is made: click's `Context.meta`."""
@@ -52,18 +58,34 @@ class Session:
 
     open: Opener
     pod_log: PodLog
-    discard: Discard
+    discard_beside: Discard
+
+    @property
+    def database(self) -> Database | None:
+        """The database that the command line names."""
+        database: Database | None = _given(click.get_current_context(silent=True)).get("database")
+        return database
+
+    def discard(self, study: Study, trial: int | None) -> None:
+        """Removes what checkpoints of a deleted trial, None: of a deleted study, this machine has."""
+        self.discard_beside(self.database, study, trial)
 
     @contextmanager
     def client(self, address: str | None, retry_for: float | None = None) -> Iterator[Client]:
         """A client, for the time of the block. `retry_for`: seconds of patience with a service that is away."""
         context = click.get_current_context(silent=True)
-        given = context.meta.get(_META, {}) if context is not None else {}
+        given = _given(context)
+        database = self.database
+        if database is not None:
+            if context is not None and context.get_parameter_source("address") is ParameterSource.COMMANDLINE:
+                raise InvalidArgument("--db", shown(database), "cannot be given together with --address", "Give one")
+            # What is typed is meant rather than WAZIR_ADDRESS.
+            address = None
         token = given.get("token_file") and token_of_file("--token-file", given["token_file"])
         tls: Tls | bool | None = given.get("tls")
         if files := {name: given[name] for name in ("ca", "cert", "key") if given.get(name)}:
             tls = Tls(**files)
-        with self.open(Access(address, token, tls), retry_for) as client:
+        with self.open(Access(address, database, token, tls), retry_for) as client:
             yield client
 
 
@@ -81,9 +103,17 @@ def address_option(command: F) -> F:
         "--address",
         metavar="ADDRESS",
         envvar="WAZIR_ADDRESS",
-        help="The service: host:port or unix:/path. Without it, the database of this folder (.wazir/wazir.db).",
+        help="The service: host:port or unix:/path. Without it, the service on the database.",
     )
-    return address(connection_options(owner(command)))
+    database = _kept(
+        "--db",
+        type=DatabaseType(),
+        kept_as="database",
+        is_eager=True,  # names are completed with what it holds
+        help=f"The database: a SQLite file or postgresql://USER@HOST/DATABASE. Else {DATABASE_VARIABLE}, else that of "
+        f"this folder ({DEFAULT_DATABASE}).",
+    )
+    return address(database(connection_options(owner(command))))
 
 
 def connection_options(command: F) -> F:
@@ -104,9 +134,14 @@ def connection_options(command: F) -> F:
 
 def owner_of(context: click.Context | None) -> str:
     """Whose studies the command means where it names no owner."""
-    given: str = (context.meta.get(_META, {}) if context is not None else {}).get("owner", DEFAULT_OWNER)
+    given: str = _given(context).get("owner", DEFAULT_OWNER)
     with _told_as_usage(context):
         return check_id("--owner", given)
+
+
+def _given(context: click.Context | None) -> dict[str, Any]:
+    """What `_kept` options were given on the command line or by the environment."""
+    return context.meta.get(_META, {}) if context is not None else {}
 
 
 @contextmanager

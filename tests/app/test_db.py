@@ -13,8 +13,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from wazir.app.cli import cli
+from wazir.domain.database import shown
 from wazir.domain.trial import TrialState
-from wazir.storage.open import open_store, shown
+from wazir.storage.open import open_store
 from wazir.storage.schema import REVISION
 
 from ..contract.store import NAME, S, Unit, in_state, insert, new_study, new_trial
