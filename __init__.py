@@ -22,13 +22,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .app.ask_tell import create_study as create_study
+    from .app.ask_tell import load_study as load_study
     from .clients.aio import AsyncClient as AsyncClient
     from .clients.client import Client as Client
     from .clients.credentials import Tls as Tls
     from .clients.study import Study as Study
     from .clients.study import StudyEnded as StudyEnded
-    from .clients.study import create_study as create_study
-    from .clients.study import load_study as load_study
     from .clients.trial import Trial as Trial
     from .clients.trial import current_trial as current_trial
     from .domain.errors import WazirError as WazirError
@@ -43,9 +43,9 @@ _FORWARDED = {
     "Tls": ".clients.credentials",
     "Trial": ".clients.trial",
     "WazirError": ".domain.errors",
-    "create_study": ".clients.study",
+    "create_study": ".app.ask_tell",
     "current_trial": ".clients.trial",
-    "load_study": ".clients.study",
+    "load_study": ".app.ask_tell",
 }
 """Public name -> module that defines it."""
 

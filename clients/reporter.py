@@ -427,7 +427,8 @@ _finalized_in = 0
 """The process whose end by multiprocessing has been seen to."""
 
 
-def _close_all() -> None:
+def close_all() -> None:
+    """Delivers what is left, at the end of the process. Harmless to repeat."""
     deadline = time.monotonic() + EXIT_TIMEOUT
     reporters = list(_reporters)
     for reporter in reporters:
@@ -437,7 +438,7 @@ def _close_all() -> None:
 
 
 # Registered before grpc is imported, so it runs after whatever that registers, and after the last non-daemon thread.
-atexit.register(_close_all)
+atexit.register(close_all)
 
 
 def _close_with_multiprocessing() -> None:
@@ -448,7 +449,7 @@ def _close_with_multiprocessing() -> None:
     if util is None or process is None or process.parent_process() is None or _finalized_in == os.getpid():
         return
     _finalized_in = os.getpid()
-    util.Finalize(None, _close_all, exitpriority=10)
+    util.Finalize(None, close_all, exitpriority=10)
 
 
 def _before_fork() -> None:

@@ -50,6 +50,7 @@ from ..domain.trial import TrialState
 from .asked import AskedTrial, Definitions
 from .client import Client
 from .heartbeats import Heartbeats
+from .opening import Serve, Storage, open_client
 from .pauses import pauses
 from .trial import check_metrics
 
@@ -110,7 +111,9 @@ def create_study(
     load_if_exists: bool = False,
     address: str | None = None,
     database: str | os.PathLike[str] | None = None,
+    storage: Storage | None = None,
     lease: float = LEASE,
+    serve: Serve | None = None,
 ) -> Study:
     """Makes a study to ask and tell.
 
@@ -121,12 +124,14 @@ def create_study(
     default, or "maximize"); or `objective`, `objectives` in the study file's words. `algorithm` and `stopping`: a name,
     or a mapping with the name and settings. `trials` to `gpu_hours`: the budget; None is no limit.
 
-    `load_if_exists` goes on with a study of that name, with the budget and stopping given now. `address`, `database`:
-    the service, as `Client` takes them. `lease`: seconds for which this process may be silent before its trials are
-    given to others.
+    `load_if_exists` goes on with a study of that name, with the budget and stopping given now. Where studies are kept:
+    `address`, a service's `host:port`; or `database`, a file or `postgresql://USER@HOST/DATABASE`; or `storage`, either
+    of them as Optuna writes it (`sqlite:///studies.db`). Without them WAZIR_ADDRESS, else WAZIR_DB or the file
+    `.wazir/wazir.db`. A database that no service serves is served by a process that ends with this one. `lease`:
+    seconds for which this process may be silent before its trials are given to others.
 
-    Raises InvalidArgument, AlreadyExists, SpecChanged where the existing study has another space or metric, and
-    Unavailable where no service answers.
+    Raises InvalidArgument, AlreadyExists, SpecChanged if the existing study has another space or metric, Unavailable
+    if no service answers, and FailedPrecondition if one would have to be started and a library of it is missing.
     """
     settings: dict[str, object] = dict(algorithm) if isinstance(algorithm, Mapping) else {"name": algorithm}
     if seed is not None:
@@ -154,7 +159,7 @@ def create_study(
     spec = document.from_document(description)
     if isinstance(parameters, Space):
         spec = replace(spec, space=Space(parameters.parameters, (*parameters.constraints, *constraints)))
-    client = Client(address, database=database)
+    client = open_client(address, database=database, storage=storage, serve=serve)
     made = client.create_study(name or f"study-{secrets.token_hex(4)}", spec, resume=load_if_exists)
     return Study(client, made, lease=lease)
 
@@ -164,10 +169,12 @@ def load_study(
     *,
     address: str | None = None,
     database: str | os.PathLike[str] | None = None,
+    storage: Storage | None = None,
     lease: float = LEASE,
+    serve: Serve | None = None,
 ) -> Study:
     """A study that exists, whoever made it. Arguments as in `create_study`. Raises NotFound."""
-    client = Client(address, database=database)
+    client = open_client(address, database=database, storage=storage, serve=serve)
     return Study(client, client.get_study(name), lease=lease)
 
 
