@@ -11,8 +11,9 @@ import click
 from ..clients.cli.errors import Exit, reported
 from ..clients.cli.output import console, counted, pairs
 from ..clients.cli.studies import for_controllers
+from ..clients.cli.study_files import load_and_warn
 from ..clients.client import Client
-from ..clients.study_file import StudyFile, load
+from ..clients.study_file import StudyFile
 from ..domain.errors import InvalidArgument, WazirError
 from ..domain.study import StudySpec
 from ..domain.template import Runtime
@@ -33,7 +34,7 @@ def check(file: Path, run_one: bool, kubeconfig: Path | None, context: str | Non
 
     Where its trials are pods, a cluster's API server is asked whether it would take one; nothing is made there.
     """
-    study_file = load(file)
+    study_file = load_and_warn(file)
     spec = for_controllers(study_file.spec)
     pods = spec.trial is not None and spec.trial.runtime is Runtime.KUBERNETES and not run_one
     # A database of its own, so that nothing of this is found in the real one.
@@ -69,6 +70,8 @@ def summary(study_file: StudyFile) -> None:
     out.print(f"  over {counted(len(spec.space.parameters), 'parameter')}{more}{rules}, by {spec.algorithm.name}")
     trials = "any number of trials" if spec.budget.trials is None else counted(spec.budget.trials, "trial")
     out.print(f"  with {trials}, {spec.budget.parallel or 1} at a time.")
+    for name, read in study_file.bare_durations.items():
+        out.print(f"  {name} is {read}.")
 
 
 def dry_run(study_file: StudyFile, client: Client, service: LocalService, folder: Path) -> None:

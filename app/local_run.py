@@ -19,6 +19,7 @@ from ..domain.names import StudyName
 from ..domain.study import Study, StudySpec
 from ..domain.template import Runtime as Kind
 from ..domain.template import references
+from .scripts import check_script
 
 
 class LocalRun:
@@ -59,8 +60,8 @@ class LocalRun:
 
     @staticmethod
     def check(spec: StudySpec, gpus: int | None = None) -> None:
-        """Raises InvalidArgument where this machine cannot run the study's trials: no such program or folder, or too
-        few GPUs."""
+        """Raises InvalidArgument where this machine cannot run the study's trials: no such program, script or folder,
+        or too few GPUs."""
         template = spec.trial
         if template is None:
             return
@@ -79,6 +80,7 @@ class LocalRun:
             raise InvalidArgument(
                 "trial.command[0]", program, "is no program that can be run here", f"Looked in {search_path()}"
             )
+        check_script(template.command, template.workdir)
         check_gpus(template, find_devices(gpus))
 
     def wait(self, on_trouble: Callable[[str], None] = lambda words: None) -> Finish:

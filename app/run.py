@@ -17,9 +17,9 @@ from ..clients.cli.errors import Exit, reported
 from ..clients.cli.output import console
 from ..clients.cli.progress import Progress
 from ..clients.cli.studies import print_best
+from ..clients.cli.study_files import load_and_warn
 from ..clients.cli.terminal import say
 from ..clients.client import Client
-from ..clients.study_file import load
 from ..clients.watch import TrialWatch
 from ..domain.database import Database, database_of
 from ..domain.errors import InvalidArgument, NotFound, WazirError
@@ -55,16 +55,19 @@ def run(file: Path, db: Database, parallel: int | None, gpus: int | None) -> Non
 
     Ctrl-C once lets running trials end and starts no more; twice stops them. The same command goes on with the study.
     """
-    study_file = load(file)
+    study_file = load_and_warn(file)
     if study_file.spec.trial is None:
         raise study_file.explain(
             InvalidArgument("trial", None, "is missing, so there is nothing to run", "Name a command under `trial:`")
         )
+    try:
+        LocalRun.check(study_file.spec, gpus=gpus)
+    except WazirError as error:
+        raise study_file.explain(error) from error
     folder = folder_of(db)
     make_folder(folder)
     with LocalService(db) as service, Client(service.address, retry_for=PATIENCE) as client:
         try:
-            LocalRun.check(study_file.spec, gpus=gpus)
             study = client.create_study(study_file.study_id, study_file.spec, resume=True)
         except WazirError as error:
             raise study_file.explain(error) from error

@@ -157,6 +157,9 @@ def create_study(
     if constraints:
         description["constraints"] = list(constraints)
     spec = document.from_document(description)
+    for doubt in document.doubts(description):
+        # The level of whoever called `wazir.create_study`.
+        warnings.warn(str(doubt), UserWarning, stacklevel=3)
     if isinstance(parameters, Space):
         spec = replace(spec, space=Space(parameters.parameters, (*parameters.constraints, *constraints)))
     client = open_client(address, database=database, storage=storage, serve=serve)

@@ -15,11 +15,11 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from ..domain.document import SECTIONS, study_from_document, to_document
+from ..domain.document import SECTIONS, bare_durations, doubts, study_from_document, to_document
 from ..domain.errors import MISSING, InvalidArgument, WazirError, nearest
 from ..domain.study import StudySpec
 from .yaml_text import BOOL, FLOAT, INT, NULL, STR, import_yaml, plain_tag, yaml_text
@@ -35,12 +35,18 @@ MAX_NODES: Final = 200_000
 
 @dataclass(frozen=True)
 class StudyFile:
-    """A study file that was read. `lines`: where each field stands, by its path, counted from 1."""
+    """A study file that was read. `lines`: where each field stands, by its path, counted from 1.
+
+    `warnings`: what is sound and perhaps not meant, with file and line. `bare_durations`: how those without a unit are
+    read, by their path.
+    """
 
     path: Path
     study_id: str
     spec: StudySpec
     lines: Mapping[str, int]
+    warnings: tuple[str, ...] = ()
+    bare_durations: Mapping[str, str] = field(default_factory=dict)
 
     def explain(self, error: WazirError) -> WazirError:
         """`error` with file and line before its message, where it is about a field of this file; else `error` itself.
@@ -68,7 +74,14 @@ def load(path: Path | str) -> StudyFile:
         assert study_id is not None
     except InvalidArgument as error:
         raise _explained(path, lines, error) from None
-    return StudyFile(path, study_id, spec, lines)
+    return StudyFile(
+        path,
+        study_id,
+        spec,
+        lines,
+        warnings=tuple(f"{_place(path, lines, doubt.field)}: {doubt}" for doubt in doubts(document)),
+        bare_durations=bare_durations(document),
+    )
 
 
 def dump(study_id: str, spec: StudySpec) -> str:
@@ -82,8 +95,13 @@ def _explained(path: Path, lines: Mapping[str, int], error: WazirError) -> Wazir
     line = _line_of(lines, error.field)
     if line is None and error.field.split(".")[0].split("[")[0] not in SECTIONS:
         return error
-    at = f"{path}:{line}" if line is not None else f"{path}"
-    return type(error).restore(f"{at}: {error.message}", error.field, error.details)
+    return type(error).restore(f"{_place(path, lines, error.field)}: {error.message}", error.field, error.details)
+
+
+def _place(path: Path, lines: Mapping[str, int], field: str) -> str:
+    """File and line of a field."""
+    line = _line_of(lines, field)
+    return f"{path}:{line}" if line is not None else f"{path}"
 
 
 def _line_of(lines: Mapping[str, int], field: str) -> int | None:

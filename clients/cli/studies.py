@@ -16,7 +16,6 @@ from ...domain.study import Study, StudySpec, StudyState
 from ...domain.template import Runtime
 from ...domain.trial import Trial, TrialState
 from ..client import Client
-from ..study_file import load
 from .errors import Exit, reported
 from .output import (
     Format,
@@ -36,6 +35,7 @@ from .output import (
     waits_for,
 )
 from .session import NameType, Session, StudyType, address_option, format_option, owner_of
+from .study_files import load_and_warn
 from .terminal import confirm, say
 
 WAITING_SHOWN = 5
@@ -55,7 +55,7 @@ STATES = click.Choice([s.value for s in StudyState])
 @reported
 def create(session: Session, file: Path, resume: bool, address: str | None, form: Format) -> None:
     """Make the study of a study FILE, for workers and controllers to run."""
-    study_file = load(file)
+    study_file = load_and_warn(file)
     with session.client(address) as client:
         try:
             name = StudyName(owner_of(click.get_current_context()), study_file.study_id)

@@ -35,9 +35,11 @@ Every refusal is an InvalidArgument with the path of the field: `parameters.lr.m
     section                         the strict reader of one mapping, on which they stand
     keys                            which keys stand where, and what to say of others
     amounts                         numbers, durations, memory
+    doubts                          what is sound in a document and perhaps not meant
 """
 
 from .amounts import parse_duration
+from .doubts import bare_durations, doubts
 from .keys import SECTIONS
 from .pod import pod_document, pod_from_document
 from .space import parameter_from_document, parameter_to_document
@@ -45,6 +47,8 @@ from .study import from_document, study_from_document, to_document
 
 __all__ = [
     "SECTIONS",
+    "bare_durations",
+    "doubts",
     "from_document",
     "parameter_from_document",
     "parameter_to_document",

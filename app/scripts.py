@@ -1,0 +1,71 @@
+"""The script that a trial's command has an interpreter run, as far as that can be seen from the command."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..domain.errors import InvalidArgument, similar
+from ..domain.template import references
+
+_PYTHON = re.compile(r"(python|pypy)[0-9.]*[tw]?")
+_SHELL = re.compile(r"(ba|da|k|z)?sh")
+_OTHERS = re.compile(r"Rscript|julia|perl|ruby|node")
+
+
+def check_script(command: Sequence[str], workdir: str) -> None:
+    """Raises InvalidArgument if the command names a script that is not there, seen from the folder `workdir`."""
+    index = script_of(command)
+    if index is None or any(references(command[index])):
+        return
+    folder = Path(workdir or ".")
+    path = folder / command[index]
+    if path.exists():
+        return
+    beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    alike = [name for name in beside if Path(name).suffix == path.suffix]
+    hint = similar(path.name, alike) or "Write its path from that folder, or name the folder as trial.workdir"
+    rule = f"is a script that is not there; looked in {path.parent.absolute()}"
+    raise InvalidArgument(f"trial.command[{index}]", command[index], rule, hint)
+
+
+def script_of(command: Sequence[str]) -> int | None:
+    """The place of the script in a command such as `python -u train.py --lr=0.1`: 2. None if none is seen in it."""
+    name = Path(command[0]).name.removesuffix(".exe") if command else ""
+    if _PYTHON.fullmatch(name):
+        return _behind_options(command, no_file="cm", with_value="WX", long_with_value=("--check-hash-based-pycs",))
+    if _SHELL.fullmatch(name):
+        return _behind_options(command, no_file="cs", with_value="oO", long_with_value=("--rcfile", "--init-file"))
+    if _OTHERS.fullmatch(name) and len(command) > 1 and not command[1].startswith("-"):
+        return 1
+    return None
+
+
+def _behind_options(
+    command: Sequence[str], *, no_file: str, with_value: str, long_with_value: Sequence[str]
+) -> int | None:
+    """The first argument that is neither an option nor the value of one; None if an option says that it is not a file.
+
+    `no_file`: letters after which something else than a file is run. `with_value`: letters that take a value.
+    """
+    index = 1
+    while index < len(command):
+        word = command[index]
+        if word == "-":
+            return None
+        if not word.startswith(("-", "+")):
+            return index
+
+        takes_next = word in long_with_value
+        letters = "" if word.startswith("--") else word[1:]
+        for place, letter in enumerate(letters, start=1):
+            if letter in no_file:
+                return None
+            if letter in with_value:
+                # The rest of the word is the value, or the next one is.
+                takes_next = place == len(letters)
+                break
+
+        index += 2 if takes_next else 1
+    return None

@@ -1,0 +1,119 @@
+"""What `check`, `run` and `create` say of a study file before they do anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+import wazir as package
+from wazir.app.cli import cli
+from wazir.app.scripts import script_of
+
+from ..clients.served import serving
+
+FILE = """\
+study: made
+objective: {metric: loss, goal: minimize}
+parameters:
+  x: {min: 0, max: 1}
+budget: {trials: 1}
+trial:
+  command: [python, -u, train.py, "${args}"]
+  metrics: {from: stdout}
+  timeout: 12
+"""
+DOUBT = "x has two values, 0 and 1; write 0.0 and 1.0 for the numbers between"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "study.yaml"
+    path.write_text(FILE)
+    (tmp_path / "train.py").write_text("import sys\nprint('loss=1')\n")
+    return path
+
+
+def wazir(*arguments: object, address: str | None = None) -> Result:
+    return CliRunner().invoke(cli, [str(a) for a in arguments], env={"WAZIR_ADDRESS": address, "WAZIR_DB": None})
+
+
+def test_a_range_of_few_whole_numbers_is_told_on_standard_error(file: Path, tmp_path: Path) -> None:
+    with serving("memory", tmp_path) as address:
+        for result in (
+            wazir("check", file),
+            wazir("run", file, "--db", tmp_path / "w.db"),
+            wazir("create", file, address=address),
+        ):
+            assert f"wazir: warning: {file}:4: parameters.x" in result.stderr
+            assert DOUBT in result.stderr
+            assert DOUBT not in result.stdout
+            assert result.exit_code == 0, result.output
+
+
+def test_python_is_warned_of_a_range_of_few_whole_numbers(tmp_path: Path) -> None:
+    with serving("memory", tmp_path) as address, pytest.warns(UserWarning, match="x has two values, 0 and 1") as caught:
+        package.create_study("a", parameters={"x": {"min": 0, "max": 1}}, address=address).close()
+    assert caught[0].filename == __file__
+
+
+def test_check_says_how_a_duration_without_a_unit_is_read(file: Path) -> None:
+    assert "trial.timeout is 12 s." in wazir("check", file).stdout
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_a_script_that_is_not_there_is_refused_before_anything_is_written(
+    file: Path, tmp_path: Path, command: str
+) -> None:
+    (tmp_path / "train.py").rename(tmp_path / "trains.py")
+    result = wazir(command, file, *(["--db", tmp_path / "new" / "w.db"] if command == "run" else []))
+    assert f'{file}:7: trial.command[2] = "train.py": is a script that is not there; looked in {tmp_path}' in (
+        result.stderr
+    )
+    assert 'Did you mean "trains.py"?' in result.stderr
+    assert result.exit_code == 2
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_a_program_that_is_not_there_is_refused_before_anything_is_written(
+    file: Path, tmp_path: Path, command: str
+) -> None:
+    file.write_text(FILE.replace("[python,", "[pyhton,"))
+    result = wazir(command, file, *(["--db", tmp_path / "new" / "w.db"] if command == "run" else []))
+    assert f'{file}:7: trial.command[0] = "pyhton": is no program' in result.stderr
+    assert result.exit_code == 2
+    assert not (tmp_path / "new").exists()
+
+
+def test_nothing_is_said_of_a_script_in_an_image(file: Path) -> None:
+    file.write_text(FILE.replace("trial:\n", "trial:\n  image: registry/train:1\n").replace("train.py", "/app/x.py"))
+    result = wazir("check", file)
+    assert "is not there" not in result.output
+    assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize(
+    ("command", "place", "reason"),
+    [
+        ("python train.py --lr=0.1", 1, "the first argument"),
+        ("/usr/bin/python3.11 -u -OO train.py", 3, "behind options"),
+        ("python -W ignore -X dev train.py", 5, "behind options and their values"),
+        ("python -Wignore -uXdev train.py", 3, "values in the same word"),
+        ("python --check-hash-based-pycs never train.py", 3, "a long option and its value"),
+        ("python -m train --lr=0.1", None, "a module"),
+        ("python -um train", None, "a module, in the same word"),
+        ("python -c print(1) x.py", None, "a line of code"),
+        ("python - x.py", None, "standard input"),
+        ("python", None, "nothing at all"),
+        ("bash -eu -o pipefail train.sh", 4, "a script of a shell"),
+        ("bash -c ./train.sh", None, "a line for a shell"),
+        ("Rscript train.R", 1, "another interpreter"),
+        ("Rscript --vanilla train.R", None, "whose options are not known here"),
+        ("./train.py x.py", None, "a program by itself"),
+        ("torchrun --nproc 2 train.py", None, "a program that is not known here"),
+    ],
+)
+def test_the_script_that_a_command_names(command: str, place: int | None, reason: str) -> None:
+    assert script_of(command.split()) == place, reason
