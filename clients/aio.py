@@ -114,6 +114,7 @@ class AsyncClient:
     resume_study = _awaited(calls.resume_study)
     stop_study = _awaited(calls.stop_study)
     best_trials = _awaited(calls.best_trials)
+    study_progress = _awaited(calls.study_progress)
     suggest = _awaited(calls.suggest)
 
     # Trials

@@ -19,11 +19,13 @@ from ..domain.attempt import AttemptState, Cause
 from ..domain.errors import InvalidArgument, NotFound, WazirError
 from ..domain.names import DEFAULT_OWNER, StudyName, TrialName, check_id, parse_study, parse_trial
 from ..domain.parameters import Parameters
+from ..domain.progress import StudyProgress
 from ..domain.space import Parameter
 from ..domain.study import EndReason, Shortage, Study, StudySpec, StudyState
 from ..domain.trial import Instruction, Measurement, Trial, TrialState
 from ..proto.v1 import study_pb2, trial_pb2
 from ..proto.v1 import study_service_pb2 as api
+from ..wire.progress import progress_from_wire
 from ..wire.scalars import duration, timestamp, value_to_wire
 from ..wire.space import parameter_to_wire
 from ..wire.study import END_REASONS, SHORTAGES, STUDY_STATES, spec_to_wire, study_from_wire
@@ -193,6 +195,16 @@ def best_trials(name: AnyStudy, limit: int = 0) -> Call[list[Trial]]:
     best one, or all that are not dominated."""
     request = api.ListOptimalTrialsRequest(parent=str(study_name(name)), limit=limit)
     return Call("ListOptimalTrials", request, lambda answer: [trial_from_wire(t) for t in answer.trials])
+
+
+def study_progress(name: AnyStudy, *, limit: int = 0, curve_points: int = 0) -> Call[StudyProgress]:
+    """How far the trials are that have reported and have not ended: step, value, curve and rank of each.
+
+    At most `limit` of them by id (0: 100, at most 1000), with at most `curve_points` points of each curve (0: 60, the
+    most). It is cheap enough to be asked once a second.
+    """
+    request = api.GetStudyProgressRequest(name=str(study_name(name)), limit=limit, curve_points=curve_points)
+    return Call("GetStudyProgress", request, progress_from_wire)
 
 
 # Trials

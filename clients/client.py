@@ -122,6 +122,7 @@ class Client:
     resume_study = _blocking(calls.resume_study)
     stop_study = _blocking(calls.stop_study)
     best_trials = _blocking(calls.best_trials)
+    study_progress = _blocking(calls.study_progress)
     suggest = _blocking(calls.suggest)
 
     # Trials

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from weakref import WeakValueDictionary
 
 from ..domain.errors import RevisionCompacted
 from ..domain.names import StudyName
+from ..domain.progress import Pace
 from ..domain.study import Study
 from ..domain.trial import PENDING, Trial, TrialState
 from ..storage.store import Changes, Point, Store, View
-from ..suggestion.designer import Designer, Problem, reads_curves
+from ..suggestion.designer import Designer, Outcome, Problem, reads_curves
 from ..suggestion.history import TrialHistory, observe
 from ..suggestion.registry import make_designer, make_rule
 from ..suggestion.stopping.curves import CurveIndex
@@ -26,7 +27,13 @@ from .compute.answering import problem_of
 from .feed import Change, Feed
 from .unit import PAGE
 
+POINTS_PAGE = 5_000
+"""Measurements read at a time: to take them in holds up the event loop for some milliseconds."""
+
 COUNTS_AS_CURVE = frozenset({TrialState.SUCCEEDED, TrialState.STOPPED})
+
+
+UNENDED = frozenset({Outcome.PENDING, Outcome.PAUSED})
 
 
 @dataclass
@@ -47,6 +54,8 @@ class LiveStudy:
     """How often there was reason to think that reports are missing in the curves, and how many of these reasons were
     seen to: reports may come while others are read."""
     doubts_seen_to: int = 0
+    paces: dict[int, Pace] = field(default_factory=dict)
+    """Of trials that have not ended and have reported, as far as `curves` go."""
 
     @property
     def curves_ready(self) -> bool:
@@ -77,13 +86,23 @@ class LiveStudy:
             self.history.put(observe(trial, study.spec.objectives))
             self.curves[0].changed.add(trial.id)
             if trial.state not in PENDING:
+                self.paces.pop(trial.id, None)
                 for curves in self.curves:
                     curves.end(trial.id, trial.state in COUNTS_AS_CURVE, whole=trial.state is TrialState.SUCCEEDED)
         for trial_id in deleted:
             self.history.remove(trial_id)
+            self.paces.pop(trial_id, None)
             for curves in self.curves:
                 curves.forget(trial_id)
         self.revision = revision
+
+    def note_pace(self, trial_id: int, attempt: int, step: int, time: float) -> None:
+        """Takes the step and time of a report of some objective."""
+        pace = self.paces.get(trial_id)
+        if pace is not None:
+            self.paces[trial_id] = pace.report(attempt, step, time)
+        elif (known := self.history.get(trial_id)) is None or known.outcome in UNENDED:
+            self.paces[trial_id] = Pace(attempt, step, time, step, time)
 
     def bring_curves(self) -> None:
         """Tells the history of what was reported since this was last done."""
@@ -149,7 +168,9 @@ class LiveStudies:
             return known
         async with self._reading.setdefault(name, asyncio.Lock()):
             known = self.heard(name) or await self._refresh(name)
-            while not known.curves_ready:
+            # Only what there was reason to doubt at the start: while reports keep coming there is always more.
+            wanted = known.doubts
+            while known.doubts_seen_to < wanted:
                 doubts = known.doubts
                 read = partial(_points, study=known.study, since=known.points_read)
                 points = await asyncio.to_thread(self._store.read, read)
@@ -157,9 +178,10 @@ class LiveStudies:
                 for p in points:
                     if p.metric in by_metric:
                         by_metric[p.metric].report(p.trial_id, p.attempt, p.step, p.value)
+                        known.note_pace(p.trial_id, p.attempt, p.step, p.time)
                 if points:
                     known.points_read = points[-1].sequence
-                else:
+                if len(points) < POINTS_PAGE:
                     known.doubts_seen_to = doubts
         return known
 
@@ -198,4 +220,4 @@ def _changes(view: View, study: Study, since: int) -> Changes:
 
 
 def _points(view: View, study: Study, since: int) -> list[Point]:
-    return view.points(study, since)
+    return view.points(study, since, POINTS_PAGE)

@@ -54,7 +54,10 @@ def judge(live: LiveStudy, name: TrialName, number: int, measurements: Sequence[
             if objective.metric in m.metrics:
                 curves.report(name.id, number, m.step, m.metrics[objective.metric])
                 news = True
-        if news and live.rule is not None:
+        if not news:
+            continue
+        live.note_pace(name.id, number, m.step, m.time)
+        if live.rule is not None:
             stop = stop or live.rule.decide(name.id, m.step, live.curves)
     return stop
 

@@ -16,6 +16,7 @@ from typing import TypeVar
 from ..domain.attempt import Cause
 from ..domain.errors import FailedPrecondition, InvalidArgument, NotFound, StaleAttempt, WazirError
 from ..domain.names import StudyName, TrialName
+from ..domain.progress import StudyProgress
 from ..domain.space import Parameter
 from ..domain.study import Study, StudySpec, StudyState
 from ..domain.trial import Instruction, Measurement, StopGoal, Trial
@@ -34,6 +35,7 @@ from .leases import LeaseKeeper
 from .live import LiveStudies
 from .neighbours import Neighbours
 from .observe.observer import Observer
+from .progress import DEFAULT_TRIALS, MAX_POINTS, MAX_TRIALS, Progresses
 from .requests import Request
 from .settings import ServiceSettings
 from .trials import Enqueued
@@ -57,6 +59,7 @@ class Service:
         self._feed = Feed()
         self._pool = Pool(self.settings.compute_workers or default_workers())
         self._live = LiveStudies(store, self._feed, self.settings.studies_in_memory)
+        self._progress = Progresses(self._live, clock)
         self._writer = Writer(store)
         self._asking = Asking(
             self._writer, self._feed, self._live, self._pool, Turns(store.exchange), self.settings, clock
@@ -245,6 +248,13 @@ class Service:
         return await self._write(lambda tx, now: attempts.end(tx, name, attempt, how, now))
 
     # Watching
+
+    async def progress(self, name: StudyName, limit: int, points: int) -> StudyProgress:
+        return await self._progress.of(
+            name,
+            check_limit("limit", limit, DEFAULT_TRIALS, MAX_TRIALS),
+            check_limit("curve_points", points, MAX_POINTS, MAX_POINTS),
+        )
 
     def watch_trials(self, name: StudyName, since: int) -> AsyncIterator[Changes]:
         return watch_trials(self._store, self._feed, name, since)

@@ -13,9 +13,10 @@ from google.protobuf import empty_pb2
 from ..domain.errors import InvalidArgument
 from ..domain.names import StudyName, TrialName, check_id, parse_owner, parse_resource, parse_study, parse_trial
 from ..domain.trial import Measurement, Trial, TrialState
-from ..proto.v1 import study_pb2, study_service_pb2_grpc, trial_pb2
+from ..proto.v1 import progress_pb2, study_pb2, study_service_pb2_grpc, trial_pb2
 from ..proto.v1 import study_service_pb2 as api
 from ..storage.store import StudyFilter, TrialFilter
+from ..wire.progress import progress_to_wire
 from ..wire.scalars import seconds_of
 from ..wire.space import parameter_from_wire
 from ..wire.study import END_REASONS, SHORTAGES, STUDY_STATES, spec_from_wire, spec_with, study_to_wire
@@ -107,6 +108,12 @@ class StudyServicer(study_service_pb2_grpc.StudyServiceServicer):
     ) -> api.ListOptimalTrialsResponse:
         trials = await self._service.optimal_trials(parse_study(request.parent, "parent"), request.limit)
         return api.ListOptimalTrialsResponse(trials=map(trial_to_wire, trials))
+
+    async def GetStudyProgress(
+        self, request: api.GetStudyProgressRequest, context: Context
+    ) -> progress_pb2.StudyProgress:
+        found = await self._service.progress(parse_study(request.name), request.limit, request.curve_points)
+        return progress_to_wire(found)
 
     async def SuggestTrials(self, request: api.SuggestTrialsRequest, context: Context) -> api.SuggestTrialsResponse:
         name = parse_study(request.parent, "parent")

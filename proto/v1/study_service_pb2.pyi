@@ -408,6 +408,32 @@ class ListOptimalTrialsResponse(google.protobuf.message.Message):
 global___ListOptimalTrialsResponse = ListOptimalTrialsResponse
 
 @typing.final
+class GetStudyProgressRequest(google.protobuf.message.Message):
+    """Request of GetStudyProgress."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    LIMIT_FIELD_NUMBER: builtins.int
+    CURVE_POINTS_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """owners/{owner}/studies/{study}."""
+    limit: builtins.int
+    """At most so many trials, up to 1000; 0 is read as 100."""
+    curve_points: builtins.int
+    """At most so many points of each curve, up to 60; 0 is read as 60."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        limit: builtins.int = ...,
+        curve_points: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["curve_points", b"curve_points", "limit", b"limit", "name", b"name"]) -> None: ...
+
+global___GetStudyProgressRequest = GetStudyProgressRequest
+
+@typing.final
 class SuggestTrialsRequest(google.protobuf.message.Message):
     """Request of SuggestTrials."""
 

@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
+from wazir.proto.v1 import progress_pb2 as wazir_dot_proto_dot_v1_dot_progress__pb2
 from wazir.proto.v1 import study_pb2 as wazir_dot_proto_dot_v1_dot_study__pb2
 from wazir.proto.v1 import study_service_pb2 as wazir_dot_proto_dot_v1_dot_study__service__pb2
 from wazir.proto.v1 import trial_pb2 as wazir_dot_proto_dot_v1_dot_trial__pb2
@@ -82,6 +83,11 @@ class StudyServiceStub(object):
                 '/wazir.v1.StudyService/ListOptimalTrials',
                 request_serializer=wazir_dot_proto_dot_v1_dot_study__service__pb2.ListOptimalTrialsRequest.SerializeToString,
                 response_deserializer=wazir_dot_proto_dot_v1_dot_study__service__pb2.ListOptimalTrialsResponse.FromString,
+                _registered_method=True)
+        self.GetStudyProgress = channel.unary_unary(
+                '/wazir.v1.StudyService/GetStudyProgress',
+                request_serializer=wazir_dot_proto_dot_v1_dot_study__service__pb2.GetStudyProgressRequest.SerializeToString,
+                response_deserializer=wazir_dot_proto_dot_v1_dot_progress__pb2.StudyProgress.FromString,
                 _registered_method=True)
         self.SuggestTrials = channel.unary_unary(
                 '/wazir.v1.StudyService/SuggestTrials',
@@ -232,6 +238,13 @@ class StudyServiceServicer(object):
 
     def ListOptimalTrials(self, request, context):
         """The best trials: by the objective, or with several objectives those that no other dominates.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetStudyProgress(self, request, context):
+        """How far the running trials are: step, value, curve and rank of each. Cheap enough to be asked once a second.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -403,6 +416,11 @@ def add_StudyServiceServicer_to_server(servicer, server):
                     servicer.ListOptimalTrials,
                     request_deserializer=wazir_dot_proto_dot_v1_dot_study__service__pb2.ListOptimalTrialsRequest.FromString,
                     response_serializer=wazir_dot_proto_dot_v1_dot_study__service__pb2.ListOptimalTrialsResponse.SerializeToString,
+            ),
+            'GetStudyProgress': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStudyProgress,
+                    request_deserializer=wazir_dot_proto_dot_v1_dot_study__service__pb2.GetStudyProgressRequest.FromString,
+                    response_serializer=wazir_dot_proto_dot_v1_dot_progress__pb2.StudyProgress.SerializeToString,
             ),
             'SuggestTrials': grpc.unary_unary_rpc_method_handler(
                     servicer.SuggestTrials,
@@ -734,6 +752,33 @@ class StudyService(object):
             '/wazir.v1.StudyService/ListOptimalTrials',
             wazir_dot_proto_dot_v1_dot_study__service__pb2.ListOptimalTrialsRequest.SerializeToString,
             wazir_dot_proto_dot_v1_dot_study__service__pb2.ListOptimalTrialsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStudyProgress(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/wazir.v1.StudyService/GetStudyProgress',
+            wazir_dot_proto_dot_v1_dot_study__service__pb2.GetStudyProgressRequest.SerializeToString,
+            wazir_dot_proto_dot_v1_dot_progress__pb2.StudyProgress.FromString,
             options,
             channel_credentials,
             insecure,

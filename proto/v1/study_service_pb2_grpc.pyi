@@ -14,6 +14,7 @@ import google.protobuf.empty_pb2
 import grpc
 import grpc.aio
 import typing
+import wazir.proto.v1.progress_pb2
 import wazir.proto.v1.study_pb2
 import wazir.proto.v1.study_service_pb2
 import wazir.proto.v1.trial_pb2
@@ -82,6 +83,12 @@ class StudyServiceStub:
         wazir.proto.v1.study_service_pb2.ListOptimalTrialsResponse,
     ]
     """The best trials: by the objective, or with several objectives those that no other dominates."""
+
+    GetStudyProgress: grpc.UnaryUnaryMultiCallable[
+        wazir.proto.v1.study_service_pb2.GetStudyProgressRequest,
+        wazir.proto.v1.progress_pb2.StudyProgress,
+    ]
+    """How far the running trials are: step, value, curve and rank of each. Cheap enough to be asked once a second."""
 
     SuggestTrials: grpc.UnaryUnaryMultiCallable[
         wazir.proto.v1.study_service_pb2.SuggestTrialsRequest,
@@ -241,6 +248,12 @@ class StudyServiceAsyncStub:
         wazir.proto.v1.study_service_pb2.ListOptimalTrialsResponse,
     ]
     """The best trials: by the objective, or with several objectives those that no other dominates."""
+
+    GetStudyProgress: grpc.aio.UnaryUnaryMultiCallable[
+        wazir.proto.v1.study_service_pb2.GetStudyProgressRequest,
+        wazir.proto.v1.progress_pb2.StudyProgress,
+    ]
+    """How far the running trials are: step, value, curve and rank of each. Cheap enough to be asked once a second."""
 
     SuggestTrials: grpc.aio.UnaryUnaryMultiCallable[
         wazir.proto.v1.study_service_pb2.SuggestTrialsRequest,
@@ -418,6 +431,14 @@ class StudyServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[wazir.proto.v1.study_service_pb2.ListOptimalTrialsResponse, collections.abc.Awaitable[wazir.proto.v1.study_service_pb2.ListOptimalTrialsResponse]]:
         """The best trials: by the objective, or with several objectives those that no other dominates."""
+
+    @abc.abstractmethod
+    def GetStudyProgress(
+        self,
+        request: wazir.proto.v1.study_service_pb2.GetStudyProgressRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[wazir.proto.v1.progress_pb2.StudyProgress, collections.abc.Awaitable[wazir.proto.v1.progress_pb2.StudyProgress]]:
+        """How far the running trials are: step, value, curve and rank of each. Cheap enough to be asked once a second."""
 
     @abc.abstractmethod
     def SuggestTrials(

@@ -5,7 +5,8 @@ has. A call that does not stand in RULES is refused, so a new one cannot be left
 
     verb       calls                                                       viewer  editor  admin  attempt
     get        GetStudy, GetTrial, ListMeasurements                          x       x       x    its trial, its study
-    list       ListStudies, ListTrials, ListOptimalTrials, Watch...          x       x       x
+    list       ListStudies, ListTrials, ListOptimalTrials,                   x       x       x
+               GetStudyProgress, Watch...
     create     CreateStudy, CreateTrial                                              x       x
     change     UpdateStudy, Pause-, Resume-, StopStudy,                              x       x
                Stop-, Cancel-, RetryTrial
@@ -109,6 +110,8 @@ RULES: dict[str, Rule] = {
     "DeleteTrial": Rule(Verb.DELETE, _trial),
     "EndAttempt": Rule(Verb.RUN, _trial),
     "GetStudy": Rule(Verb.GET, _study),
+    # Not GET, which an attempt's token may do to its study: it shows other trials.
+    "GetStudyProgress": Rule(Verb.LIST, _study),
     "GetTrial": Rule(Verb.GET, _trial, lambda request: Verb.RUN if request.attempt_token else None),
     "Heartbeat": Rule(Verb.REPORT, _trial),
     "ListMeasurements": Rule(Verb.GET, _parent_trial),

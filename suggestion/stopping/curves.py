@@ -73,6 +73,21 @@ class Curve:
         mean = self._totals[count - 1] / count
         return math.inf if math.isnan(mean) else mean
 
+    def last(self, step: int) -> tuple[int, float] | None:
+        """The last report at `step` or before: its step and loss. None without one."""
+        count = bisect_right(self._steps, step)
+        return (self._steps[count - 1], self._losses[count - 1]) if count else None
+
+    def thinned(self, step: int, most: int) -> list[tuple[int, float]]:
+        """Steps and losses up to `step`: every report, or every second, fourth and so on, so that there are at most
+        `most`; always with the last one. Which others are taken changes only when their distance doubles."""
+        last = bisect_right(self._steps, step) - 1
+        stride = 1
+        while len(range(0, last, stride)) > most - 1 and stride < last:
+            stride *= 2
+        places = range(0, last, stride) if most > 1 else range(0)
+        return [(self._steps[place], self._losses[place]) for place in (*places, last) if place >= 0]
+
     def points(self) -> Iterable[tuple[int, float]]:
         """Steps and losses, by step."""
         return zip(self._steps, self._losses, strict=True)
@@ -197,6 +212,28 @@ class CurveIndex:
         """The trial's values by step."""
         curve = self._curves.get(trial_id)
         return () if curve is None else tuple((step, self._objective.loss(loss)) for step, loss in curve.points())
+
+    def last(self, trial_id: int, step: int) -> tuple[int, float] | None:
+        """The trial's last report at `step` or before: its step and value; None without one."""
+        curve = self._curves.get(trial_id)
+        found = curve.last(step) if curve is not None else None
+        return None if found is None else (found[0], self._objective.loss(found[1]))
+
+    def thinned(self, trial_id: int, step: int, most: int) -> tuple[tuple[int, float], ...]:
+        """At most `most` of the trial's steps and values up to `step`, the last one among them."""
+        curve = self._curves.get(trial_id)
+        return () if curve is None else tuple((at, self._objective.loss(x)) for at, x in curve.thinned(step, most))
+
+    def field(self, step: int) -> array[float]:
+        """What every trial was worth by `step`, ended or not: the losses of their last reports at `step` or before,
+        ascending, NaN counting as infinite. O(n log n) with n trials."""
+        found = (curve.last(step) for curve in self._curves.values())
+        return array("d", sorted(math.inf if math.isnan(last[1]) else last[1] for last in found if last is not None))
+
+    def last_steps(self, most: int) -> list[int]:
+        """The last steps of the `most` latest trials that nobody stopped, of those that reported any."""
+        curves = (self._curves.get(trial_id) for trial_id in self._whole[-most:])
+        return [found[0] for curve in curves if curve is not None and (found := curve.last(2**63 - 1)) is not None]
 
     def rung(self, start: int, end: int) -> Rung:
         """All trials' first values within [start, end) steps. Kept up to date from then on: O(log n) a report."""

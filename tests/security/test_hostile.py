@@ -137,6 +137,7 @@ GOOD: dict[str, Any] = {
         end_time=TIME,
     ),
     "GetStudy": api.GetStudyRequest(name=STUDY),
+    "GetStudyProgress": api.GetStudyProgressRequest(name=STUDY, limit=10, curve_points=10),
     "GetTrial": api.GetTrialRequest(name=TRIAL, attempt_token=True),
     "Heartbeat": api.HeartbeatRequest(
         name=TRIAL,

@@ -15,12 +15,14 @@ from wazir.domain import errors
 from wazir.domain.attempt import Attempt, AttemptState, Cause, RetryPolicy
 from wazir.domain.metric import Goal, Objective, Pick, SafetyMetric
 from wazir.domain.names import StudyName
+from wazir.domain.progress import MetricProgress, Pace, StudyProgress, TrialProgress
 from wazir.domain.space import Categorical, Condition, Discrete, Double, Integer, Parameter, Scale, Space
 from wazir.domain.study import Algorithm, Budget, Counts, EndReason, Stopping, Study, StudySpec, StudyState
 from wazir.domain.template import MetricsFrom, MetricsSource, Resources, Runtime, TrialTemplate
 from wazir.domain.trial import Measurement, Origin, Provenance, StopGoal, Trial, TrialState
 from wazir.proto.v1 import types_pb2
 from wazir.wire.errors import STATUS_KEY, from_rpc, to_status
+from wazir.wire.progress import progress_from_wire, progress_to_wire
 from wazir.wire.scalars import seconds_of, timestamp, value_from_wire, value_to_wire
 from wazir.wire.study import spec_from_wire, spec_to_wire, study_from_wire, study_to_wire
 from wazir.wire.trial import measurement_from_wire, measurement_to_wire, trial_from_wire, trial_to_wire
@@ -92,6 +94,17 @@ def test_a_study_comes_back_as_clients_see_it() -> None:
         metadata={"note": "ü"},
     )
     assert study_from_wire(study_to_wire(study)) == study
+
+
+@pytest.mark.parametrize("whole_steps", [None, 0, 81])
+def test_progress_comes_back_equal(whole_steps: int | None) -> None:
+    metrics = (
+        MetricProgress("val/loss", 7, math.inf, rank=3, ranked=17, curve=((0, 1.5), (7, math.inf))),
+        MetricProgress("acc", 0, -0.0, rank=1, ranked=1, curve=()),
+    )
+    pace = Pace(2, first_step=0, first_time=1.25, last_step=7, last_time=1_763_000_000.5)
+    progress = StudyProgress((TrialProgress(17, pace, metrics), TrialProgress(2**40, pace, ())), whole_steps, 3.5)
+    assert progress_from_wire(progress_to_wire(progress)) == progress
 
 
 def test_a_trial_comes_back_equal() -> None:
