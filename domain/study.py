@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from .algorithm_status import AlgorithmStatus
 from .errors import MISSING, IllegalMove, InvalidArgument
 from .metric import Metrics, Objective, SafetyMetric, check_metric_name
 from .names import StudyName
@@ -34,6 +35,11 @@ class StudyState(enum.Enum):
     COMPLETED = "completed"
     FAILED = "failed"
     """Too many trials failed."""
+
+
+PAUSED_BY_A_PERSON = "paused by a person"
+"""The reason of a study that a person paused. Any other reason is that of the service, which pauses a study where going
+on as it is would waste its trials."""
 
 
 class EndReason(enum.Enum):
@@ -276,6 +282,12 @@ class Study:
     spec_version: int = 1
     revision: int = 0
     metadata: Mapping[str, str] = field(default_factory=dict)
+    algorithm_status: AlgorithmStatus = AlgorithmStatus()
+
+    @property
+    def needs_a_person(self) -> bool:
+        """Whether the service has paused it, so that nothing goes on until a person has looked at it."""
+        return self.state is StudyState.PAUSED and self.reason != PAUSED_BY_A_PERSON
 
     @property
     def open(self) -> bool:

@@ -91,7 +91,8 @@ class Provenance:
 
     `round` is the study's count of committed suggestion rounds before this one, `index` the point's place in the
     round's answer, `count` the points it was asked for. `memo_digest` and `history_digest` are hexadecimal. With
-    `fallback` a quasi-random point stands in for the study's algorithm, and `why` says for what reason.
+    `fallback` a quasi-random point stands in for the study's algorithm, and `why` says for what reason. `chosen`: the
+    algorithm that `auto` chose.
     """
 
     algorithm: str
@@ -105,6 +106,7 @@ class Provenance:
     why: str = ""
     details: Mapping[str, float] = field(default_factory=dict)
     """Numbers behind `why`, for instance predicted mean and deviation."""
+    chosen: str = ""
 
 
 @dataclass(frozen=True, slots=True)

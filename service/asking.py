@@ -31,12 +31,13 @@ from ..domain.errors import Aborted, DeadlineExceeded, Unavailable
 from ..domain.names import StudyName
 from ..domain.study import Shortage, Study
 from ..storage.store import DuplicatePoint
-from ..suggestion.designer import first_rung
+from ..suggestion.designer import choice_of, first_rung
 from .compute import stand_in
 from .compute.answering import Misfit, Question, answer, describe
 from .compute.pool import Pool, Ticket
 from .compute.process import ComputationFailed, Worker
 from .compute.turns import Turns
+from .failed_rounds import note_failed_round
 from .feed import Change, Feed
 from .handing_out import Ask, Asked, NeedsRound, Round, closed, estimate, hand_out, hand_out_old
 from .live import LiveStudies, LiveStudy
@@ -109,9 +110,10 @@ class _Desk:
     round: Round | None = None
     """What was computed and is not committed."""
     failures: int = 0
-    """Computations in a row that came to nothing."""
+    """Computations in a row that came to nothing though the algorithm may be sound; those where it failed are counted
+    with the study."""
     trouble: str = ""
-    """Why the last of them did."""
+    """Why the last computation came to nothing."""
     rest_until: float = 0.0
     """Until then no computation is begun."""
     keep_until: float = 0.0
@@ -243,13 +245,15 @@ class Asking:
 
     async def _step(self, desk: _Desk, callers: list[_Caller]) -> None:
         """Does whatever can be done now."""
-        self._collect(desk)
+        await self._collect(desk)
         if not callers:
             self._limit(desk)
             return
         live = await self._live.to_ask(desk.name)
         if live.designer is None or live.designer.cheap:
             points = self._inline(live, estimate(live.study, [c.ask for c in callers]))
+            if points is not None and points.by_algorithm:
+                await self._note_failed_round(live.study, points.reason)
             if not await self._transact(desk, callers, points, self._inline):
                 # The study has another algorithm since.
                 desk.look_again()
@@ -280,7 +284,7 @@ class Asking:
             moments.append(desk.keep_until)
         return max(0.0, min(moments) - _now()) if moments else None
 
-    def _collect(self, desk: _Desk) -> None:
+    async def _collect(self, desk: _Desk) -> None:
         """Takes what a computation that is done has found. Raises what broke it, other than the algorithm."""
         computation = desk.computation
         if computation is None or not computation.task.done():
@@ -292,28 +296,39 @@ class Asking:
         try:
             desk.round = computation.task.result()
         except ComputationFailed as error:
-            self._note_failure(desk, error.reason, error.trace)
+            self._note_failure(desk, error)
+            if error.by_algorithm and computation.study is not None:
+                await self._note_failed_round(computation.study, error.reason)
             return
         desk.look_again()
         if desk.round is not None:
             desk.failures = 0
             desk.keep_until = _now() + self._settings.compute_patience
 
-    def _note_failure(self, desk: _Desk, reason: str, trace: str = "") -> None:
-        desk.failures += 1
-        desk.trouble = reason
-        desk.rest_until = _now() + (min(LONGEST_REST, 2.0 ** (desk.failures - 2)) if desk.failures > 1 else 0.0)
-        desk.keep_until = _now() + 2 * LONGEST_REST
+    def _note_failure(self, desk: _Desk, failure: ComputationFailed) -> None:
+        desk.trouble = failure.reason
         for caller in desk.callers:
             caller.failed = True
+        # An algorithm that fails is asked again at once: a few more failures pause its study. One that takes too long,
+        # or too much memory, may be sound: it is not counted, and left alone for longer and longer.
+        if not failure.by_algorithm:
+            desk.failures += 1
+            desk.rest_until = _now() + (min(LONGEST_REST, 2.0 ** (desk.failures - 2)) if desk.failures > 1 else 0.0)
+            desk.keep_until = _now() + 2 * LONGEST_REST
         logger.warning(
-            "no suggestion for %s: %s (failures in a row: %d)%s",
+            "no suggestion for %s: %s%s",
             desk.name.short,
-            reason,
-            desk.failures,
-            f"\n{trace}" if trace else "",
+            failure.reason,
+            f"\n{failure.trace}" if failure.trace else "",
             extra=_about(desk, "suggestion_failed"),
         )
+
+    async def _note_failed_round(self, study: Study, reason: str) -> None:
+        """Counts it with the study, which may pause it: then nobody gets stand-ins any more."""
+        work = partial(note_failed_round, made_for=study, reason=reason, now=self._clock())
+        change = await self._writer.submit(work)
+        if change is not None:
+            self._feed.publish(change)
 
     async def _stand_in_where_due(self, desk: _Desk) -> None:
         """Answers those with quasi-random points whose computation failed, and those who cannot wait any longer."""
@@ -348,8 +363,10 @@ class Asking:
             logger.exception("%s of %s failed", designer.name, study.name.short, extra=_of(study, "suggestion_failed"))
         else:
             self._note_time(designer.name, time.perf_counter() - began)
-            return Round.of(study, count, found, (designer.name, designer.version), live.history.digest())
-        return _stand_in(live, count, reason)
+            by = designer.name, designer.version
+            choice = choice_of(designer, problem, found.memo)
+            return Round.of(study, count, found, by, live.history.digest(), choice=choice)
+        return _stand_in(live, count, reason, by_algorithm=True)
 
     def _begin(self, desk: _Desk, study: Study) -> None:
         ticket = Ticket(study.uid, desk.deadline())
@@ -375,19 +392,29 @@ class Asking:
 
     async def _compute_on(self, worker: Worker, desk: _Desk, computation: _Computation) -> Round | None:
         live = await self._live.to_ask(desk.name)
-        study, designer = live.study, live.designer
+        study, designer, problem = live.study, live.designer, live.problem
         count = estimate(study, [c.ask for c in desk.present()])
-        if count <= 0 or designer is None or designer.cheap:
+        if count <= 0 or designer is None or problem is None or designer.cheap:
             return None
         computation.study, computation.since = study, _now()
         desk.wake.set()
         found, digest = await worker.suggest(study, live.history, Question.of(study, count))
         self._note_time(designer.name, _now() - computation.since)
-        return Round.of(study, count, found, (designer.name, designer.version), digest, in_part=True)
+        by, choice = (designer.name, designer.version), choice_of(designer, problem, found.memo)
+        return Round.of(study, count, found, by, digest, in_part=True, choice=choice)
 
     def _note_time(self, algorithm: str, seconds: float) -> None:
         if self.observer is not None:
             self.observer.suggested(algorithm, seconds)
+
+    def _note_stand_ins(self, points: Round | None, answers: Sequence[Asked | Exception]) -> None:
+        if self.observer is None or points is None:
+            return
+        given = [answer for answer in answers if isinstance(answer, Asked)]
+        number = points.stand_ins_among(trial for answer in given for trial in answer.trials)
+        if number:
+            name = given[0].study.spec.algorithm.name
+            self.observer.stood_in(name, points.cause or "model", number)
 
     def _longest(self, desk: _Desk) -> float:
         """Seconds that a computation may take."""
@@ -404,7 +431,7 @@ class Asking:
                 self._give_up(desk)
         elif _now() >= computation.since + self._longest(desk):
             self._give_up(desk)
-            self._note_failure(desk, f"it was given up after {_now() - computation.since:.1f} s")
+            self._note_failure(desk, ComputationFailed(f"it was given up after {_now() - computation.since:.1f} s"))
             desk.wake.set()
 
     def _give_up(self, desk: _Desk) -> None:
@@ -470,19 +497,33 @@ class Asking:
                 self._feed.publish(change)
             for caller, given in zip(callers, answers, strict=True):
                 caller.answer(given)
+            self._note_stand_ins(points, answers)
             return True
         raise Aborted(f"{desk.name.short} changes faster than suggestions can be committed; ask again")
 
 
-def _stand_in(live: LiveStudy, count: int, reason: str, late: bool = False) -> Round | None:
+def _stand_in(
+    live: LiveStudy, count: int, reason: str, *, late: bool = False, by_algorithm: bool = False
+) -> Round | None:
     """`late`: whether the algorithm still answers, so that it may let paused trials go on. Those of one that fails are
-    better not paused: nobody would."""
+    better not paused: nobody would. `by_algorithm`: as in `Round`."""
     study, problem = live.study, live.problem
     if count <= 0 or problem is None:
         return None
     until = first_rung(live.designer) if late else None
     found = stand_in.stand_in(study, problem, live.history, count, reason, until)
-    return Round.of(study, count, found, (stand_in.NAME, stand_in.VERSION), live.history.digest(), fallback=True)
+    return Round.of(
+        study,
+        count,
+        found,
+        (stand_in.NAME, stand_in.VERSION),
+        live.history.digest(),
+        fallback=True,
+        reason=reason,
+        cause="late" if late else "failed",
+        by_algorithm=by_algorithm,
+        choice=choice_of(live.designer, problem, study.memo),
+    )
 
 
 def _nothing(live: LiveStudy, count: int) -> None:

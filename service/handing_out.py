@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ..domain.errors import InvalidArgument, NotFound, RequestIdReused
@@ -12,7 +12,8 @@ from ..domain.records import altered
 from ..domain.study import Shortage, Study, StudyState, wanted
 from ..domain.trial import LIVE, Provenance, Trial, TrialState
 from ..storage.store import Transaction, TrialFilter
-from ..suggestion.designer import New, Resume, Suggestions
+from ..suggestion.designer import Choice, New, Resume, Suggestions
+from .failed_rounds import count_failed_round
 from .feed import Change
 from .requests import Request, recall, remember
 from .unit import Lease, Unit
@@ -70,6 +71,14 @@ class Round:
     """Whether its first points may be taken and the rest dropped: it took long, and some callers have left."""
     fallback: bool = False
     """Whether it stands in for the algorithm; it then counts as no round."""
+    reason: str = ""
+    """Why it does, in a clause about the algorithm."""
+    cause: str = ""
+    """The same in a word, for figures: `late` or `failed`."""
+    by_algorithm: bool = False
+    """Whether it does because the algorithm failed while this round was made."""
+    choice: Choice | None = None
+    """What `auto` chose."""
 
     def current(self, study: Study) -> bool:
         """Whether it may still be committed: no other round was, and the specification is the same. A stand-in's
@@ -90,10 +99,23 @@ class Round:
         *,
         in_part: bool = False,
         fallback: bool = False,
+        reason: str = "",
+        cause: str = "",
+        by_algorithm: bool = False,
+        choice: Choice | None = None,
     ) -> Round:
         """`by`: the algorithm's name and version. `digest`: of the history it was made from."""
         made_for = (study.uid, study.rounds, study.spec_version, study.next_trial_id, study.revision)
-        return cls(*made_for, asked, suggestions, *by, digest, in_part, fallback)
+        return cls(*made_for, asked, suggestions, *by, digest, in_part, fallback, reason, cause, by_algorithm, choice)
+
+    def stood_in(self, proposal: New) -> str:
+        """Why the point is a stand-in; empty for the algorithm's own."""
+        return self.reason if self.fallback else proposal.stand_in
+
+    def stand_ins_among(self, trials: Iterable[Trial]) -> int:
+        """How many of the trials got stand-ins of this round as their points."""
+        new = (t.provenance for t in trials if t.id >= self.next_trial_id)
+        return sum(made is not None and made.fallback for made in new)
 
     def serves(self, need: int) -> bool:
         return need <= self.asked if self.in_part else need == self.asked
@@ -228,7 +250,9 @@ def _supply(unit: Unit, lacking: int, start: bool, computed: Round | None) -> li
         exhausted=suggestions.exhausted and len(suggestions.proposals) <= need,
     )
     resumed = [trial for p in taken if isinstance(p, Resume) and (trial := _resume(unit, p)) is not None]
-    new = _new_trials(study, [p for p in taken if isinstance(p, New)][: wanted(study)], computed, unit.now)
+    points = [p for p in taken if isinstance(p, New)][: wanted(study)]
+    _note_round(unit, computed, taken, points)
+    new = _new_trials(study, points, computed, unit.now)
     if new:
         repeats = study.spec.algorithm.repeats
         # Its points were held against the history, and nothing has changed since.
@@ -238,6 +262,22 @@ def _supply(unit: Unit, lacking: int, start: bool, computed: Round | None) -> li
         # Nothing runs that could change the algorithm's mind.
         unit.study = altered(unit.study, exhausted=True)
     return found
+
+
+def _note_round(unit: Unit, computed: Round, taken: Sequence[New | Resume], points: Sequence[New]) -> None:
+    """Counts the `points` that are stand-ins, and the round as failed if nothing else was `taken` from it; keeps what
+    `auto` chose."""
+    reasons = [reason for p in points if (reason := computed.stood_in(p))]
+    status = unit.study.algorithm_status.with_stand_ins(len(reasons), reasons[-1] if reasons else "")
+    if computed.choice is not None:
+        status = status.with_choice(computed.choice.algorithm, computed.choice.because)
+    failed = bool(reasons) and len(reasons) == len(taken)
+    if not (computed.fallback or failed):
+        status = status.with_failed_rounds(0)
+    unit.study = altered(unit.study, algorithm_status=status)
+    # The failure that a round in place of the algorithm's comes from was counted when it happened.
+    if failed and not computed.fallback:
+        count_failed_round(unit, reasons[-1])
 
 
 def _resume(unit: Unit, proposal: Resume) -> Trial | None:
@@ -295,9 +335,10 @@ def _new_trials(study: Study, proposals: Sequence[New], computed: Round | None, 
             computed.asked if computed else len(proposals),
             memo_digest,
             computed.history_digest if computed else "",
-            computed is not None and computed.fallback,
+            computed is not None and bool(computed.stood_in(proposal)),
             why=proposal.why,
             details=proposal.details,
+            chosen=computed.choice.algorithm if computed and computed.choice and not computed.fallback else "",
         )
         name = study.name.trial(study.next_trial_id + i)
         trial = Trial(

@@ -19,9 +19,10 @@ from ..domain.errors import (
 from ..domain.metric import dominates
 from ..domain.names import StudyName
 from ..domain.space import Double, Parameter, Space
-from ..domain.study import EndReason, Study, StudySpec, StudyState, check_study_move, ending
+from ..domain.study import PAUSED_BY_A_PERSON, EndReason, Study, StudySpec, StudyState, ending
 from ..domain.trial import Trial, TrialState
 from ..storage.store import Transaction, TrialFilter, View
+from ..suggestion.designer import choice_of
 from ..suggestion.registry import make_designer, make_rule
 from ..suggestion.space.sampling import check_feasible
 from .compute.answering import problem_of
@@ -61,11 +62,11 @@ def draft(name: StudyName, spec: StudySpec, metadata: Mapping[str, str], now: fl
         growing=spec.space is None,
         metadata=dict(metadata),
     )
-    _check_algorithms(study)
-    return study
+    return _checked(study)
 
 
-def _check_algorithms(study: Study) -> None:
+def _checked(study: Study) -> Study:
+    """With what its algorithm chooses. Raises InvalidArgument for an algorithm or a rule that cannot work on it."""
     spec = study.spec
     if spec.stopping is not None:
         make_rule(spec.stopping, spec.objectives)
@@ -73,7 +74,11 @@ def _check_algorithms(study: Study) -> None:
         check_feasible(spec.space)
     problem = problem_of(spec if spec.space is not None else replace(spec, space=STAND_IN))
     assert problem is not None
-    make_designer(spec.algorithm, problem)
+    designer = make_designer(spec.algorithm, problem)
+    # Of a space that is still to grow nothing can be said yet.
+    choice = choice_of(designer, problem, study.memo) if spec.space is not None else None
+    status = study.algorithm_status.with_choice(*((choice.algorithm, choice.because) if choice else ("", "")))
+    return replace(study, algorithm_status=status)
 
 
 def create(
@@ -102,7 +107,9 @@ def create(
     unit = Unit.lock(tx, study.name, now)
     _check_same(unit.study, study.spec)
     if validate_only:
-        return replace(study, state=unit.before.state, counts=unit.before.counts, uid=unit.before.uid), None
+        known = unit.before
+        status = known.algorithm_status
+        return replace(study, state=known.state, counts=known.counts, uid=known.uid, algorithm_status=status), None
     spec = replace(study.spec, space=unit.study.spec.space, algorithm=unit.study.spec.algorithm)
     _respecify(unit, spec, reopen_stopped=True)
     remember(tx, request, [1], now)
@@ -140,8 +147,7 @@ def pause(tx: Transaction, name: StudyName, now: float) -> tuple[Study, Change |
         return unit.before, None
     if unit.study.ending is not None and unit.study.state is StudyState.ACTIVE:
         raise IllegalMove(name.short, f"ending ({unit.study.reason})", StudyState.PAUSED.name, ["COMPLETED"])
-    check_study_move(name, unit.study.state, StudyState.PAUSED)
-    unit.study = replace(unit.study, state=StudyState.PAUSED, reason="paused by a person")
+    unit.pause(PAUSED_BY_A_PERSON)
     return unit.study, unit.finish()
 
 
@@ -152,7 +158,8 @@ def resume(tx: Transaction, name: StudyName, now: float) -> tuple[Study, Change 
     if study.state is StudyState.ACTIVE and study.ending is None:
         return unit.before, None
     if study.state is StudyState.PAUSED:
-        unit.study = replace(study, state=StudyState.ACTIVE, reason="")
+        status = study.algorithm_status.with_failed_rounds(0)
+        unit.study = replace(study, state=StudyState.ACTIVE, reason="", algorithm_status=status)
         unit.settle()
         return unit.study, unit.finish()
     if study.state is StudyState.ACTIVE:
@@ -241,8 +248,11 @@ def _respecify(unit: Unit, spec: StudySpec, *, reopen_stopped: bool) -> None:
     """Gives the study another specification, and makes it ACTIVE again where that leaves it something to do."""
     study = unit.study
     if spec != study.spec:
-        study = replace(study, spec=spec, spec_version=study.spec_version + 1)
-        _check_algorithms(study)
+        status = study.algorithm_status
+        if spec.algorithm != study.spec.algorithm:
+            status = status.with_failed_rounds(0)
+        study = replace(study, spec=spec, spec_version=study.spec_version + 1, algorithm_status=status)
+        study = _checked(study)
     unit.study = study
     ended = study.state in (StudyState.COMPLETED, StudyState.FAILED)
     if ended and (study.ending is not EndReason.STOPPED or reopen_stopped):

@@ -129,6 +129,11 @@ class Unit:
             for trial in self.with_states({TrialState.ACTIVE}):
                 self.move(trial, TrialState.STOPPING, f"the study ends: {reason}", StopGoal.STOP)
 
+    def pause(self, reason: str) -> None:
+        """From now on nothing starts until somebody resumes the study; running trials go on. Raises IllegalMove."""
+        check_study_move(self.study.name, self.study.state, StudyState.PAUSED)
+        self.study = altered(self.study, state=StudyState.PAUSED, reason=reason)
+
     def reopen(self) -> None:
         """Makes an ended study ACTIVE again. The caller has made sure that there is something left to do."""
         check_study_move(self.study.name, self.study.state, StudyState.ACTIVE)

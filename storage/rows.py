@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from ..domain import fault
 from ..domain.access import Role, Token
+from ..domain.algorithm_status import AlgorithmStatus
 from ..domain.attempt import Attempt, AttemptState, Cause
 from ..domain.document import from_document, to_document
 from ..domain.names import StudyName, TrialName
@@ -92,6 +93,7 @@ class _Record(Generic[R]):
 
 _attempt = _Record(Attempt, {"state": AttemptState, "cause": Cause, "devices": tuple})
 _provenance = _Record(Provenance, {})
+_algorithm_status = _Record(AlgorithmStatus, {})
 encode_attempt = _attempt.encode
 decode_attempt = _attempt.decode
 
@@ -116,6 +118,7 @@ def progress_values(study: Study) -> Values:
         "memo": study.memo,
         "exhausted": study.exhausted,
         "gpu_seconds": study.gpu_seconds,
+        "algorithm_status": _algorithm_status.encode(study.algorithm_status),
         "revision": study.revision,
     }
 
@@ -156,7 +159,14 @@ def study_of(row: Any) -> Study:
         row.spec_version,
         row.revision,
         from_text(row.metadata),
+        _algorithm_status_of(row.algorithm_status),
     )
+
+
+@lru_cache(maxsize=1024)
+def _algorithm_status_of(text: str | None) -> AlgorithmStatus:
+    """Null is what servers of the version before have left. Most studies have the same one for most of their life."""
+    return _algorithm_status.decode(text or "{}")
 
 
 def moved_values(key: int, spec: StudySpec, trial: Trial) -> Values:

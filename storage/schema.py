@@ -35,7 +35,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import UserDefinedType
 
-REVISION = "v0003"
+REVISION = "v0004"
 """The newest step in `migrations/versions/`."""
 
 metadata = MetaData(
@@ -87,6 +87,7 @@ studies = Table(
     Column("gpu_seconds", Double, nullable=False),
     Column("revision", BigInteger, nullable=False),
     Column("metadata", Text, nullable=False),
+    Column("algorithm_status", Text),
     Index("uq_studies_owner_id", "owner", "id", unique=True),
     Index("uq_studies_uid", "uid", unique=True),
     # A key that came back would join a deleted study's cached key to a new study.

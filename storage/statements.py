@@ -137,7 +137,7 @@ STUDIES_OF_OWNER = _page.where(studies.c.owner == bindparam("owner"), studies.c.
 _this_study = studies.c.key == bindparam("this_study")
 _PROGRESS = (
     "state", "ending", "reason", "end_time", "counts", "next_trial_id", "rounds", "memo", "exhausted", "gpu_seconds",
-    "revision",
+    "algorithm_status", "revision",
 )  # fmt: skip
 _SPEC = ("uid", "create_time", "seed", "spec", "spec_version", "growing", "metadata")
 UPDATE_PROGRESS = update(studies).where(_this_study).values({c: bindparam(c) for c in _PROGRESS})

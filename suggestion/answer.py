@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -91,8 +92,8 @@ class Answer:
         self.add_quasirandom(min(start, lacking), "a start for the model")
         return count - len(self.proposals) if ready else 0
 
-    def add_quasirandom(self, count: int, why: str) -> None:
-        """Up to `count` points, and in a finite space the last untried ones."""
+    def add_quasirandom(self, count: int, why: str, stand_in: str = "") -> None:
+        """Up to `count` points, and in a finite space the last untried ones. `stand_in`: as in `New`."""
         if count <= 0:
             return
         dimension = len(self.problem.space.parameters)
@@ -109,7 +110,7 @@ class Answer:
                 {"index": float(self._used + number)},
             ),
         )
-        self.proposals += found.proposals
+        self.proposals += [replace(p, stand_in=stand_in) for p in found.proposals] if stand_in else found.proposals
         self._used += found.used
         self._order = dict(found.order) or self._order
         self.exhausted = found.exhausted

@@ -15,6 +15,7 @@ committed with the suggestions, so a round that was not committed leaves no trac
 from __future__ import annotations
 
 import enum
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -102,13 +103,19 @@ class History(Protocol):
 @dataclass(frozen=True, slots=True)
 class New:
     """A point to try. `why`: one sentence for people; `details`: the numbers behind it. With `until_step` the trial is
-    paused when it has done so many steps; with `checkpoint_of` it starts from that trial's latest checkpoint."""
+    paused when it has done so many steps; with `checkpoint_of` it starts from that trial's latest checkpoint.
+
+    `stand_in`: why the point is a quasi-random one in place of the model's, in a clause about the algorithm; empty for
+    the algorithm's own points, those that it starts with among them. It is counted and shown, and a study whose rounds
+    give nothing else is paused.
+    """
 
     parameters: Parameters
     why: str = ""
     details: Mapping[str, float] = field(default_factory=dict)
     until_step: int | None = None
     checkpoint_of: int | None = None
+    stand_in: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +153,26 @@ class PausesAll:
 
 def first_rung(designer: object) -> int | None:
     return designer.first_rung if isinstance(designer, PausesAll) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which algorithm does the work, by name, and why that one, in a clause."""
+
+    algorithm: str
+    because: str
+
+
+class Chooses(ABC):
+    """Designers that inherit this leave the work to an algorithm that they choose."""
+
+    @abstractmethod
+    def choice(self, problem: Problem, memo: str) -> Choice:
+        """What is chosen: as the memo has it, and before the first round what would be chosen now."""
+
+
+def choice_of(designer: object, problem: Problem, memo: str) -> Choice | None:
+    return designer.choice(problem, memo) if isinstance(designer, Chooses) else None
 
 
 class Designer(Protocol):

@@ -7,6 +7,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
+from ..domain.algorithm_status import AlgorithmStatus
 from ..domain.attempt import RetryPolicy
 from ..domain.document import pod_document, pod_from_document
 from ..domain.metric import Goal, Objective, Pick, SafetyMetric
@@ -53,6 +54,7 @@ def study_to_wire(study: Study) -> study_pb2.Study:
         revision=study.revision,
         metadata=study.metadata,
         growing=study.growing,
+        algorithm_status=_status_to_wire(study.algorithm_status),
     )
     if study.end_time is not None:
         message.end_time.CopyFrom(timestamp(study.end_time))
@@ -77,6 +79,27 @@ def study_from_wire(message: study_pb2.Study) -> Study:
         revision=message.revision,
         metadata=dict(message.metadata),
         growing=message.growing,
+        algorithm_status=_status_from_wire(message.algorithm_status),
+    )
+
+
+def _status_to_wire(status: AlgorithmStatus) -> study_pb2.AlgorithmStatus:
+    return study_pb2.AlgorithmStatus(
+        chosen=status.chosen,
+        chosen_because=status.chosen_because,
+        stand_ins=status.stand_ins,
+        stand_in_reason=status.stand_in_reason,
+        failed_rounds=status.failed_rounds,
+    )
+
+
+def _status_from_wire(message: study_pb2.AlgorithmStatus) -> AlgorithmStatus:
+    return AlgorithmStatus(
+        chosen=message.chosen,
+        chosen_because=message.chosen_because,
+        stand_ins=message.stand_ins,
+        stand_in_reason=message.stand_in_reason,
+        failed_rounds=message.failed_rounds,
     )
 
 

@@ -161,6 +161,7 @@ def _set_provenance(message: trial_pb2.Provenance, provenance: Provenance) -> No
     message.fallback = provenance.fallback
     message.why = provenance.why
     message.details.update(provenance.details)
+    message.chosen = provenance.chosen
 
 
 def _provenance_from_wire(message: trial_pb2.Provenance) -> Provenance:
@@ -175,4 +176,5 @@ def _provenance_from_wire(message: trial_pb2.Provenance) -> Provenance:
         fallback=message.fallback,
         why=message.why,
         details=dict(message.details),
+        chosen=message.chosen,
     )

@@ -227,6 +227,42 @@ class TrialCounts(google.protobuf.message.Message):
 global___TrialCounts = TrialCounts
 
 @typing.final
+class AlgorithmStatus(google.protobuf.message.Message):
+    """What came of asking a study's algorithm for points."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CHOSEN_FIELD_NUMBER: builtins.int
+    CHOSEN_BECAUSE_FIELD_NUMBER: builtins.int
+    STAND_INS_FIELD_NUMBER: builtins.int
+    STAND_IN_REASON_FIELD_NUMBER: builtins.int
+    FAILED_ROUNDS_FIELD_NUMBER: builtins.int
+    chosen: builtins.str
+    """The algorithm that "auto" chose; empty for other algorithms."""
+    chosen_because: builtins.str
+    """Why it chose that one, in a clause."""
+    stand_ins: builtins.int
+    """Points that did not come from the algorithm: quasi-random ones in their place."""
+    stand_in_reason: builtins.str
+    """Why the latest of them is one, in the algorithm's words where it failed."""
+    failed_rounds: builtins.int
+    """Rounds in a row in which the algorithm raised an error or gave an answer that cannot be used. The fifth pauses the
+    study; a good round and ResumeStudy set it to 0.
+    """
+    def __init__(
+        self,
+        *,
+        chosen: builtins.str = ...,
+        chosen_because: builtins.str = ...,
+        stand_ins: builtins.int = ...,
+        stand_in_reason: builtins.str = ...,
+        failed_rounds: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["chosen", b"chosen", "chosen_because", b"chosen_because", "failed_rounds", b"failed_rounds", "stand_in_reason", b"stand_in_reason", "stand_ins", b"stand_ins"]) -> None: ...
+
+global___AlgorithmStatus = AlgorithmStatus
+
+@typing.final
 class Study(google.protobuf.message.Message):
     """One optimisation run."""
 
@@ -263,6 +299,7 @@ class Study(google.protobuf.message.Message):
     REVISION_FIELD_NUMBER: builtins.int
     METADATA_FIELD_NUMBER: builtins.int
     GROWING_FIELD_NUMBER: builtins.int
+    ALGORITHM_STATUS_FIELD_NUMBER: builtins.int
     name: builtins.str
     """owners/{owner}/studies/{study}; both are DNS labels of at most 40 characters."""
     uid: builtins.str
@@ -303,6 +340,10 @@ class Study(google.protobuf.message.Message):
     def metadata(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
         """Free text by key, for tools; changed by UpdateMetadata."""
 
+    @property
+    def algorithm_status(self) -> global___AlgorithmStatus:
+        """Output only."""
+
     def __init__(
         self,
         *,
@@ -321,8 +362,9 @@ class Study(google.protobuf.message.Message):
         revision: builtins.int = ...,
         metadata: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
         growing: builtins.bool = ...,
+        algorithm_status: global___AlgorithmStatus | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["counts", b"counts", "create_time", b"create_time", "end_time", b"end_time", "spec", b"spec"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["counts", b"counts", "create_time", b"create_time", "end_reason", b"end_reason", "end_time", b"end_time", "etag", b"etag", "gpu_seconds", b"gpu_seconds", "growing", b"growing", "metadata", b"metadata", "name", b"name", "revision", b"revision", "seed", b"seed", "spec", b"spec", "state", b"state", "state_reason", b"state_reason", "uid", b"uid"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["algorithm_status", b"algorithm_status", "counts", b"counts", "create_time", b"create_time", "end_time", b"end_time", "spec", b"spec"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["algorithm_status", b"algorithm_status", "counts", b"counts", "create_time", b"create_time", "end_reason", b"end_reason", "end_time", b"end_time", "etag", b"etag", "gpu_seconds", b"gpu_seconds", "growing", b"growing", "metadata", b"metadata", "name", b"name", "revision", b"revision", "seed", b"seed", "spec", b"spec", "state", b"state", "state_reason", b"state_reason", "uid", b"uid"]) -> None: ...
 
 global___Study = Study

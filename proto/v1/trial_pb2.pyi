@@ -359,6 +359,7 @@ class Provenance(google.protobuf.message.Message):
     FALLBACK_FIELD_NUMBER: builtins.int
     WHY_FIELD_NUMBER: builtins.int
     DETAILS_FIELD_NUMBER: builtins.int
+    CHOSEN_FIELD_NUMBER: builtins.int
     algorithm: builtins.str
     """Name in the registry."""
     version: builtins.int
@@ -374,9 +375,11 @@ class Provenance(google.protobuf.message.Message):
     history_digest: builtins.str
     """Digest of the history it saw, hexadecimal."""
     fallback: builtins.bool
-    """Whether a quasi-random point stands in for an algorithm that was too slow."""
+    """Whether a quasi-random point stands in for an algorithm that was too slow or failed."""
     why: builtins.str
     """One sentence for people."""
+    chosen: builtins.str
+    """The algorithm that "auto" chose; empty for other algorithms."""
     @property
     def details(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.float]:
         """Numbers behind it."""
@@ -394,8 +397,9 @@ class Provenance(google.protobuf.message.Message):
         fallback: builtins.bool = ...,
         why: builtins.str = ...,
         details: collections.abc.Mapping[builtins.str, builtins.float] | None = ...,
+        chosen: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["algorithm", b"algorithm", "count", b"count", "details", b"details", "fallback", b"fallback", "history_digest", b"history_digest", "index", b"index", "memo_digest", b"memo_digest", "round", b"round", "version", b"version", "why", b"why"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["algorithm", b"algorithm", "chosen", b"chosen", "count", b"count", "details", b"details", "fallback", b"fallback", "history_digest", b"history_digest", "index", b"index", "memo_digest", b"memo_digest", "round", b"round", "version", b"version", "why", b"why"]) -> None: ...
 
 global___Provenance = Provenance
 

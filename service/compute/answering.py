@@ -71,6 +71,8 @@ def _fit(proposal: New, problem: Problem, history: History, made: Counter[str]) 
         raise Misfit(f"the `details` of a proposal must be numbers by name: {error}") from error
     if not isinstance(proposal.why, str):
         raise Misfit(f"the `why` of a proposal must be a text, and not {type(proposal.why).__name__}")
+    if not isinstance(proposal.stand_in, str):
+        raise Misfit(f"the `stand_in` of a proposal must be a text, and not {type(proposal.stand_in).__name__}")
     try:
         point = problem.space.check(proposal.parameters)
     except (InvalidArgument, TypeError, AttributeError) as error:

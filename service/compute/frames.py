@@ -91,7 +91,7 @@ def suggestions_from_message(message: Message) -> Suggestions:
 
 def _proposal_to_row(p: New | Resume) -> list[Any]:
     if isinstance(p, New):
-        return ["new", dict(p.parameters), p.why, dict(p.details), p.until_step, p.checkpoint_of]
+        return ["new", dict(p.parameters), p.why, dict(p.details), p.until_step, p.checkpoint_of, p.stand_in]
     return ["resume", p.trial, p.until_step, p.why]
 
 

@@ -49,12 +49,17 @@ _BOOTSTRAP: Final = (
 
 
 class ComputationFailed(Exception):
-    """A worker could not answer. `reason` is a clause for people, about the algorithm or its process."""
+    """A worker could not answer. `reason` is a clause for people, about the algorithm or its process.
 
-    def __init__(self, reason: str, trace: str = "") -> None:
+    `by_algorithm`: whether the algorithm itself failed, and would fail again. Too little time or memory, and a process
+    that somebody killed, are the server's affair.
+    """
+
+    def __init__(self, reason: str, trace: str = "", *, by_algorithm: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
         self.trace = trace
+        self.by_algorithm = by_algorithm
 
 
 @dataclass(slots=True)
@@ -108,14 +113,14 @@ class Worker:
                 reply = await self._ask(study.uid, digest, question)
             suggestions = suggestions_from_message(reply["suggestions"]) if "suggestions" in reply else None
         except (OSError, asyncio.IncompleteReadError) as error:
-            raise ComputationFailed(await self._epitaph()) from error
+            raise await self._epitaph() from error
         except (KeyError, TypeError, ValueError) as error:
-            raise ComputationFailed(f"its process sent what cannot be read ({error})") from error
+            raise ComputationFailed(f"its process sent what cannot be read ({error})", by_algorithm=True) from error
         self.settled = True
         if suggestions is None:
-            raise ComputationFailed(
-                str(reply.get("error", "its process lost the history twice")), str(reply.get("trace", ""))
-            )
+            if "error" not in reply:
+                raise ComputationFailed("its process lost the history twice")
+            raise ComputationFailed(str(reply["error"]), str(reply.get("trace", "")), by_algorithm=True)
         return suggestions, digest
 
     async def end(self) -> None:
@@ -192,17 +197,19 @@ class Worker:
         self._writer.write(frame)
         await self._writer.drain()
 
-    async def _epitaph(self) -> str:
+    async def _epitaph(self) -> ComputationFailed:
         """How the process ended."""
         if self._process is None:
-            return "its process could not be started"
+            return ComputationFailed("its process could not be started")
         try:
             code = await asyncio.to_thread(self._process.wait, LAST_WORDS)
         except subprocess.TimeoutExpired:
-            return "its process hung up"
+            return ComputationFailed("its process hung up")
         if code >= 0:
-            return f"its process ended with exit code {code}"
+            return ComputationFailed(f"its process ended with exit code {code}", by_algorithm=True)
         try:
-            return f"its process was killed by {signal.Signals(-code).name}"
+            name = signal.Signals(-code).name
         except ValueError:
-            return f"its process was killed by signal {-code}"
+            name = f"signal {-code}"
+        # No code kills itself by SIGKILL: the kernel was out of memory, or somebody did it.
+        return ComputationFailed(f"its process was killed by {name}", by_algorithm=-code != signal.SIGKILL)

@@ -51,6 +51,12 @@ class Metrics:
             buckets=SECONDS,
             registry=self.registry,
         )
+        self.stand_ins = Counter(
+            "wazir_stand_ins_total",
+            "Quasi-random points in place of an algorithm that was late, failed, or could not fit its model.",
+            ["algorithm", "cause"],
+            registry=self.registry,
+        )
         self.leases_lost = Counter(
             "wazir_leases_lost_total", "Attempts ended for their holder's silence.", registry=self.registry
         )
@@ -59,6 +65,9 @@ class Metrics:
 
     def suggested(self, algorithm: str, seconds: float) -> None:
         self.suggestion.labels(algorithm).observe(seconds)
+
+    def stood_in(self, algorithm: str, cause: str, points: int) -> None:
+        self.stand_ins.labels(algorithm, cause).inc(points)
 
     def lease_lost(self) -> None:
         self.leases_lost.inc()

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from ..designer import Designer, History, New, Problem, Suggestions
+from ..designer import Choice, Chooses, Designer, History, New, Problem, Suggestions
 from ..memo import read_memo, write_memo
 from ..space.enumeration import enumeration
 from .gp import GaussianProcessBandit
@@ -18,7 +18,7 @@ _BY: Final = "auto/2"
 """Of the memo, whose form is still that of the second version."""
 
 
-class Auto:
+class Auto(Chooses):
     """Every point of a finite space that the budget covers, in a shuffled order; else `gp`, or quasi-random search for
     several objectives.
 
@@ -37,6 +37,11 @@ class Auto:
 
     def __init__(self, settings: Settings, problem: Problem) -> None:
         """Takes every problem."""
+
+    def choice(self, problem: Problem, memo: str) -> Choice:
+        before = read_memo(_BY, memo)
+        chosen, reason = _choose(problem) if not before else (str(before["chosen"]), str(before["reason"]))
+        return Choice(chosen, reason.removeprefix(f"{self.name}: "))
 
     def suggest(
         self, problem: Problem, history: History, count: int, rng: np.random.Generator, memo: str

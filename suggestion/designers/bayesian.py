@@ -82,15 +82,16 @@ class Bayesian:
         answer, seen = Answer(problem, history, rng, read_memo(_BY, memo)), Seen(history.observations)
         lacking = answer.add_first(count, self._settings.n_initial_points, seen.informative, len(seen.measured))
         if lacking > 0:
-            why = "the model gives no point that may still be tried"
+            why, stand_in = "the model gives no point that may still be tried", ""
             try:
                 with warnings.catch_warnings(), np.errstate(all="ignore"):
                     warnings.simplefilter("ignore")  # of points that were tried before, and fits at a bound
                     self._add(answer, seen, lacking)
             except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
-                why = f"fallback: the model cannot be fitted: {str(error)[:200]}"
+                stand_in = f"the model cannot be fitted: {str(error)[:200]}"
+                why = f"fallback: {stand_in}"
                 logger.warning("bayesian answers with quasi-random points: %s", why)
-            answer.add_quasirandom(count - len(answer.proposals), why)
+            answer.add_quasirandom(count - len(answer.proposals), why, stand_in)
         return Suggestions(answer.proposals, write_memo(_BY, **answer.state), answer.exhausted)
 
     def _add(self, answer: Answer, seen: Seen, count: int) -> None:

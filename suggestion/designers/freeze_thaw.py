@@ -121,6 +121,7 @@ class FreezeThaw(ReadsCurves, PausesAll):
             resumed = standing.by_halving(self._eta)[:count]
         lacking = answer.add_first(count - len(resumed), first, len(standing.trials), values)
         if lacking > 0:
+            stand_in = ""
             try:
                 model = _Model(answer, standing, self._rows, before)
                 state = model.state
@@ -129,8 +130,9 @@ class FreezeThaw(ReadsCurves, PausesAll):
                 why = "the model has no other point to offer"
             except NotPositive as error:
                 logger.warning("freeze_thaw answers with quasi-random points: %s", error)
-                why = f"fallback: {error}"
-            answer.add_quasirandom(count - len(resumed) - len(answer.proposals), why)
+                stand_in = f"the model cannot be fitted: {error}"
+                why = f"fallback: {stand_in}"
+            answer.add_quasirandom(count - len(resumed) - len(answer.proposals), why, stand_in)
         to = self.first_rung
         new = [replace(p, why=f"{p.why}; to step {to} at first", until_step=to) for p in answer.proposals]
         after = write_memo(_BY, **answer.state, **kept_of(state))

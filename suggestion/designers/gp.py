@@ -68,6 +68,7 @@ class GaussianProcessBandit:
         lacking = answer.add_first(count, FIRST, seen.informative, len(seen.measured))
         fitted = before
         if lacking > 0:
+            stand_in = ""
             try:
                 model = self._model(problem, seen, answer, before)
                 fitted = model.state
@@ -76,8 +77,9 @@ class GaussianProcessBandit:
                 why = "the model has no other point to offer"
             except NotPositive as error:
                 logger.warning("gp answers with quasi-random points: %s", error)
-                why = f"fallback: {error}"
-            answer.add_quasirandom(count - len(answer.proposals), why)
+                stand_in = f"the model cannot be fitted: {error}"
+                why = f"fallback: {stand_in}"
+            answer.add_quasirandom(count - len(answer.proposals), why, stand_in)
         after = write_memo(_BY, **answer.state, **kept_of(fitted))
         return Suggestions(answer.proposals, after, answer.exhausted)
 

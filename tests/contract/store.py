@@ -11,6 +11,7 @@ from dataclasses import fields, replace
 import pytest
 
 from wazir.domain.access import EVERY_OWNER, Role, Token
+from wazir.domain.algorithm_status import AlgorithmStatus
 from wazir.domain.attempt import Attempt, AttemptState, Cause, RetryPolicy
 from wazir.domain.errors import AlreadyExists, NotFound, RevisionCompacted, Unavailable
 from wazir.domain.metric import Goal, Objective, Pick, SafetyMetric
@@ -250,6 +251,9 @@ RICH_STUDY = Study(
     spec_version=3,
     revision=2**50,
     metadata={"key": "", "": "value", "ключ": "знач"},
+    algorithm_status=AlgorithmStatus(
+        chosen="gp", chosen_because="the space is not finite", stand_ins=2**40, stand_in_reason="späť", failed_rounds=4
+    ),
 )
 
 RICH_TRIAL = Trial(

@@ -73,6 +73,8 @@ class Scripted:
             points[0]["x"] = np.int64(1)
         if "detail" in script:
             return Suggestions([New(p, "because", {"n": np.array([1, 2])}) for p in points])
+        if "fallback" in script:
+            return Suggestions([New(p, "because", stand_in="its model cannot be fitted") for p in points], memo)
         if "print" in script:
             print("said by the algorithm", flush=True)
         return Suggestions([New(p, f"the model said so, of {seen} trials") for p in points], str(int(memo or 0) + 1))

@@ -296,7 +296,7 @@ class TestFailure:
     def test_again_and_again_never_holds_up_the_study(self, script: Script) -> None:
         async def scenario(w: World) -> None:
             await w.create(algorithm=script.algorithm())
-            script.say("exit")
+            script.say("kill")
             for _ in range(10):
                 trial = await w.one(fallback=False)
                 assert stood_in(trial)

@@ -21,6 +21,7 @@ from wazir.service.settings import ServiceSettings
 from wazir.storage.sqlite import open_sqlite
 
 from ..clients.served import spec
+from .scripted import Script, installed
 
 
 def figures(port: int) -> dict[tuple[str, ...], float]:
@@ -105,3 +106,26 @@ def test_json_lines_carry_what_a_record_is_about() -> None:
         "trial": trial,
     }
     assert "ValueError: odd\nlines" in failed["exception"]
+
+
+def test_figures_tell_how_many_points_were_stand_ins_and_why(tmp_path: Path) -> None:
+    async def main(script: Script) -> dict[tuple[str, ...], float]:
+        store = open_sqlite(tmp_path / "wazir.db")
+        server = Server(store, [f"unix:{tmp_path}/s"], ServiceSettings(metrics="127.0.0.1:0", compute_workers=1))
+        await server.start()
+        assert server.metrics_port is not None
+        async with AsyncClient(f"unix:{tmp_path}/s") as client:
+            await client.create_study("s", spec(algorithm=script.algorithm()))
+            script.say("raise")
+            await client.suggest("s", 3, client_id="w", start=True)
+            script.say("wait")
+            await client.suggest("s", 2, client_id="w", start=True, timeout=0.3)
+            found = await asyncio.to_thread(figures, server.metrics_port)
+        await server.stop()
+        store.close()
+        return found
+
+    with installed(tmp_path) as script:
+        found = asyncio.run(main(script))
+    assert found["wazir_stand_ins_total", "scripted", "failed"] == 3
+    assert found["wazir_stand_ins_total", "scripted", "late"] == 2

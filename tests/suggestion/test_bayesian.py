@@ -105,6 +105,8 @@ def test_a_model_that_cannot_be_fitted_falls_back_and_says_so(caplog: pytest.Log
     new = [p for p in answer.proposals if isinstance(p, New)]
     assert len(new) == 3
     assert all("fallback: the model cannot be fitted" in p.why for p in new[1:])
+    assert not new[0].stand_in
+    assert all(p.stand_in.startswith("the model cannot be fitted: ") for p in new[1:])
     assert "bayesian answers with quasi-random points" in caplog.text
 
 

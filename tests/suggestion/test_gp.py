@@ -160,7 +160,9 @@ def test_values_that_are_no_numbers_make_it_fall_back_and_say_so(caplog: pytest.
         answer = make_designer(GP, problem).suggest(problem, history, 3, generator(1, 0), "")
     new = [p for p in answer.proposals if isinstance(p, New)]
     assert len(new) == 3
-    assert all("fallback: the objective of a measured trial is not finite" in p.why for p in new[1:])
+    assert all(
+        p.stand_in == "the model cannot be fitted: the objective of a measured trial is not finite" for p in new[1:]
+    )
     assert "not finite" in caplog.text
 
 

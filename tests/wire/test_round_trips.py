@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wazir.domain import errors
+from wazir.domain.algorithm_status import AlgorithmStatus
 from wazir.domain.attempt import Attempt, AttemptState, Cause, RetryPolicy
 from wazir.domain.metric import Goal, Objective, Pick, SafetyMetric
 from wazir.domain.names import StudyName
@@ -92,6 +93,9 @@ def test_a_study_comes_back_as_clients_see_it() -> None:
         revision=31,
         growing=True,
         metadata={"note": "ü"},
+        algorithm_status=AlgorithmStatus(
+            chosen="gp", chosen_because="so", stand_ins=3, stand_in_reason="late", failed_rounds=2
+        ),
     )
     assert study_from_wire(study_to_wire(study)) == study
 

@@ -1,0 +1,36 @@
+"""Rounds in which a study's algorithm failed: counted with the study, and too many in a row pause it.
+
+A round has failed if the algorithm raises an error, gives an answer that breaks the contract, ends its process, or
+gives nothing but stand-ins of its own because its model cannot be fitted. A round that comes too late has not failed: a
+slow algorithm may be sound, and what it computes serves the next caller. The count is part of the study, so it survives
+the server, and several servers count together.
+"""
+
+from __future__ import annotations
+
+from ..domain.algorithm_status import MAX_FAILED_ROUNDS
+from ..domain.records import altered
+from ..domain.study import Study, StudyState
+from ..storage.store import Transaction
+from .feed import Change
+from .unit import Unit
+
+
+def note_failed_round(tx: Transaction, made_for: Study, reason: str, now: float) -> Change | None:
+    """Counts a round that came to nothing, of the study as it was then; not where another round was committed since."""
+    unit = Unit.lock(tx, made_for.name, now)
+    study = unit.study
+    same = (study.uid, study.rounds, study.spec_version) == (made_for.uid, made_for.rounds, made_for.spec_version)
+    if same and study.state is StudyState.ACTIVE and study.ending is None:
+        count_failed_round(unit, reason)
+    return unit.finish()
+
+
+def count_failed_round(unit: Unit, reason: str) -> None:
+    """Of a study that is ACTIVE. `reason`: a clause about the algorithm, in its own words."""
+    status = unit.study.algorithm_status
+    number = status.failed_rounds + 1
+    unit.study = altered(unit.study, algorithm_status=status.with_failed_rounds(number))
+    if number >= MAX_FAILED_ROUNDS:
+        name = unit.study.spec.algorithm.name
+        unit.pause(f"{name} failed {number} rounds in a row: {reason}")
