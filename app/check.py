@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from ..clients.cli.algorithm_words import algorithm_name
 from ..clients.cli.errors import Exit, reported
 from ..clients.cli.output import console, counted, pairs
 from ..clients.cli.studies import for_controllers
@@ -44,11 +45,11 @@ def check(file: Path, run_one: bool, kubeconfig: Path | None, context: str | Non
         Client(service.address) as client,
     ):
         try:
-            client.create_study(study_file.study_id, spec if pods else study_file.spec, validate_only=True)
+            draft = client.create_study(study_file.study_id, spec if pods else study_file.spec, validate_only=True)
             if not pods:
                 LocalRun.check(study_file.spec)
             found = check_pod(client, study_file.study_id, spec, kubeconfig, context, namespace) if pods else ""
-            summary(study_file)
+            summary(study_file, algorithm_name(draft))
             if found:
                 console().print(f"  {found}")
             if run_one:
@@ -57,7 +58,7 @@ def check(file: Path, run_one: bool, kubeconfig: Path | None, context: str | Non
             raise study_file.explain(error) from error
 
 
-def summary(study_file: StudyFile) -> None:
+def summary(study_file: StudyFile, algorithm: str) -> None:
     """One paragraph: what the file asks for."""
     spec = study_file.spec
     assert spec.space is not None
@@ -67,7 +68,7 @@ def summary(study_file: StudyFile) -> None:
     out.print(f"{study_file.path}: sound. Study {study_file.study_id} is to {goals}")
     more = f", {conditional} of them conditional" if conditional else ""
     rules = f", {counted(len(spec.space.constraints), 'constraint')}" if spec.space.constraints else ""
-    out.print(f"  over {counted(len(spec.space.parameters), 'parameter')}{more}{rules}, by {spec.algorithm.name}")
+    out.print(f"  over {counted(len(spec.space.parameters), 'parameter')}{more}{rules}, by {algorithm}")
     trials = "any number of trials" if spec.budget.trials is None else counted(spec.budget.trials, "trial")
     out.print(f"  with {trials}, {spec.budget.parallel or 1} at a time.")
     for name, read in study_file.bare_durations.items():

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 
+from ..clients.cli.algorithm_words import stand_in_words
 from ..clients.cli.errors import Exit, reported
 from ..clients.cli.output import console
 from ..clients.cli.progress import Progress
@@ -130,6 +131,8 @@ def report(client: Client, study: Study, service: LocalService, file: str) -> No
     name, at = study.name.short, option_for(service)
     counts = ", ".join(f"{n} {state.value}" for state, n in study.counts.by_state.items())
     out.print(f"\nStudy {name} is {study.state.value}: {study.reason or 'not all of its trials have run'} ({counts})")
+    if words := stand_in_words(study):
+        out.print(f"Of its points, {words}")
     best = client.best_trials(study.name)
     if best:
         print_best(best, study)
@@ -147,6 +150,8 @@ def report(client: Client, study: Study, service: LocalService, file: str) -> No
     out.print(f"Look      wazir show {name}{at} · wazir trials {name}{at} · wazir best {name}{at} -o json")
     if failed is not None:
         out.print(f"Failed    wazir logs {failed.name.short}{at}")
+    if study.needs_a_person:
+        out.print(f"Go on     wazir resume {name}{at}, and then: wazir run {file}{at}")
     if study.ending in HOW_TO_GO_ON:
         out.print(f"Go on     {HOW_TO_GO_ON[study.ending].format(name=name, file=file, at=at)}")
 
@@ -163,4 +168,5 @@ def outcome(study: Study) -> Exit:
     if study.state is StudyState.ACTIVE:
         return Exit.INTERRUPTED
     done = study.counts[TrialState.SUCCEEDED] + study.counts[TrialState.STOPPED]
-    return Exit.OK if done and study.state is not StudyState.FAILED else Exit.FAILED
+    failed = study.state is StudyState.FAILED or study.needs_a_person
+    return Exit.OK if done and not failed else Exit.FAILED

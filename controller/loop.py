@@ -63,7 +63,7 @@ class Finish(enum.Enum):
     """Why `Controller.run` has returned."""
 
     DONE = "done"
-    """All studies have ended."""
+    """All studies have ended, or were paused by the service and wait for a person."""
     DRAINED = "drained"
     """Told to start nothing more; what ran has come to its end."""
     STOPPED = "stopped"
@@ -195,7 +195,7 @@ class Controller:
         else:
             idle = not self._ours() and not any(study.view.trials for study in self._studies if not study.gone)
         if self._mode is Mode.RUN:
-            return self._settings.until_done and idle and all(study.over for study in self._studies)
+            return self._settings.until_done and idle and all(study.over or study.waits for study in self._studies)
         if self._mode is Mode.STOP and all(e.phase is Phase.ENDED for e in self._ours()):
             # Only words are left to be said. A service that does not take them hears them from the next controller.
             self._quiet_since = self._quiet_since or now

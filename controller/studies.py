@@ -60,6 +60,11 @@ class Known:
         return self.gone or self.view.study.state in ENDED_STUDY
 
     @property
+    def waits(self) -> bool:
+        """Whether the service has paused it, for a reason that a person has to see to."""
+        return self.view.study.needs_a_person
+
+    @property
     def discardable(self) -> frozenset[int] | None:
         """`Watched.spent`."""
         if self.gone:

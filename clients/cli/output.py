@@ -18,6 +18,7 @@ from ...domain.study import Study, StudyState
 from ...domain.trial import Measurement, Trial, TrialState
 from ..json_text import json_text
 from ..yaml_text import yaml_text
+from .algorithm_words import algorithm_data, algorithm_name
 from .terminal import Terminal
 
 Plain = Mapping[str, object]
@@ -72,6 +73,7 @@ def study_data(study: Study) -> dict[str, object]:
         "ended": stamp(study.end_time),
         "trials": {state.value: n for state, n in study.counts.by_state.items()},
         "gpu_hours": study.gpu_seconds / 3600,
+        "algorithm": algorithm_data(study),
         "seed": study.seed,
         "revision": study.revision,
         "metadata": dict(study.metadata),
@@ -117,6 +119,7 @@ def trial_data(trial: Trial, measurements: Sequence[Measurement] | None = None) 
         p = trial.provenance
         data["suggested_by"] = {
             "algorithm": p.algorithm,
+            "chosen": p.chosen or None,
             "version": p.version,
             "round": p.round,
             "index": p.index,
@@ -228,7 +231,7 @@ def study_table(studies: Sequence[Study]) -> Table:
             f"{study.counts.counted}" + (f"/{budget}" if budget else ""),
             str(study.counts.live),
             str(study.counts[TrialState.FAILED]),
-            study.spec.algorithm.name,
+            algorithm_name(study),
             ago(study.create_time),
             study.reason,
         )

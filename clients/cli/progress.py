@@ -15,6 +15,7 @@ from rich.text import Text
 
 from ...domain.study import Study
 from ...domain.trial import ENDED, LIVE, Trial, TrialState
+from .algorithm_words import algorithm_name
 from .output import STATE_STYLES, in_order, number, pairs, span, state_text, took, waits_for
 
 RECENT = 6
@@ -123,6 +124,7 @@ class Progress:
             head.add_row(
                 Text(study.name.short, "bold"),
                 state_text(study.state),
+                algorithm_name(study),
                 bar,
                 f"{done}/{budget}" if budget else f"{done}",
                 f"{counts.live} running",

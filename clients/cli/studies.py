@@ -16,6 +16,7 @@ from ...domain.study import Study, StudySpec, StudyState
 from ...domain.template import Runtime
 from ...domain.trial import Trial, TrialState
 from ..client import Client
+from .algorithm_words import algorithm_line, stand_in_words, suggested_by
 from .errors import Exit, reported
 from .output import (
     Format,
@@ -132,7 +133,9 @@ def _show_study(client: Client, name: StudyName, form: Format) -> None:
     out.print(f"created     {ago(study.create_time)}{ended}")
     goals = ", ".join(f"{o.goal.value} {o.metric}" for o in spec.objectives)
     out.print(f"objective   {goals}")
-    out.print(f"algorithm   {spec.algorithm.name} (seed {study.seed})")
+    out.print(f"algorithm   {algorithm_line(study)}")
+    if words := stand_in_words(study):
+        out.print(f"stand-ins   {words}")
     if spec.stopping:
         out.print(f"stopping    {spec.stopping.name}")
     counts = ", ".join(f"{n} {state.value}" for state, n in study.counts.by_state.items()) or "none yet"
@@ -159,7 +162,7 @@ def _show_trial(client: Client, name: TrialName, form: Format) -> None:
         at = "" if trial.final_step is None else f" (step {trial.final_step})"
         out.print(f"metrics     {pairs(trial.final)}{at}")
     if trial.provenance and trial.provenance.why:
-        out.print(f"suggested   by {trial.provenance.algorithm}: {trial.provenance.why}")
+        out.print(f"suggested   by {suggested_by(trial.provenance)}: {trial.provenance.why}")
     for a in trial.attempts:
         out.print(f"attempt {a.number}   {', '.join(attempt_words(a))}")
         if a.why:

@@ -16,6 +16,7 @@ from ...domain.names import StudyName, TrialName
 from ...domain.study import StudyState
 from ...domain.trial import Origin, Trial, TrialState
 from ..client import Client
+from .algorithm_words import suggested_by
 from .errors import Exit, reported
 from .output import Format, console, emit, in_order, pairs, trial_data, trial_table
 from .progress import Progress
@@ -137,7 +138,7 @@ def why(session: Session, trial: TrialName, address: str | None, form: Format) -
         of = f"point {made.index + 1} of {made.count} of " if made.count > 1 else ""
         instead = ", in the place of the algorithm" if made.fallback else ""
         out.print(
-            f"{trial.short} was suggested by {made.algorithm} {made.version}, {of}round {made.round + 1}{instead}."
+            f"{trial.short} was suggested by {suggested_by(made)} {made.version}, {of}round {made.round}{instead}."
         )
         if made.why:
             out.print(f"why         {made.why}")

@@ -207,7 +207,7 @@ def test_why_says_what_the_algorithm_expected(address: str) -> None:
         client.suggest("modelled", 2, client_id="t")
     said = wazir(address, "why", "modelled/9").output
     assert "modelled/9 was suggested by gp" in said
-    assert "point 1 of 2 of round 9" in said
+    assert "point 1 of 2 of round 8" in said
     assert "why         " in said
     assert "details     " in said
     data = json.loads(wazir(address, "why", "modelled/10", "-o", "json").stdout)
