@@ -1,26 +1,30 @@
-"""The command `wazir`: the remote commands of `clients/cli`, and those that run a process of Wazir itself."""
+"""The command `wazir`: the remote commands of `clients/cli`, and those that run a process of Wazir itself.
+
+Nothing is imported here that one command needs and another does not: `wazir --version`, `--help` and every refusal of a
+command line answer before a client, a server or a terminal library is loaded.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from .. import __version__
-from ..clients.cli import studies, trials
-from ..clients.cli.completion import completion
 from ..clients.cli.errors import visible_usage_errors
-from ..clients.cli.session import Access, Session
-from ..clients.client import Client
 from ..domain.database import Database, database_of
 from ..domain.errors import Unavailable
-from ..domain.study import Study
-from .pod_logs import pod_log
+
+if TYPE_CHECKING:
+    from ..clients.cli.session import Access, Session
+    from ..clients.client import Client
+    from ..domain.study import Study
 
 PATIENCE = 5.0
 """Seconds that a command waits for a service that is away: enough for a restart, not too long for a person."""
@@ -31,33 +35,74 @@ the present state; 5 service or database away; 70 a defect of Wazir; 130 interru
 """
 
 
-class LazyGroup(click.Group):
-    """Loads a command's module when it is called: `wazir --help` and the remote commands need no server packages."""
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A command: the module that has it under its name, relative to this package, and its line in `wazir --help`."""
 
-    lazy: ClassVar = {
-        "run": ("run", "Run a study on this machine, from its file to its best trial."),
-        "serve": ("serve", "Serve studies to clients, workers and controllers."),
-        "controller": ("controller", "Run a service's trials as pods of a cluster, or on this machine."),
-        "db": ("db", "Upgrade, check, back up and restore a database."),
-        "token": ("token", "Make, list and revoke the tokens of a service's callers."),
-        "doctor": ("doctor", "Check this machine, a database and a service."),
-        "check": ("check", "Check a study file, and perhaps run one trial of it."),
-    }
+    module: str
+    help: str
+    attribute: str = ""
+
+
+COMMANDS: Final = {
+    "run": Entry(".run", "Run a study on this machine, from its file to its best trial."),
+    "serve": Entry(".serve", "Serve studies to clients, workers and controllers."),
+    "controller": Entry(".controller", "Run a service's trials as pods of a cluster, or on this machine."),
+    "db": Entry(".db", "Upgrade, check, back up and restore a database."),
+    "token": Entry(".token", "Make, list and revoke the tokens of a service's callers."),
+    "doctor": Entry(".doctor", "Check this machine, a database and a service."),
+    "check": Entry(".check", "Check a study file, and perhaps run one trial of it."),
+    "best": Entry("..clients.cli.studies", "Show the best trial, or those that no other dominates."),
+    "completion": Entry("..clients.cli.completion", "Print the completion script of a shell."),
+    "create": Entry("..clients.cli.studies", "Make the study of a study file, for controllers to run."),
+    "delete": Entry("..clients.cli.studies", "Delete a study or a trial."),
+    "enqueue": Entry("..clients.cli.trials", "Have a trial run with given parameters."),
+    "logs": Entry("..clients.cli.trials", "Print what a trial printed."),
+    "pause": Entry("..clients.cli.studies", "Start no more trials of a study; running ones go on."),
+    "release": Entry("..clients.cli.trials", "End a trial's attempt whose machine is known to be dead."),
+    "resume": Entry("..clients.cli.studies", "Go on with a study that was paused or stopped."),
+    "retry": Entry("..clients.cli.trials", "Run a failed trial again."),
+    "show": Entry("..clients.cli.studies", "Show a study, or one trial of it. Also: status."),
+    "stop": Entry("..clients.cli.studies", "End a study, or one trial early."),
+    "studies": Entry("..clients.cli.studies", "List studies. Also: ls, list."),
+    "trials": Entry("..clients.cli.trials", "List the trials of a study."),
+    "watch": Entry("..clients.cli.trials", "Follow a study live until it ends."),
+    "why": Entry("..clients.cli.trials", "Say why a trial's parameters were suggested."),
+}
+
+ALIASES: Final = {"list": "studies", "ls": "studies", "status": "show"}
+"""What users of other programs type."""
+
+
+class LazyGroup(click.Group):
+    """Loads a command's module when the command is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*self.lazy, *super().list_commands(ctx)]
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in self.lazy:
-            return super().get_command(ctx, name)
+        entry = COMMANDS.get(ALIASES.get(name, name))
+        if entry is None:
+            return None
         try:
-            module = import_module(f".{self.lazy[name][0]}", __package__)
+            module = import_module(entry.module, __package__)
         except ModuleNotFoundError as error:
             raise click.ClickException(
                 f"`wazir {name}` needs {error.name}; install it with: pip install 'wazir[run]'"
             ) from error
-        command: click.Command = getattr(module, name)
+        command: click.Command = getattr(module, entry.attribute or ALIASES.get(name, name))
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and args[0] not in ALIASES and not args[0].startswith("-"):
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0], [*COMMANDS, *ALIASES], n=1)
+            hint = f' Did you mean "{near[0]}"?' if near else " `wazir --help` lists them."
+            ctx.fail(f"No such command {args[0]!r}.{hint}")
+        return super().resolve_command(ctx, args)
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         with visible_usage_errors():
@@ -68,13 +113,8 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        rows = [(name, text) for name, (_, text) in self.lazy.items()]
-        for name in super().list_commands(ctx):
-            command = super().get_command(ctx, name)
-            if command is not None:
-                rows.append((name, command.get_short_help_str(80)))
         with formatter.section("Commands"):
-            formatter.write_dl(rows)
+            formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
 
 
 @click.group(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
@@ -82,28 +122,19 @@ class LazyGroup(click.Group):
 @click.pass_context
 def cli(ctx: click.Context) -> None:
     """Wazir tunes hyperparameters: it suggests parameters, runs trials side by side, and keeps what they measured."""
-    ctx.obj = Session(open_client, pod_log, discard_checkpoints)
+    ctx.obj = make_session()
 
 
-for command in (
-    studies.create,
-    studies.studies,
-    studies.show,
-    studies.best,
-    studies.stop,
-    studies.pause,
-    studies.resume,
-    studies.delete,
-    trials.trials,
-    trials.enqueue,
-    trials.why,
-    trials.retry,
-    trials.release,
-    trials.logs,
-    trials.watch,
-    completion,
-):
-    cli.add_command(command)
+def make_session() -> Session:
+    from ..clients.cli.session import Session
+
+    return Session(open_client, pod_log, discard_checkpoints)
+
+
+def pod_log(reference: str, follow: bool, kubeconfig: Path | None, context: str | None) -> Iterator[bytes]:
+    from .pod_logs import pod_log as read
+
+    return read(reference, follow, kubeconfig, context)
 
 
 def discard_checkpoints(database: Database | None, study: Study, trial: int | None) -> None:
@@ -121,6 +152,8 @@ def open_client(access: Access, retry_for: float | None) -> Iterator[Client]:
     """A client for the address, or for the database, which is served for the time of the block if nobody does."""
     patience = PATIENCE if retry_for is None else retry_for
     if access.address:
+        from ..clients.client import Client
+
         with Client(access.address, retry_for=patience, token=access.token, tls=access.tls) as client:
             yield client
         return
@@ -131,6 +164,7 @@ def open_client(access: Access, retry_for: float | None) -> Iterator[Client]:
             f"no service is named and {database} does not exist here. Give --address or set WAZIR_ADDRESS, change to "
             "the folder where `wazir run` was called, or name its database with --db or WAZIR_DB"
         )
+    from ..clients.client import Client
     from .local_service import LocalService
 
     with LocalService(database) as service, Client(service.address, retry_for=patience) as client:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import enum
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import click
-from rich.table import Table
-from rich.text import Text
 
 from ...domain.document import to_document
 from ...domain.parameters import Value
@@ -19,7 +17,13 @@ from ...domain.trial import Measurement, Trial, TrialState
 from ..json_text import json_text
 from ..yaml_text import yaml_text
 from .algorithm_words import algorithm_data, algorithm_name
-from .terminal import Terminal
+from .format import Format as Format
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
+
+    from .rich_console import Terminal
 
 Plain = Mapping[str, object]
 
@@ -37,18 +41,14 @@ STATE_STYLES = {
 }
 
 
-class Format(enum.Enum):
-    TABLE = "table"
-    JSON = "json"
-    YAML = "yaml"
-
-
 def console() -> Terminal:
     """Standard output. Not folded where it is no terminal, so that scripts get whole lines.
 
     Without rich's markup and emoji: brackets in reasons, categories and labels are people's own, and `[/x]` would be
     an error.
     """
+    from .rich_console import Terminal
+
     terminal = sys.stdout.isatty()
     return Terminal(width=None if terminal else 200, highlight=False, markup=False, emoji=False, soft_wrap=not terminal)
 
@@ -170,13 +170,25 @@ def pairs(values: Mapping[str, object]) -> str:
     return " ".join(f"{name}={number(value)}" for name, value in values.items())
 
 
+def styled(text: str, style: str) -> Text:
+    from rich.text import Text
+
+    return Text(text, style)
+
+
 def state_text(state: StudyState | TrialState) -> Text:
-    return Text(state.value, STATE_STYLES.get(state.value, ""))
+    return styled(state.value, STATE_STYLES.get(state.value, ""))
+
+
+def new_table() -> Table:
+    from rich.table import Table
+
+    return Table(box=None, pad_edge=False, header_style="bold")
 
 
 def trial_table(trials: Sequence[Trial], study: Study) -> Table:
     """One row a trial; a column for every objective and parameter that fits."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = new_table()
     table.add_column("trial", justify="right")
     table.add_column("state")
     for objective in study.spec.objectives:
@@ -220,7 +232,7 @@ def in_order(trial: Trial, study: Study) -> dict[str, Value]:
 
 
 def study_table(studies: Sequence[Study]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = new_table()
     for name in ("study", "state", "trials", "running", "failed", "algorithm", "created", "why"):
         table.add_column(name, justify="right" if name in ("trials", "running", "failed") else "left")
     for study in studies:

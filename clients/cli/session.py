@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.core import ParameterSource
@@ -16,11 +16,13 @@ from ...domain.database import DATABASE_VARIABLE, DEFAULT_DATABASE, Database, sh
 from ...domain.errors import InvalidArgument, WazirError
 from ...domain.names import DEFAULT_OWNER, StudyName, check_id, parse_study, parse_trial
 from ...domain.numbers import as_typed
-from ...domain.study import Study
-from ..client import Client
-from ..credentials import Tls, token_of_file
 from .database import DatabaseType
-from .output import Format
+from .format import Format
+
+if TYPE_CHECKING:
+    from ...domain.study import Study
+    from ..client import Client
+    from ..credentials import Tls
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -36,7 +38,7 @@ class Access:
     tls: Tls | bool | None = None
 
 
-Opener = Callable[[Access, float | None], AbstractContextManager[Client]]
+Opener = Callable[["Access", float | None], AbstractContextManager["Client"]]
 """Makes a client (without an address: of the service on the database that is named, or on this folder's). Given by
 `app/`, which can also serve a database for the length of one command."""
 
@@ -44,7 +46,7 @@ PodLog = Callable[[str, bool, Path | None, str | None], Iterator[bytes]]
 """Reads the log that an attempt's `log_path` names in a cluster; with True it follows it. By a kubeconfig and one of
 its contexts. Given by `app/`, too."""
 
-Discard = Callable[[Database | None, Study, int | None], None]
+Discard = Callable[[Database | None, "Study", int | None], None]
 """Removes what checkpoints of a deleted trial, None: of a deleted study, lie beside the database (None: this folder's).
 Given by `app/`, too."""
 
@@ -81,9 +83,14 @@ class Session:
                 raise InvalidArgument("--db", shown(database), "cannot be given together with --address", "Give one")
             # What is typed is meant rather than WAZIR_ADDRESS.
             address = None
-        token = given.get("token_file") and token_of_file("--token-file", given["token_file"])
-        tls: Tls | bool | None = given.get("tls")
+        token, tls = None, given.get("tls")
+        if given.get("token_file"):
+            from ..credentials import token_of_file
+
+            token = token_of_file("--token-file", given["token_file"])
         if files := {name: given[name] for name in ("ca", "cert", "key") if given.get(name)}:
+            from ..credentials import Tls
+
             tls = Tls(**files)
         with self.open(Access(address, database, token, tls), retry_for) as client:
             yield client

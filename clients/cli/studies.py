@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-from rich.text import Text
 
 from ...domain.attempt import Attempt, Cause
 from ...domain.errors import InvalidArgument, WazirError
@@ -15,7 +15,6 @@ from ...domain.names import StudyName, TrialName
 from ...domain.study import Study, StudySpec, StudyState
 from ...domain.template import Runtime
 from ...domain.trial import Trial, TrialState
-from ..client import Client
 from .algorithm_words import algorithm_line, stand_in_words, suggested_by
 from .errors import Exit, reported
 from .output import (
@@ -31,13 +30,16 @@ from .output import (
     state_text,
     study_data,
     study_table,
+    styled,
     trial_data,
     trial_table,
     waits_for,
 )
 from .session import NameType, Session, StudyType, address_option, format_option, owner_of
-from .study_files import load_and_warn
 from .terminal import confirm, say
+
+if TYPE_CHECKING:
+    from ..client import Client
 
 WAITING_SHOWN = 5
 """Reasons shown of those for which trials wait, the most frequent ones."""
@@ -56,6 +58,8 @@ STATES = click.Choice([s.value for s in StudyState])
 @reported
 def create(session: Session, file: Path, resume: bool, address: str | None, form: Format) -> None:
     """Make the study of a study FILE, for workers and controllers to run."""
+    from .study_files import load_and_warn
+
     study_file = load_and_warn(file)
     with session.client(address) as client:
         try:
@@ -128,7 +132,7 @@ def _show_study(client: Client, name: StudyName, form: Format) -> None:
         return
     out = console()
     spec = study.spec
-    out.print(Text(study.name.short, "bold"), state_text(study.state), study.reason, sep="  ")
+    out.print(styled(study.name.short, "bold"), state_text(study.state), study.reason, sep="  ")
     ended = f", ended {ago(study.end_time)}" if study.end_time else ""
     out.print(f"created     {ago(study.create_time)}{ended}")
     goals = ", ".join(f"{o.goal.value} {o.metric}" for o in spec.objectives)
@@ -145,7 +149,7 @@ def _show_study(client: Client, name: StudyName, form: Format) -> None:
     if study.gpu_seconds:
         out.print(f"GPU hours   {study.gpu_seconds / 3600:.3g}")
     if best:
-        out.print(Text("\nBest trial" if len(best) == 1 else "\nBest trials", "bold"))
+        out.print(styled("\nBest trial" if len(best) == 1 else "\nBest trials", "bold"))
         out.print(trial_table(best, study))
 
 
@@ -156,7 +160,7 @@ def _show_trial(client: Client, name: TrialName, form: Format) -> None:
         emit(trial_data(trial, measurements), form)
         return
     out = console()
-    out.print(Text(trial.name.short, "bold"), state_text(trial.state), trial.reason, sep="  ")
+    out.print(styled(trial.name.short, "bold"), state_text(trial.state), trial.reason, sep="  ")
     out.print(f"parameters  {pairs(in_order(trial, study))}")
     if trial.final:
         at = "" if trial.final_step is None else f" (step {trial.final_step})"
@@ -237,7 +241,7 @@ def print_best(trials: list[Trial], study: Study) -> None:
         out.print(trial_table(trials, study))
         return
     trial = trials[0]
-    out.print(Text(f"Best trial: {trial.name.short}", "bold").append(f"  {pairs(trial.final or {})}", "not bold"))
+    out.print(styled(f"Best trial: {trial.name.short}", "bold").append(f"  {pairs(trial.final or {})}", "not bold"))
     width = max(map(len, trial.parameters), default=0)
     for name, value in in_order(trial, study).items():
         out.print(f"  {name:<{width}}  {number(value)}")

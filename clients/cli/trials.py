@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,14 +16,15 @@ from ...domain.errors import FailedPrecondition, InvalidArgument, NotFound, Wazi
 from ...domain.names import StudyName, TrialName
 from ...domain.study import StudyState
 from ...domain.trial import Origin, Trial, TrialState
-from ..client import Client
 from .algorithm_words import suggested_by
 from .errors import Exit, reported
 from .output import Format, console, emit, in_order, pairs, trial_data, trial_table
-from .progress import Progress
 from .session import PodLog, Session, StudyType, TrialType, address_option, format_option, value_of
 from .studies import parse_labels
 from .terminal import ShownLog, confirm, say
+
+if TYPE_CHECKING:
+    from ..client import Client
 
 TRIAL_STATES = click.Choice([s.value for s in TrialState])
 
@@ -304,6 +306,8 @@ def _versions(client: Client, name: TrialName) -> Iterator[Trial]:
 @reported
 def watch(session: Session, study: StudyName, address: str | None) -> None:
     """Follow a study live until it ends. Ctrl-C ends the watching only."""
+    from .progress import Progress
+
     with session.client(address) as client, Progress(console()) as progress:
         for changes in client.watch_trials(study):
             progress.update(changes.study, changes.trials)
