@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,16 +14,16 @@ from ..clients.cli.errors import Exit, reported
 from ..clients.cli.output import console, counted, pairs
 from ..clients.cli.studies import for_controllers
 from ..clients.cli.study_files import load_and_warn
-from ..clients.client import Client
 from ..clients.study_file import StudyFile
 from ..domain.errors import InvalidArgument, WazirError
 from ..domain.study import StudySpec
 from ..domain.template import Runtime
 from ..domain.trial import TrialState
-from .check_pod import check_pod
-from .local_run import LocalRun
-from .local_service import LocalService
 from .options import cluster_options
+
+if TYPE_CHECKING:
+    from ..clients.client import Client
+    from .local_service import LocalService
 
 
 @click.command()
@@ -38,6 +39,19 @@ def check(file: Path, run_one: bool, kubeconfig: Path | None, context: str | Non
     study_file = load_and_warn(file)
     spec = for_controllers(study_file.spec)
     pods = spec.trial is not None and spec.trial.runtime is Runtime.KUBERNETES and not run_one
+
+    # Not before the file is known to be sound: what follows takes longer to load than it takes to refuse a file.
+    from ..clients.client import Client
+    from .check_pod import check_pod
+    from .local_run import LocalRun
+    from .local_service import LocalService
+
+    try:
+        if not pods:
+            LocalRun.check(study_file.spec)
+    except WazirError as error:
+        raise study_file.explain(error) from error
+
     # A database of its own, so that nothing of this is found in the real one.
     with (
         tempfile.TemporaryDirectory(prefix="wazir-check-") as folder,
@@ -46,8 +60,6 @@ def check(file: Path, run_one: bool, kubeconfig: Path | None, context: str | Non
     ):
         try:
             draft = client.create_study(study_file.study_id, spec if pods else study_file.spec, validate_only=True)
-            if not pods:
-                LocalRun.check(study_file.spec)
             found = check_pod(client, study_file.study_id, spec, kubeconfig, context, namespace) if pods else ""
             summary(study_file, algorithm_name(draft))
             if found:
@@ -83,6 +95,8 @@ def dry_run(study_file: StudyFile, client: Client, service: LocalService, folder
     study = client.create_study(study_file.study_id, only_one(spec))
     out = console()
     out.print("Running one trial ...")
+    from .local_run import LocalRun
+
     with LocalRun(client, service.address, study, folder / "runs") as run:
         run.wait()
     (trial,) = client.list_trials(study.name)

@@ -7,20 +7,21 @@ that came second stands by: when the first one goes, it takes over at the same a
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from ..domain.database import Database, shown
 from ..domain.errors import FailedPrecondition, Unavailable
-from ..service.server import Server
-from ..service.settings import ServiceSettings
-from ..storage.open import open_store
 from .claim import Claim, folder_of, make_folder
-from .loop import run
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from ..service.settings import ServiceSettings
 
 STAND_BY_INTERVAL = 0.2
 """Seconds between two tries to take over. A lock that is waited for could not be given up at the end."""
@@ -47,7 +48,7 @@ class LocalService:
         self.ports: list[int] = []
         self.serving = False
         self._listen = list(listen)
-        self._settings = settings or ServiceSettings()
+        self._settings = settings
         self._may_stand_by = stand_by
         self._claim = Claim(self.database)
         self._closing = threading.Event()
@@ -108,6 +109,9 @@ class LocalService:
             if self._claim.take():
                 logger.info("took over %s", self.name, extra={"action": "took_over"})
         try:
+            # Not before: a process that finds another one serving needs none of it.
+            from .loop import run
+
             run(self._serve())
         except BaseException as error:
             self._error = error
@@ -119,6 +123,11 @@ class LocalService:
             self._ready.set()
 
     async def _serve(self) -> None:
+        import asyncio
+
+        from ..service.server import Server
+        from ..storage.open import open_store
+
         store = open_store(self.database)
         try:
             self._claim.clear_socket()

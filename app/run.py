@@ -10,28 +10,31 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ..clients.cli.algorithm_words import stand_in_words
 from ..clients.cli.errors import Exit, reported
 from ..clients.cli.output import console
-from ..clients.cli.progress import Progress
 from ..clients.cli.studies import print_best
 from ..clients.cli.study_files import load_and_warn
 from ..clients.cli.terminal import say
-from ..clients.client import Client
-from ..clients.watch import TrialWatch
 from ..domain.database import Database, database_of
 from ..domain.errors import InvalidArgument, NotFound, WazirError
 from ..domain.study import EndReason, Study, StudyState
 from ..domain.trial import Origin, TrialState
 from .claim import folder_of, make_folder
-from .local_run import LocalRun
-from .local_service import LocalService
 from .logs import log_to_file
 from .options import database_option
 from .signals import heard
+
+if TYPE_CHECKING:
+    from ..clients.cli.progress import Progress
+    from ..clients.client import Client
+    from ..clients.watch import TrialWatch
+    from .local_run import LocalRun
+    from .local_service import LocalService
 
 PATIENCE = 10.0
 """Seconds to wait for the service of this database while it goes from one process to another."""
@@ -61,6 +64,12 @@ def run(file: Path, db: Database, parallel: int | None, gpus: int | None) -> Non
         raise study_file.explain(
             InvalidArgument("trial", None, "is missing, so there is nothing to run", "Name a command under `trial:`")
         )
+
+    # Not before the file is known to be sound: what a run needs takes longer to load than it takes to refuse a file.
+    from ..clients.client import Client
+    from .local_run import LocalRun
+    from .local_service import LocalService
+
     try:
         LocalRun.check(study_file.spec, gpus=gpus)
     except WazirError as error:
@@ -82,6 +91,8 @@ def run(file: Path, db: Database, parallel: int | None, gpus: int | None) -> Non
 
 def follow(client: Client, local: LocalRun, study: Study) -> None:
     """Shows the study live until the controller has nothing left to do; Ctrl-C drains, then stops it."""
+    from ..clients.cli.progress import Progress
+
     with Progress(console()) as progress, drain_on_interrupt(local, progress):
         # However long the service is away: the controller says when it is over.
         watch = client.patient(math.inf).watch_trials(study.name)
