@@ -71,7 +71,7 @@ def test_the_list_of_commands_says_what_each_says_of_itself(name: str) -> None:
     assert command is not None
     assert command.name == name
     words = COMMANDS[name].help.split(" Also: ")[0]
-    assert words and words.endswith("."), "a sentence"
+    assert words.endswith("."), "a sentence"
     assert len(words) <= 70, "one line"
 
 
