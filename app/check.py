@@ -20,6 +20,7 @@ from ..domain.study import StudySpec
 from ..domain.template import Runtime
 from ..domain.trial import TrialState
 from .options import cluster_options
+from .sample_command import sample_command
 
 if TYPE_CHECKING:
     from ..clients.client import Client
@@ -83,6 +84,8 @@ def summary(study_file: StudyFile, algorithm: str) -> None:
     out.print(f"  over {counted(len(spec.space.parameters), 'parameter')}{more}{rules}, by {algorithm}")
     trials = "any number of trials" if spec.budget.trials is None else counted(spec.budget.trials, "trial")
     out.print(f"  with {trials}, {spec.budget.parallel or 1} at a time.")
+    if command := sample_command(study_file.study_id, spec):
+        out.print(f"  A trial runs, for instance: {command}")
     for name, read in study_file.bare_durations.items():
         out.print(f"  {name} is {read}.")
 

@@ -12,13 +12,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from .arguments import ARGS, as_argument, check_form, check_names, expanded, is_form, texts_of
 from .attempt import RetryPolicy
 from .errors import MISSING, InvalidArgument, nearest
 from .parameters import Parameters, Value
 from .pod import Manifest, PodOptions, texts
 from .space import Space
 
-ARGS = "args"
 MAX_SECONDS = 10**9
 MAX_RETRIES = 10**6
 _REFERENCE = re.compile(r"\$(\$?)\{([^{}]*)\}")
@@ -88,23 +88,17 @@ class TrialTemplate:
             raise InvalidArgument("trial.command", list(self.command), "names no program to run")
         self._check_pod()
         names = space.by_name if space is not None else {}
-        for name in (ARGS, *STUDY_NAMES):
-            if name in names:
-                rule = f"${{{name}}} means something else in a trial's command"
-                raise InvalidArgument(f"parameters.{name}", MISSING, rule, "Give the parameter another name")
+        check_names(names, STUDY_NAMES)
         used = False
         for where, text in self._texts():
             for name in references(text):
-                if name == ARGS:
-                    if text != "${args}" or not _ARGS_PLACES.fullmatch(where):
-                        raise InvalidArgument(
-                            where, text, "${args} stands alone, as one item of the command", "Write it as its own item"
-                        )
+                if is_form(name):
+                    check_form(where, text, name, names)
                 elif name not in names and name not in STUDY_NAMES:
                     raise InvalidArgument(
                         where, text, f"${{{name}}} is not a parameter", nearest(name, [*names, *STUDY_NAMES, ARGS])
                     )
-                used |= name == ARGS or name in names
+                used |= is_form(name) or name in names
             _check_text(where, text)
         if names and not used and self.metrics.source is not MetricsFrom.PUSH:
             raise InvalidArgument(
@@ -205,8 +199,6 @@ class TrialTemplate:
                 )
 
 
-_ARGS_PLACES = re.compile(r"trial\.(command|args|manifest\..*)\[\d+\]")
-
 STUDY_NAMES = frozenset({"trial.id", "trial.name", "trial.attempt", "study.name"})
 """What a template may name beside the parameters."""
 
@@ -231,26 +223,33 @@ def render(text: str, values: Mapping[str, Value], optional: Iterable[str] = ())
 def render_items(
     items: Iterable[str], parameters: Parameters, facts: Mapping[str, str], inactive: Iterable[str]
 ) -> list[str]:
-    """The command or arguments of one trial. `${args}` becomes one `--name=value` for every active parameter.
+    """The command or arguments of one trial. `${args}` and its forms (`domain/arguments.py`) become one argument for
+    each active parameter.
 
     `facts` gives the values of `STUDY_NAMES`.
     """
-    values = {**parameters, **facts}
+    values = {**parameters, **facts, **texts_of(parameters)}
     hidden = frozenset(inactive)
     command: list[str] = []
     for item in items:
-        if item == f"${{{ARGS}}}":
-            command.extend(f"--{name}={as_argument(value)}" for name, value in parameters.items())
+        if (several := _expanded(item, parameters)) is not None:
+            command.extend(several)
         elif (text := render(item, values, hidden)) is not None:
             command.append(text)
     return command
+
+
+def _expanded(item: object, parameters: Parameters) -> list[str] | None:
+    """The arguments that an item becomes which is nothing but a form of `${args}`; else None."""
+    match = _REFERENCE.fullmatch(item) if isinstance(item, str) else None
+    return expanded(match[2], parameters) if match is not None and not match[1] else None
 
 
 def render_env(
     template: TrialTemplate, parameters: Parameters, facts: Mapping[str, str], inactive: Iterable[str]
 ) -> dict[str, str]:
     """The template's environment variables for one trial, those of inactive parameters left out."""
-    values = {**parameters, **facts}
+    values = {**parameters, **facts, **texts_of(parameters)}
     hidden = frozenset(inactive)
     rendered = {name: render(text, values, hidden) for name, text in template.env.items()}
     return {name: text for name, text in rendered.items() if text is not None}
@@ -266,8 +265,8 @@ def render_manifest(
 
 class _Renderer:
     def __init__(self, parameters: Parameters, facts: Mapping[str, str], inactive: Iterable[str]) -> None:
-        self._values = {**parameters, **facts}
-        self._arguments = [f"--{name}={as_argument(value)}" for name, value in parameters.items()]
+        self._values = {**parameters, **facts, **texts_of(parameters)}
+        self._parameters = parameters
         self._hidden = frozenset(inactive)
 
     def mapping(self, source: Mapping[str, object]) -> dict[str, object]:
@@ -287,8 +286,8 @@ class _Renderer:
 
     def _items(self, items: Sequence[object]) -> Iterator[object]:
         for item in items:
-            if item == f"${{{ARGS}}}":
-                yield from self._arguments
+            if (several := _expanded(item, self._parameters)) is not None:
+                yield from several
             elif (value := self._value(item)) is not _LEFT_OUT:
                 yield value
 
@@ -301,13 +300,6 @@ class _Renderer:
 
 
 _LEFT_OUT = object()
-
-
-def as_argument(value: Value) -> str:
-    """A value as a command line carries it: true and false for booleans, the shortest exact digits for numbers."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return repr(value) if isinstance(value, float) else str(value)
 
 
 def _check_text(where: str, text: str) -> None:

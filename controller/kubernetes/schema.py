@@ -12,8 +12,8 @@ from typing import Any
 
 from kubernetes import client
 
+from ...domain.arguments import as_argument
 from ...domain.errors import InvalidArgument, nearest
-from ...domain.template import as_argument
 
 _LIST = re.compile(r"(?:list|List)\[(.+)\]")
 _DICT = re.compile(r"(?:dict|Dict)[\[(]str, (.+)[\])]")

@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import Enum
 from typing import TypeVar
 
+from ..arguments import as_argument
 from ..errors import MISSING, InvalidArgument, nearest
 from ..numbers import as_typed, suggestion
-from ..template import as_argument
 from .amounts import as_float, as_whole, parse_duration, parse_memory
 from .keys import EXAMPLES, meant
 

@@ -62,6 +62,22 @@ def test_check_says_how_a_duration_without_a_unit_is_read(file: Path) -> None:
     assert "trial.timeout is 12 s." in wazir("check", file).stdout
 
 
+@pytest.mark.parametrize(
+    ("item", "shown"),
+    [
+        ("${args}", "python -u train.py --x=1 --amp=true"),
+        ("${args:flags}", "python -u train.py --x=1 --amp"),
+        ("${args:hydra}", "python -u train.py x=1 amp=true"),
+        ("${args:json}", """python -u train.py '{"x": 1, "amp": true}'"""),
+    ],
+)
+def test_check_shows_the_command_of_a_trial(file: Path, item: str, shown: str) -> None:
+    text = FILE.replace("${args}", item).replace("budget:", "  amp: {values: [true, false]}\nbudget:")
+    file.write_text(text.replace("  timeout: 12", "  env: {SIZE: 'x ${x}'}"))
+    result = wazir("check", file)
+    assert f"A trial runs, for instance: SIZE='x 1' {shown}\n" in result.stdout
+
+
 @pytest.mark.parametrize("command", ["check", "run"])
 def test_a_script_that_is_not_there_is_refused_before_anything_is_written(
     file: Path, tmp_path: Path, command: str

@@ -4,6 +4,7 @@ import math
 
 from hypothesis import strategies as st
 
+from wazir.domain.arguments import is_form
 from wazir.domain.attempt import RetryPolicy
 from wazir.domain.metric import Goal, Objective, Pick, SafetyMetric
 from wazir.domain.pod import Keep, PodOptions, Retention, Source, Volume
@@ -21,7 +22,6 @@ from wazir.domain.space import (
 )
 from wazir.domain.study import Algorithm, Budget, Stopping, StudySpec
 from wazir.domain.template import (
-    ARGS,
     STUDY_NAMES,
     MetricsFrom,
     MetricsSource,
@@ -35,7 +35,7 @@ integers = st.integers(-MAX_INTEGER, MAX_INTEGER)
 # No line breaks and no backquotes; surrogates are no characters.
 words = st.text(st.characters(exclude_categories=("C", "Z"), exclude_characters="`"), min_size=1, max_size=8)
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
-parameter_names = words.filter(lambda word: word not in (ARGS, *STUDY_NAMES))
+parameter_names = words.filter(lambda word: not is_form(word) and word not in STUDY_NAMES)
 """In a command `${args}` and `${trial.id}` mean something else."""
 values = st.booleans() | integers | finite | texts
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 
+from wazir.domain.arguments import as_argument
 from wazir.domain.attempt import RetryPolicy
 from wazir.domain.errors import InvalidArgument
 from wazir.domain.parameters import Value
@@ -15,7 +16,6 @@ from wazir.domain.template import (
     MetricsSource,
     Resources,
     TrialTemplate,
-    as_argument,
     references,
     render_env,
     render_items,
