@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, SupportsFloat, SupportsIndex, TypeVar
 
+from ..domain.choices import shown, stored
 from ..domain.errors import FailedPrecondition, InvalidArgument, nearest
-from ..domain.parameters import same
+from ..domain.growing import fitted, hull
+from ..domain.parameters import Value, same
 from ..domain.space import Categorical, Discrete, Double, Integer, Kind, Parameter, Scale
 from ..domain.study import Study
+from ..domain.trial import Origin
 from ..domain.trial import Trial as Record
 from .client import Client
 from .reporter import Reporter
@@ -24,6 +29,18 @@ class Definitions:
     def __init__(self, study: Study) -> None:
         self.growing = study.growing
         self.by_name: dict[str, Parameter] = dict(study.spec.space.by_name) if study.spec.space else {}
+
+    def covers(self, asked: Parameter) -> bool:
+        """Whether the space is known to have all values of this definition."""
+        known = self.by_name.get(asked.name)
+        return known is not None and _joined(known, asked) == known.kind
+
+    def learn(self, asked: Parameter) -> None:
+        """The space has them now."""
+        known = self.by_name.get(asked.name)
+        kind = asked.kind if known is None else _joined(known, asked)
+        if kind is not None:
+            self.by_name[asked.name] = Parameter(asked.name, kind)
 
 
 class AskedTrial(Trial):
@@ -46,6 +63,8 @@ class AskedTrial(Trial):
         self.lock = threading.Lock()
         self._client = client
         self._definitions = definitions
+        self._asked: dict[str, Any] = {}
+        """What the code was given, by name, in the order in which it asked."""
 
     def report(
         self,
@@ -71,52 +90,89 @@ class AskedTrial(Trial):
         super().infeasible(reason)
         self.called_infeasible = self.called_infeasible or reason
 
+    @property
+    def params(self) -> Mapping[str, Any]:
+        """In a growing space what the code has asked for so far, in that order; otherwise as `Trial.params`."""
+        return MappingProxyType(self._asked) if self._definitions.growing else super().params
+
+    @property
+    def asked(self) -> tuple[str, ...] | None:
+        """The parameters that the code has asked for, in that order; None in a declared space, in which a trial has
+        all."""
+        return tuple(self._asked) if self._definitions.growing else None
+
     def suggest_float(
-        self, name: str, low: float, high: float, *, log: bool = False, step: float | None = None
+        self,
+        name: str,
+        low: SupportsFloat,
+        high: SupportsFloat,
+        *,
+        log: bool = False,
+        step: SupportsFloat | None = None,
     ) -> float:
         """A real number in [low, high]; `log`: every factor of ten has the same room; `step`: low plus multiples of it.
 
-        In a study with a declared space this is the trial's value, and another range than the declared one is refused;
-        in a growing one the space takes the parameter on. Raises InvalidArgument on a range that makes no sense or
-        differs from what the study knows under that name.
+        In a study with a declared space this is the trial's value, and another range than the declared one is refused.
+        In a growing one the space takes the parameter on, and the range may differ from trial to trial: the value that
+        is proposed is used if it lies in this range, otherwise another one is drawn. Asked for again in the same trial,
+        a name has the same value. Raises InvalidArgument on a range that makes no sense, or that cannot be joined with
+        that of other trials.
         """
-        low, high = _real(name, "low", low), _real(name, "high", high)
-        if low == high:
-            return float(self._suggest(name, Discrete((low,))))
-        kind = Double(
-            low, high, Scale.LOG if log else Scale.LINEAR, None if step is None else _real(name, "step", step)
+        if name in self._asked:
+            return float(self._asked[name])
+        bottom, top = _real(name, "low", low), _real(name, "high", high)
+        if bottom == top:
+            return float(self._suggest(name, Discrete((bottom,))))
+        scale = Scale.LOG if log else Scale.LINEAR
+        return float(
+            self._suggest(name, Double(bottom, top, scale, None if step is None else _real(name, "step", step)))
         )
-        return float(self._suggest(name, kind))
 
-    def suggest_int(self, name: str, low: int, high: int, *, log: bool = False, step: int = 1) -> int:
-        """A whole number in [low, high], else as `suggest_float`."""
-        if low == high:
-            return int(self._suggest(name, Discrete((low,))))
-        return int(self._suggest(name, Integer(low, high, Scale.LOG if log else Scale.LINEAR, step)))
+    def suggest_int(
+        self, name: str, low: SupportsFloat, high: SupportsFloat, *, log: bool = False, step: SupportsFloat = 1
+    ) -> int:
+        """A whole number in [low, high], else as `suggest_float`. Bounds may be whole floats."""
+        if name in self._asked:
+            return int(self._asked[name])
+        bottom, top = _whole(name, "low", low), _whole(name, "high", high)
+        if bottom == top:
+            return int(self._suggest(name, Discrete((bottom,))))
+        return int(
+            self._suggest(name, Integer(bottom, top, Scale.LOG if log else Scale.LINEAR, _whole(name, "step", step)))
+        )
 
     def suggest_categorical(self, name: str, choices: Sequence[V]) -> V:
-        """One of `choices`: texts, booleans or numbers, between which there is no order. Else as `suggest_float`."""
-        values: tuple[Any, ...] = tuple(choices)
-        value = self._suggest(name, Categorical(values))
-        chosen: V = next(choice for choice in values if same(choice, value))
+        """One of `choices`, between which there is no order: texts, booleans, numbers, None, and tuples, lists and
+        dictionaries of these. It is the very object of the list. Else as `suggest_float`."""
+        if name in self._asked:
+            again: V = self._asked[name]
+            return again
+        chosen: V = self._suggest(name, Categorical(_stored(name, choices)), choices)
         return chosen
 
-    def _suggest(self, name: str, kind: Kind) -> bool | int | float | str:
+    def _suggest(self, name: str, kind: Kind, choices: Sequence[Any] | None = None) -> Any:
+        """The value for a name that is asked for the first time in this trial."""
         asked = Parameter(name, kind)
+        value = self._grown(asked) if self._definitions.growing else self._declared(asked)
+        if choices is not None:
+            value = next(choice for choice in choices if same(stored(choice), value))
+        self._asked[name] = value
+        return value
+
+    def _declared(self, asked: Parameter) -> Value:
+        name, kind = asked.name, asked.kind
         known = self._definitions.by_name.get(name)
-        if known is not None and not _agree(known.kind, kind):
+        if known is None:
+            hint = nearest(name, self._definitions.by_name)
+            raise InvalidArgument(f"parameters.{name}", str(kind), "the study's space does not have it", hint)
+        if not _agree(known.kind, kind):
             raise InvalidArgument(
                 f"parameters.{name}",
                 str(kind),
                 f"the study knows it as {known.kind}",
                 "A parameter has one definition for the whole study: use that one, or give this one its own name",
             )
-        if name in self._values and known is not None:
-            return self._values[name]
-        if not self._definitions.growing:
-            if known is None:
-                hint = nearest(name, self._definitions.by_name)
-                raise InvalidArgument(f"parameters.{name}", str(kind), "the study's space does not have it", hint)
+        if name not in self._values:
             needs = " and ".join(map(str, known.when))
             raise InvalidArgument(
                 f"parameters.{name}",
@@ -124,9 +180,20 @@ class AskedTrial(Trial):
                 f"is not active in this trial: it needs {needs}",
                 "Ask for it only then",
             )
+        return self._values[name]
+
+    def _grown(self, asked: Parameter) -> Value:
+        name, proposed = asked.name, self._values.get(asked.name)
+        value = fitted(asked.kind, proposed)
+        if value is not None and self._definitions.covers(asked):
+            return value
+
         self._check_open()
-        record = self._client.add_parameter(self.record.name, self.attempt, asked if known is None else known)
-        self._definitions.by_name.setdefault(name, asked)
+        if value is None and proposed is not None and self.record.origin is Origin.ENQUEUED:
+            words = f"the enqueued value {shown(proposed)!r} of {name!r} does not lie in {asked.kind}: another is drawn"
+            warnings.warn(words, UserWarning, stacklevel=4)
+        record = self._client.add_parameter(self.record.name, self.attempt, asked, asked=self._asked)
+        self._definitions.learn(asked)
         self._values.update(record.parameters)
         return self._values[name]
 
@@ -149,7 +216,47 @@ def _same_values(declared: Kind, asked: Categorical) -> bool:
     return isinstance(declared, Categorical) and all(map(same, declared.values, asked.values))
 
 
-def _real(name: str, what: str, number: object) -> float:
-    if isinstance(number, bool) or not isinstance(number, int | float):
+def _joined(known: Parameter, asked: Parameter) -> Kind | None:
+    try:
+        return hull(known.kind, asked.kind)
+    except ValueError:
+        return None  # the service says why not
+
+
+def enqueued(params: Mapping[str, Any]) -> dict[str, Value]:
+    """Values that a person gives, as they are stored. Raises InvalidArgument."""
+    return {name: _stored(name, [value])[0] for name, value in params.items()}
+
+
+def _stored(name: str, choices: Sequence[Any]) -> tuple[Value, ...]:
+    values = []
+    for choice in choices:
+        try:
+            values.append(stored(choice))
+        except ValueError as error:
+            rule = f"a choice {error}"
+            raise InvalidArgument(
+                f"parameters.{name}", choice, rule, "Give names, and look up what they mean"
+            ) from None
+    return tuple(values)
+
+
+def _number(name: str, what: str, number: Any) -> int | float:
+    """A number of Python's or NumPy's types as Python's."""
+    plain = stored(number) if hasattr(number, "dtype") else number
+    if isinstance(plain, bool) or not isinstance(plain, int | float):
         raise InvalidArgument(f"parameters.{name}.{what}", number, "must be a number")
-    return float(number)
+    return plain
+
+
+def _real(name: str, what: str, number: Any) -> float:
+    return float(_number(name, what, number))
+
+
+def _whole(name: str, what: str, number: Any) -> int:
+    plain = _number(name, what, number)
+    if isinstance(plain, float) and not plain.is_integer():
+        raise InvalidArgument(
+            f"parameters.{name}.{what}", number, "must be a whole number", "For real numbers use suggest_float"
+        )
+    return int(plain)

@@ -369,10 +369,16 @@ def start_attempt(
     return Call("StartAttempt", request, lambda answer: trial_from_wire(answer.trial))
 
 
-def add_parameter(trial: AnyTrial, attempt: int, parameter: Parameter) -> Call[Trial]:
-    """Names a parameter of a growing space; the trial then has a value for it. Raises InvalidArgument where the
-    study knows the name with another definition, FailedPrecondition where its space is declared."""
-    request = api.AddParameterRequest(name=str(_trial(trial)), attempt=attempt, parameter=parameter_to_wire(parameter))
+def add_parameter(trial: AnyTrial, attempt: int, parameter: Parameter, *, asked: Iterable[str] = ()) -> Call[Trial]:
+    """Names a parameter of a growing space; the trial then has a value for it that lies in this definition. `asked`:
+    what the code has asked for before, in that order. Raises InvalidArgument if the definition cannot be joined with
+    that of other trials, FailedPrecondition if the study's space is declared."""
+    request = api.AddParameterRequest(
+        name=str(_trial(trial)),
+        attempt=attempt,
+        parameter=parameter_to_wire(parameter),
+        asked=trial_pb2.ParameterNames(names=asked),
+    )
     return Call("AddParameter", request, trial_from_wire)
 
 
@@ -429,9 +435,11 @@ def end_attempt(
     exit_code: int | None = None,
     log_tail: str = "",
     end_time: float | None = None,
+    asked: Iterable[str] | None = None,
 ) -> Call[Trial]:
     """Ends the attempt; the service decides what becomes of the trial. Harmless to repeat with the same outcome,
-    FailedPrecondition with another."""
+    FailedPrecondition with another. `asked`: in a growing space, what the code asked for, in that order; other proposed
+    values are dropped. None: nobody knows."""
     request = api.EndAttemptRequest(
         name=str(_trial(trial)),
         attempt=attempt,
@@ -442,6 +450,7 @@ def end_attempt(
         exit_code=exit_code,
         log_tail=log_tail,
         end_time=None if end_time is None else timestamp(end_time),
+        asked=None if asked is None else trial_pb2.ParameterNames(names=asked),
     )
     return Call("EndAttempt", request, trial_from_wire)
 

@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING, Any, Self, SupportsFloat
 from ..domain import document
 from ..domain import study as domain
 from ..domain.attempt import Cause
+from ..domain.choices import restored
 from ..domain.errors import (
     DeadlineExceeded,
     FailedPrecondition,
@@ -42,12 +43,11 @@ from ..domain.errors import (
     WazirError,
     nearest,
 )
-from ..domain.parameters import Parameters, Value
 from ..domain.space import Space
 from ..domain.study import Shortage
 from ..domain.trial import Trial as Record
 from ..domain.trial import TrialState
-from .asked import AskedTrial, Definitions
+from .asked import AskedTrial, Definitions, enqueued
 from .client import Client
 from .heartbeats import Heartbeats
 from .opening import Serve, Storage, open_client
@@ -317,9 +317,13 @@ class Study:
             raise run.errors[0]
         run.check_enough()
 
-    def enqueue_trial(self, params: Parameters, *, labels: Mapping[str, str] | None = None) -> Record:
-        """A trial with these parameters, to be handed out before new points; defaults of the space fill gaps."""
-        return self._client.create_trial(self._name, params, labels=labels)
+    def enqueue_trial(self, params: Mapping[str, Any], *, labels: Mapping[str, str] | None = None) -> Record:
+        """A trial with these parameters, to be handed out before new points; defaults of the space fill gaps.
+
+        In a growing space the values wait until the code asks for them, and need not be all of a trial. One that does
+        not lie in the range asked for is replaced by another, with a warning.
+        """
+        return self._client.create_trial(self._name, enqueued(params), labels=labels)
 
     def stop(self, reason: str = "") -> None:
         """Ends the study, for everybody: waiting trials are cancelled, running ones told to stop."""
@@ -352,9 +356,9 @@ class Study:
         return (self.best_trial.final or {})[self._spec.objectives[0].metric]
 
     @property
-    def best_params(self) -> dict[str, Value]:
-        """Raises as `best_trial`."""
-        return dict(self.best_trial.parameters)
+    def best_params(self) -> dict[str, Any]:
+        """What the code of the best trial asked for: in a growing space nothing else. Raises as `best_trial`."""
+        return {name: restored(value) for name, value in self.best_trial.parameters.items()}
 
     def trials_dataframe(self) -> pandas.DataFrame:
         """A row for each trial: id, state, `metric_*`, `params_*`, times (UTC), duration in seconds, `labels_*`. Needs
@@ -414,6 +418,7 @@ class Study:
                 final=final,
                 message=asked.called_infeasible or message,
                 log_tail=log,
+                asked=asked.asked,
             )
             self._let_go(asked)
         return record

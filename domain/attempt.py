@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 
 from .errors import IllegalMove
+from .parameters import Parameters
 from .trial import StopGoal, TrialState
 
 
@@ -86,6 +87,8 @@ class Attempt:
     """Why the training code called these parameters infeasible; empty where it did not."""
     why: str = ""
     """Why it was begun after an earlier one: the algorithm's reason to let the trial go on, or what ended that one."""
+    unasked: Parameters | None = None
+    """In a growing space: what was proposed for it and its code never asked for. None if nobody said what it did."""
 
     @property
     def live(self) -> bool:

@@ -225,8 +225,8 @@ class Condition:
 
     def __str__(self) -> str:
         if not self.values:
-            low = "" if self.min is None else f"{self.min!r} <= "
-            high = "" if self.max is None else f" <= {self.max!r}"
+            low = "" if self.min is None else f"{_bound(self.min)} <= "
+            high = "" if self.max is None else f" <= {_bound(self.max)}"
             return f"{low}{self.parent}{high}"
         return f"{self.parent} = {' or '.join(_word(v) for v in self.values)}"
 
@@ -501,6 +501,11 @@ def _as_float(number: int | float) -> float:
         return float(number)
     except OverflowError:
         return math.inf
+
+
+def _bound(number: float) -> str:
+    """3 for 3.0: on the wire all bounds are doubles."""
+    return repr(number).removesuffix(".0")
 
 
 def _word(value: Value) -> str:

@@ -28,6 +28,7 @@ from ..storage.store import Transaction
 from ..suggestion.registry import whole_steps
 from .feed import Change
 from .handing_out import check_client_id, closed, full
+from .learning import dropped, learn
 from .requests import Request, recall, remember
 from .shortfall import shortfall
 from .unit import Lease, Unit
@@ -96,6 +97,8 @@ class End:
     exit_code: int | None = None
     log_tail: str = ""
     time: float | None = None
+    asked: tuple[str, ...] | None = None
+    """In a growing space: the parameters that its code asked for, in that order. None: nobody knows."""
 
     def __post_init__(self) -> None:
         for name in self.final:
@@ -227,6 +230,11 @@ def end(tx: Transaction, name: TrialName, number: int, how: End, now: float) -> 
         # What a controller says of a good end is about values that it could not read.
         unread = message if _from_stdout(spec) else ""
         reason = "; ".join(filter(None, (shortfall(spec, partial(tx.measurements, trial)), unread)))
+    parameters, learns = trial.parameters, False
+    if unit.study.growing and how.asked is not None and then.state is not TrialState.REQUESTED:
+        # Another attempt may still ask for the rest.
+        parameters, unasked = dropped(trial, how.asked)
+        ended, learns = altered(ended, unasked=unasked), True
     if ended.gpus:
         unit.study = replace(unit.study, gpu_seconds=unit.study.gpu_seconds + ended.gpu_seconds(now))
     trial = unit.move(
@@ -237,7 +245,10 @@ def end(tx: Transaction, name: TrialName, number: int, how: End, now: float) -> 
         final=final or None,
         final_step=step,
         until_step=None if whole else trial.until_step,
+        parameters=parameters,
     )
+    if learns:
+        learn(unit, trial)
     if then.state in (TrialState.SUCCEEDED, TrialState.STOPPED) and value is not None:
         _note_target(unit, trial, value)
     unit.settle()

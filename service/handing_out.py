@@ -254,7 +254,8 @@ def _supply(unit: Unit, lacking: int, start: bool, computed: Round | None) -> li
     _note_round(unit, computed, taken, points)
     new = _new_trials(study, points, computed, unit.now)
     if new:
-        repeats = study.spec.algorithm.repeats
+        # In a growing space a point may come again, and what counts is only known when its trial has ended.
+        repeats = None if study.growing else study.spec.algorithm.repeats
         # Its points were held against the history, and nothing has changed since.
         new = unit.add(new, repeats, untried=repeats == 1 and computed.revision == unit.before.revision)
     found = [*waiting, *resumed, *new]

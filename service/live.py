@@ -63,13 +63,13 @@ class LiveStudy:
 
     @classmethod
     def of(cls, study: Study) -> LiveStudy:
-        problem = problem_of(study.spec)
+        problem = problem_of(study.spec, growing=study.growing)
         return cls(
             study,
             problem,
             make_designer(study.spec.algorithm, problem) if problem else None,
             make_rule(study.spec.stopping, study.spec.objectives) if study.spec.stopping else None,
-            TrialHistory(repeats=study.spec.algorithm.repeats),
+            TrialHistory(repeats=study.spec.algorithm.repeats, partial=study.growing),
             tuple(map(CurveIndex, study.spec.objectives)),
         )
 

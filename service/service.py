@@ -22,7 +22,7 @@ from ..domain.study import Study, StudySpec, StudyState
 from ..domain.trial import Instruction, Measurement, StopGoal, Trial
 from ..storage.exchange import Claim
 from ..storage.store import Changes, Store, StudyFilter, Transaction, TrialFilter, View
-from . import attempts, metadata, reporting, studies, trials
+from . import attempts, growing, metadata, reporting, studies, trials
 from .asking import Asking
 from .attempts import End, Sight, Started
 from .claiming import claim
@@ -186,8 +186,10 @@ class Service:
     async def measurements(self, name: TrialName) -> list[Measurement]:
         return await self._read(lambda view: view.measurements(view.trial(name)))
 
-    async def add_parameter(self, name: TrialName, attempt: int, parameter: Parameter) -> Trial:
-        return await self._write(lambda tx, now: trials.add_parameter(tx, name, attempt, parameter, now))
+    async def add_parameter(
+        self, name: TrialName, attempt: int, parameter: Parameter, asked: Sequence[str] = ()
+    ) -> Trial:
+        return await self._write(lambda tx, now: growing.add_parameter(tx, name, attempt, parameter, asked, now))
 
     async def stop_trial(self, name: TrialName, reason: str) -> Trial:
         return await self._write(lambda tx, now: trials.stop(tx, name, reason, now))

@@ -195,7 +195,8 @@ class StudyServicer(study_service_pb2_grpc.StudyServiceServicer):
 
     async def AddParameter(self, request: api.AddParameterRequest, context: Context) -> trial_pb2.Trial:
         parameter = parameter_from_wire(request.parameter)
-        return trial_to_wire(await self._service.add_parameter(*_attempt(request), parameter))
+        asked = tuple(request.asked.names)
+        return trial_to_wire(await self._service.add_parameter(*_attempt(request), parameter, asked))
 
     async def StartAttempt(self, request: api.StartAttemptRequest, context: Context) -> api.StartAttemptResponse:
         name = parse_trial(request.name)
@@ -237,6 +238,7 @@ class StudyServicer(study_service_pb2_grpc.StudyServiceServicer):
             request.exit_code if request.HasField("exit_code") else None,
             request.log_tail,
             seconds_of(request.end_time) if request.HasField("end_time") else None,
+            tuple(request.asked.names) if request.HasField("asked") else None,
         )
         return trial_to_wire(await self._service.end_attempt(*_attempt(request), how))
 

@@ -1,4 +1,4 @@
-"""Trials as people and clients handle them: enqueue, import, stop, cancel, retry, delete, name a parameter."""
+"""Trials as people and clients handle them: enqueue, import, stop, cancel, retry, delete."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ from dataclasses import dataclass, field, replace
 
 from ..domain.attempt import Attempt, AttemptState, Cause
 from ..domain.errors import FailedPrecondition, InvalidArgument
+from ..domain.growing import check_enqueued
 from ..domain.names import StudyName, TrialName
 from ..domain.parameters import Parameters
-from ..domain.space import Parameter, Space
 from ..domain.study import EndReason, Study, StudyState
 from ..domain.trial import LIVE, Measurement, Origin, StopGoal, Trial, TrialState
 from ..storage.store import Transaction
-from ..suggestion.generator import generator
-from ..suggestion.space.sampling import sample
-from .attempts import check_measurements, counting, current
+from .attempts import check_measurements, counting
 from .feed import Change
 from .metadata import check_labels, check_metadata
 from .requests import Request, recall, remember
@@ -62,16 +60,12 @@ def create(
     if (numbers := recall(tx, request)) is not None:
         return unit.trial(numbers[0]), None
     study = unit.study
-    if study.spec.space is None:
-        if given.parameters:
-            raise InvalidArgument(
-                "trial.parameters",
-                sorted(given.parameters),
-                "the study's space has no parameter yet",
-                "Let one trial run first, so that the training code names them",
-            )
-        parameters: Parameters = {}
+    if study.growing:
+        # Names and ranges are known when the training code asks for them.
+        check_enqueued(given.parameters, "trial.parameters")
+        parameters = given.parameters
     else:
+        assert study.spec.space is not None
         parameters = study.spec.space.check(given.parameters, "trial.parameters")
     if given.state is TrialState.REQUESTED and not study.open:
         raise FailedPrecondition(
@@ -166,7 +160,11 @@ def _tell(tx: Transaction, name: TrialName, goal: StopGoal, reason: str, now: fl
 def retry(tx: Transaction, name: TrialName, now: float) -> tuple[Trial, Change | None]:
     """Requests a FAILED trial again and makes an ended study ACTIVE for it. Raises IllegalMove."""
     unit = Unit.lock(tx, name.parent, now)
-    trial = unit.move(unit.trial(name.id), TrialState.REQUESTED, "retried by a person")
+    trial = unit.trial(name.id)
+    # What its code did not come to ask for is proposed again.
+    unasked = (trial.attempt.unasked if trial.attempt else None) or {}
+    proposed = {**unasked, **trial.parameters} if unasked else trial.parameters
+    trial = unit.move(trial, TrialState.REQUESTED, "retried by a person", parameters=proposed)
     if unit.study.state in (StudyState.COMPLETED, StudyState.FAILED):
         unit.reopen()
     elif unit.study.ending is EndReason.FAILURES:
@@ -186,40 +184,3 @@ def delete(tx: Transaction, name: TrialName, now: float) -> Change | None:
     unit.delete(trial)
     unit.settle()
     return unit.finish()
-
-
-def add_parameter(
-    tx: Transaction, name: TrialName, number: int, parameter: Parameter, now: float
-) -> tuple[Trial, Change | None]:
-    """Gives the trial a value for a parameter that its code names, and adds it to a growing space where it is new.
-
-    Raises FailedPrecondition where the space is declared, InvalidArgument where the definition differs.
-    """
-    unit = Unit.lock(tx, name.parent, now)
-    trial = unit.trial(name.id)
-    current(trial, number)
-    space, where = unit.study.spec.space, f"parameters.{parameter.name}"
-    known = space.by_name.get(parameter.name) if space else None
-    if known is not None and known != parameter:
-        raise InvalidArgument(
-            where, str(parameter.kind), f"the study knows it as {known.kind}", "Give each definition its own name"
-        )
-    if known is None:
-        if not unit.study.growing:
-            raise FailedPrecondition(
-                f"{name.parent.short} has a declared space without {parameter.name!r}; add it to the study file of a "
-                "new study",
-                field=where,
-            )
-        if parameter.when:
-            raise InvalidArgument(f"{where}.when", None, "a growing space has no conditions", "Declare the space")
-        grown = Space((*(space.parameters if space else ()), parameter), space.constraints if space else ())
-        unit.study = replace(
-            unit.study, spec=replace(unit.study.spec, space=grown), spec_version=unit.study.spec_version + 1
-        )
-    if parameter.name in trial.parameters:
-        return trial, unit.finish()
-    rng = generator(unit.study.seed, trial.id)
-    drawn = sample(Space((parameter,)), rng.random(len(trial.parameters) + 1)[-1:])
-    trial = unit.put(trial, replace(trial, parameters={**trial.parameters, **drawn}))
-    return trial, unit.finish()

@@ -29,7 +29,8 @@ from ..domain.space import Space
 
 @dataclass(frozen=True)
 class Problem:
-    """What is to be optimised. `trials`, `parallel`: the study's budget where it has one."""
+    """What is to be optimised. `trials`, `parallel`: the study's budget where it has one. `growing`: further trials may
+    add parameters and values to the space, so it has no last point."""
 
     space: Space
     objectives: tuple[Objective, ...]
@@ -37,6 +38,7 @@ class Problem:
     trials: int | None = None
     parallel: int | None = None
     repeats: int = 1
+    growing: bool = False
 
 
 class Outcome(enum.Enum):
@@ -93,7 +95,11 @@ class History(Protocol):
 
     def times_tried(self, parameters: Parameters) -> int:
         """How many trials with these parameters are `tried`: not those CANCELLED, nor those FAILED by others' fault.
-        In O(1)."""
+        In O(1).
+
+        In a growing space a trial has them as well if they have all of its own: code that read those values would read
+        nothing else.
+        """
 
     @property
     def distinct(self) -> int:

@@ -35,11 +35,14 @@ class TrialHistory:
 
     Not for several threads at once.
 
-    `repeats`: how often a point may be tried; it may be set anew at any time.
+    `repeats`: how often a point may be tried; it may be set anew at any time. `partial`: trials have only what their
+    code asked for, as in a growing space; see `History.times_tried`.
     """
 
-    def __init__(self, observations: Iterable[Observation] = (), *, repeats: int = 1) -> None:
+    def __init__(self, observations: Iterable[Observation] = (), *, repeats: int = 1, partial: bool = False) -> None:
         self.repeats = repeats
+        # How many trials asked for exactly these names, where that matters.
+        self._asked: Counter[frozenset[str]] | None = Counter() if partial else None
         self._by_id: dict[int, _Entry] = {}
         # In order of id, or None after an arrival out of order, until somebody asks.
         self._sorted: list[Observation] | None = []
@@ -105,7 +108,14 @@ class TrialHistory:
         return put[::-1], removed[::-1]
 
     def times_tried(self, parameters: Parameters) -> int:
-        return self._tried[bytes.fromhex(digest(parameters))] if self._by_id else 0
+        if not self._by_id:
+            return 0
+        tried = self._tried[bytes.fromhex(digest(parameters))]
+        for names in self._asked or ():
+            if names < parameters.keys():
+                part = {name: value for name, value in parameters.items() if name in names}
+                tried += self._tried[bytes.fromhex(digest(part))]
+        return tried
 
     @property
     def distinct(self) -> int:
@@ -134,6 +144,8 @@ class TrialHistory:
         if observation.tried:
             self._tried[entry.point] += 1
             self._at_least[self._tried[entry.point]] += 1
+        if self._asked is not None and _complete(observation):
+            self._asked[frozenset(observation.parameters)] += 1
         return entry
 
     def _uncount(self, entry: _Entry) -> None:
@@ -143,6 +155,11 @@ class TrialHistory:
             self._tried[entry.point] -= 1
             if not self._tried[entry.point]:
                 del self._tried[entry.point]
+        if self._asked is not None and _complete(entry.observation):
+            names = frozenset(entry.observation.parameters)
+            self._asked[names] -= 1
+            if not self._asked[names]:
+                del self._asked[names]
 
 
 def observe(trial: Trial, objectives: Sequence[Objective]) -> Observation:
@@ -192,6 +209,15 @@ def _seconds(trial: Trial) -> float | None:
     if last is None or last.seconds is None:
         return None
     return last.seconds + sum(a.seconds or 0.0 for a in earlier if a is not None and a.cause is Cause.STOPPED)
+
+
+_COMPLETE: Final = frozenset({Outcome.MEASURED, Outcome.PAUSED, Outcome.INFEASIBLE})
+
+
+def _complete(observation: Observation) -> bool:
+    """Whether its parameters are all that its code asks for at this point: not what is proposed, nor what it had come
+    to when it failed. A trial without any says nothing of points."""
+    return observation.outcome in _COMPLETE and bool(observation.parameters)
 
 
 def _point(observation: Observation) -> bytes:

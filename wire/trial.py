@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ..domain.attempt import Attempt, AttemptState, Cause
 from ..domain.names import parse_trial
+from ..domain.parameters import Value
 from ..domain.trial import Instruction, Measurement, Origin, Provenance, StopGoal, Trial, TrialState
-from ..proto.v1 import study_service_pb2, trial_pb2
+from ..proto.v1 import study_service_pb2, trial_pb2, types_pb2
 from .scalars import EnumTable, seconds_of, set_time, set_value, timestamp, value_from_wire
 
 TRIAL_STATES = EnumTable(TrialState, "TRIAL_STATE", trial_pb2.TrialState.Value)
@@ -80,9 +83,13 @@ def token_of(message: trial_pb2.Trial) -> str:
     return message.attempts[-1].token if message.attempts else ""
 
 
-def parameters_from_wire(message: trial_pb2.Trial) -> dict[str, bool | int | float | str]:
+def parameters_from_wire(message: trial_pb2.Trial) -> dict[str, Value]:
     """By name: maps have no order on the wire, the space has."""
-    return {n: value_from_wire(message.parameters[n], f"parameters.{n}") for n in sorted(message.parameters)}
+    return _values_from_wire(message.parameters, "parameters")
+
+
+def _values_from_wire(values: Mapping[str, types_pb2.Value], where: str) -> dict[str, Value]:
+    return {name: value_from_wire(values[name], f"{where}.{name}") for name in sorted(values)}
 
 
 def measurement_to_wire(measurement: Measurement) -> trial_pb2.Measurement:
@@ -119,6 +126,10 @@ def _set_attempt(message: trial_pb2.Attempt, attempt: Attempt) -> None:
     message.gpus = attempt.gpus
     message.infeasible = attempt.infeasible
     message.why = attempt.why
+    if attempt.unasked is not None:
+        message.unasked.SetInParent()
+        for name, value in attempt.unasked.items():
+            set_value(message.unasked.values[name], value)
     set_time(message.lease, attempt.lease_seconds)
     set_time(message.start_time, attempt.start_time)
     if attempt.run_time is not None:
@@ -147,6 +158,7 @@ def _attempt_from_wire(message: trial_pb2.Attempt) -> Attempt:
         gpus=message.gpus,
         infeasible=message.infeasible,
         why=message.why,
+        unasked=_values_from_wire(message.unasked.values, "unasked") if message.HasField("unasked") else None,
     )
 
 

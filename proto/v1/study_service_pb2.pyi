@@ -743,13 +743,20 @@ class AddParameterRequest(google.protobuf.message.Message):
     NAME_FIELD_NUMBER: builtins.int
     ATTEMPT_FIELD_NUMBER: builtins.int
     PARAMETER_FIELD_NUMBER: builtins.int
+    ASKED_FIELD_NUMBER: builtins.int
     name: builtins.str
     """owners/{owner}/studies/{study}/trials/{id}."""
     attempt: builtins.int
     """The current attempt."""
     @property
     def parameter(self) -> wazir.proto.v1.types_pb2.Parameter:
-        """Its definition; refused where the study knows the name with another one."""
+        """Its definition in this trial. The study keeps one that has the values of all trials; one that cannot be joined with
+        it (a list of choices with a range, whole with real numbers) is refused.
+        """
+
+    @property
+    def asked(self) -> wazir.proto.v1.trial_pb2.ParameterNames:
+        """What the code has asked for before, in that order."""
 
     def __init__(
         self,
@@ -757,9 +764,10 @@ class AddParameterRequest(google.protobuf.message.Message):
         name: builtins.str = ...,
         attempt: builtins.int = ...,
         parameter: wazir.proto.v1.types_pb2.Parameter | None = ...,
+        asked: wazir.proto.v1.trial_pb2.ParameterNames | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["parameter", b"parameter"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["attempt", b"attempt", "name", b"name", "parameter", b"parameter"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["asked", b"asked", "parameter", b"parameter"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["asked", b"asked", "attempt", b"attempt", "name", b"name", "parameter", b"parameter"]) -> None: ...
 
 global___AddParameterRequest = AddParameterRequest
 
@@ -1005,6 +1013,7 @@ class EndAttemptRequest(google.protobuf.message.Message):
     EXIT_CODE_FIELD_NUMBER: builtins.int
     LOG_TAIL_FIELD_NUMBER: builtins.int
     END_TIME_FIELD_NUMBER: builtins.int
+    ASKED_FIELD_NUMBER: builtins.int
     name: builtins.str
     """owners/{owner}/studies/{study}/trials/{id}."""
     attempt: builtins.int
@@ -1029,6 +1038,10 @@ class EndAttemptRequest(google.protobuf.message.Message):
     def end_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """When it ended; absent is now."""
 
+    @property
+    def asked(self) -> wazir.proto.v1.trial_pb2.ParameterNames:
+        """In a growing space: what its code asked for, in that order. Other proposed values are then dropped from the trial."""
+
     def __init__(
         self,
         *,
@@ -1041,9 +1054,10 @@ class EndAttemptRequest(google.protobuf.message.Message):
         exit_code: builtins.int | None = ...,
         log_tail: builtins.str = ...,
         end_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        asked: wazir.proto.v1.trial_pb2.ParameterNames | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_exit_code", b"_exit_code", "end_time", b"end_time", "exit_code", b"exit_code"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_exit_code", b"_exit_code", "attempt", b"attempt", "cause", b"cause", "end_time", b"end_time", "exit_code", b"exit_code", "final_metrics", b"final_metrics", "log_tail", b"log_tail", "measurements", b"measurements", "message", b"message", "name", b"name"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_exit_code", b"_exit_code", "asked", b"asked", "end_time", b"end_time", "exit_code", b"exit_code"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_exit_code", b"_exit_code", "asked", b"asked", "attempt", b"attempt", "cause", b"cause", "end_time", b"end_time", "exit_code", b"exit_code", "final_metrics", b"final_metrics", "log_tail", b"log_tail", "measurements", b"measurements", "message", b"message", "name", b"name"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_exit_code", b"_exit_code"]) -> typing.Literal["exit_code"] | None: ...
 
 global___EndAttemptRequest = EndAttemptRequest

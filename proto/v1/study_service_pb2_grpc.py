@@ -293,7 +293,8 @@ class StudyServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def AddParameter(self, request, context):
-        """Names a parameter of a growing space and gives this trial a value for it.
+        """Names a parameter of a growing space and gives this trial a value for it: the proposed one if it lies in the range
+        given, else another.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -130,7 +130,9 @@ class StudyServiceStub:
         wazir.proto.v1.study_service_pb2.AddParameterRequest,
         wazir.proto.v1.trial_pb2.Trial,
     ]
-    """Names a parameter of a growing space and gives this trial a value for it."""
+    """Names a parameter of a growing space and gives this trial a value for it: the proposed one if it lies in the range
+    given, else another.
+    """
 
     StartAttempt: grpc.UnaryUnaryMultiCallable[
         wazir.proto.v1.study_service_pb2.StartAttemptRequest,
@@ -295,7 +297,9 @@ class StudyServiceAsyncStub:
         wazir.proto.v1.study_service_pb2.AddParameterRequest,
         wazir.proto.v1.trial_pb2.Trial,
     ]
-    """Names a parameter of a growing space and gives this trial a value for it."""
+    """Names a parameter of a growing space and gives this trial a value for it: the proposed one if it lies in the range
+    given, else another.
+    """
 
     StartAttempt: grpc.aio.UnaryUnaryMultiCallable[
         wazir.proto.v1.study_service_pb2.StartAttemptRequest,
@@ -494,7 +498,9 @@ class StudyServiceServicer(metaclass=abc.ABCMeta):
         request: wazir.proto.v1.study_service_pb2.AddParameterRequest,
         context: _ServicerContext,
     ) -> typing.Union[wazir.proto.v1.trial_pb2.Trial, collections.abc.Awaitable[wazir.proto.v1.trial_pb2.Trial]]:
-        """Names a parameter of a growing space and gives this trial a value for it."""
+        """Names a parameter of a growing space and gives this trial a value for it: the proposed one if it lies in the range
+        given, else another.
+        """
 
     @abc.abstractmethod
     def StartAttempt(

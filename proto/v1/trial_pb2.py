@@ -27,13 +27,15 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from wazir.proto.v1 import types_pb2 as wazir_dot_proto_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1awazir/proto/v1/trial.proto\x12\x08wazir.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1awazir/proto/v1/types.proto\"\xee\x03\n\x07\x41ttempt\x12\x0e\n\x06number\x18\x01 \x01(\x05\x12%\n\x05state\x18\x02 \x01(\x0e\x32\x16.wazir.v1.AttemptState\x12\x0e\n\x06holder\x18\x03 \x01(\t\x12\x0e\n\x06leased\x18\x04 \x01(\x08\x12(\n\x05lease\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\nstart_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08run_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1e\n\x05\x63\x61use\x18\t \x01(\x0e\x32\x0f.wazir.v1.Cause\x12\x16\n\texit_code\x18\n \x01(\x05H\x00\x88\x01\x01\x12\x0f\n\x07message\x18\x0b \x01(\t\x12\x10\n\x08log_tail\x18\x0c \x01(\t\x12\x10\n\x08log_path\x18\r \x01(\t\x12\x0c\n\x04node\x18\x0e \x01(\t\x12\x0f\n\x07\x64\x65vices\x18\x0f \x03(\t\x12\x0c\n\x04gpus\x18\x10 \x01(\x01\x12\x12\n\ninfeasible\x18\x11 \x01(\t\x12\r\n\x05token\x18\x12 \x01(\t\x12\x0b\n\x03why\x18\x13 \x01(\tB\x0c\n\n_exit_code\"\x9d\x02\n\nProvenance\x12\x11\n\talgorithm\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\r\n\x05round\x18\x03 \x01(\x03\x12\r\n\x05index\x18\x04 \x01(\x05\x12\r\n\x05\x63ount\x18\x05 \x01(\x05\x12\x13\n\x0bmemo_digest\x18\x06 \x01(\t\x12\x16\n\x0ehistory_digest\x18\x07 \x01(\t\x12\x10\n\x08\x66\x61llback\x18\x08 \x01(\x08\x12\x0b\n\x03why\x18\t \x01(\t\x12\x32\n\x07\x64\x65tails\x18\n \x03(\x0b\x32!.wazir.v1.Provenance.DetailsEntry\x12\x0e\n\x06\x63hosen\x18\x0b \x01(\t\x1a.\n\x0c\x44\x65tailsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\xaa\x01\n\x0bMeasurement\x12\x0c\n\x04step\x18\x01 \x01(\x03\x12\x33\n\x07metrics\x18\x02 \x03(\x0b\x32\".wazir.v1.Measurement.MetricsEntry\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\xc0\x07\n\x05Trial\x12\x0c\n\x04name\x18\x01 \x01(\t\x12#\n\x05state\x18\x02 \x01(\x0e\x32\x14.wazir.v1.TrialState\x12\x14\n\x0cstate_reason\x18\x03 \x01(\t\x12%\n\tstop_goal\x18\x04 \x01(\x0e\x32\x12.wazir.v1.StopGoal\x12\x33\n\nparameters\x18\x05 \x03(\x0b\x32\x1f.wazir.v1.Trial.ParametersEntry\x12 \n\x06origin\x18\x06 \x01(\x0e\x32\x10.wazir.v1.Origin\x12(\n\nprovenance\x18\x07 \x01(\x0b\x32\x14.wazir.v1.Provenance\x12\x11\n\tclient_id\x18\x08 \x01(\t\x12#\n\x08\x61ttempts\x18\t \x03(\x0b\x32\x11.wazir.v1.Attempt\x12\x38\n\rfinal_metrics\x18\n \x03(\x0b\x32!.wazir.v1.Trial.FinalMetricsEntry\x12\x17\n\nfinal_step\x18\x0b \x01(\x03H\x00\x88\x01\x01\x12/\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x06labels\x18\x0f \x03(\x0b\x32\x1b.wazir.v1.Trial.LabelsEntry\x12/\n\x08metadata\x18\x10 \x03(\x0b\x32\x1d.wazir.v1.Trial.MetadataEntry\x12\x10\n\x08revision\x18\x11 \x01(\x03\x12\x17\n\nuntil_step\x18\x12 \x01(\x03H\x01\x88\x01\x01\x12\x1a\n\rcheckpoint_of\x18\x13 \x01(\x03H\x02\x88\x01\x01\x1a\x42\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x1e\n\x05value\x18\x02 \x01(\x0b\x32\x0f.wazir.v1.Value:\x02\x38\x01\x1a\x33\n\x11\x46inalMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\r\n\x0b_final_stepB\r\n\x0b_until_stepB\x10\n\x0e_checkpoint_of*\x91\x02\n\nTrialState\x12\x1b\n\x17TRIAL_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15TRIAL_STATE_REQUESTED\x10\x01\x12\x16\n\x12TRIAL_STATE_ACTIVE\x10\x02\x12\x18\n\x14TRIAL_STATE_STOPPING\x10\x03\x12\x16\n\x12TRIAL_STATE_PAUSED\x10\x04\x12\x19\n\x15TRIAL_STATE_SUCCEEDED\x10\x05\x12\x17\n\x13TRIAL_STATE_STOPPED\x10\x06\x12\x1a\n\x16TRIAL_STATE_INFEASIBLE\x10\x07\x12\x16\n\x12TRIAL_STATE_FAILED\x10\x08\x12\x19\n\x15TRIAL_STATE_CANCELLED\x10\t*d\n\x08StopGoal\x12\x19\n\x15STOP_GOAL_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTOP_GOAL_STOP\x10\x01\x12\x13\n\x0fSTOP_GOAL_PAUSE\x10\x02\x12\x14\n\x10STOP_GOAL_CANCEL\x10\x03*\x97\x01\n\x0c\x41ttemptState\x12\x1d\n\x19\x41TTEMPT_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x41TTEMPT_STATE_STARTING\x10\x01\x12\x18\n\x14\x41TTEMPT_STATE_QUEUED\x10\x02\x12\x19\n\x15\x41TTEMPT_STATE_RUNNING\x10\x03\x12\x17\n\x13\x41TTEMPT_STATE_ENDED\x10\x04*\x93\x02\n\x05\x43\x61use\x12\x15\n\x11\x43\x41USE_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x43\x41USE_SUCCEEDED\x10\x01\x12\x14\n\x10\x43\x41USE_INFEASIBLE\x10\x02\x12\x11\n\rCAUSE_STOPPED\x10\x03\x12\x15\n\x11\x43\x41USE_CODE_FAILED\x10\x04\x12\x17\n\x13\x43\x41USE_OUT_OF_MEMORY\x10\x05\x12\x13\n\x0f\x43\x41USE_PREEMPTED\x10\x06\x12\x13\n\x0f\x43\x41USE_NODE_LOST\x10\x07\x12\x17\n\x13\x43\x41USE_CONFIG_BROKEN\x10\x08\x12\x17\n\x13\x43\x41USE_UNSCHEDULABLE\x10\t\x12\x13\n\x0f\x43\x41USE_TIMED_OUT\x10\n\x12\x14\n\x10\x43\x41USE_LEASE_LOST\x10\x0b*`\n\x06Origin\x12\x16\n\x12ORIGIN_UNSPECIFIED\x10\x00\x12\x14\n\x10ORIGIN_SUGGESTED\x10\x01\x12\x13\n\x0fORIGIN_ENQUEUED\x10\x02\x12\x13\n\x0fORIGIN_IMPORTED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1awazir/proto/v1/trial.proto\x12\x08wazir.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1awazir/proto/v1/types.proto\"\x9a\x04\n\x07\x41ttempt\x12\x0e\n\x06number\x18\x01 \x01(\x05\x12%\n\x05state\x18\x02 \x01(\x0e\x32\x16.wazir.v1.AttemptState\x12\x0e\n\x06holder\x18\x03 \x01(\t\x12\x0e\n\x06leased\x18\x04 \x01(\x08\x12(\n\x05lease\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\nstart_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08run_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1e\n\x05\x63\x61use\x18\t \x01(\x0e\x32\x0f.wazir.v1.Cause\x12\x16\n\texit_code\x18\n \x01(\x05H\x00\x88\x01\x01\x12\x0f\n\x07message\x18\x0b \x01(\t\x12\x10\n\x08log_tail\x18\x0c \x01(\t\x12\x10\n\x08log_path\x18\r \x01(\t\x12\x0c\n\x04node\x18\x0e \x01(\t\x12\x0f\n\x07\x64\x65vices\x18\x0f \x03(\t\x12\x0c\n\x04gpus\x18\x10 \x01(\x01\x12\x12\n\ninfeasible\x18\x11 \x01(\t\x12\r\n\x05token\x18\x12 \x01(\t\x12\x0b\n\x03why\x18\x13 \x01(\t\x12*\n\x07unasked\x18\x14 \x01(\x0b\x32\x19.wazir.v1.ParameterValuesB\x0c\n\n_exit_code\"\x88\x01\n\x0fParameterValues\x12\x35\n\x06values\x18\x01 \x03(\x0b\x32%.wazir.v1.ParameterValues.ValuesEntry\x1a>\n\x0bValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x1e\n\x05value\x18\x02 \x01(\x0b\x32\x0f.wazir.v1.Value:\x02\x38\x01\"\x1f\n\x0eParameterNames\x12\r\n\x05names\x18\x01 \x03(\t\"\x9d\x02\n\nProvenance\x12\x11\n\talgorithm\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12\r\n\x05round\x18\x03 \x01(\x03\x12\r\n\x05index\x18\x04 \x01(\x05\x12\r\n\x05\x63ount\x18\x05 \x01(\x05\x12\x13\n\x0bmemo_digest\x18\x06 \x01(\t\x12\x16\n\x0ehistory_digest\x18\x07 \x01(\t\x12\x10\n\x08\x66\x61llback\x18\x08 \x01(\x08\x12\x0b\n\x03why\x18\t \x01(\t\x12\x32\n\x07\x64\x65tails\x18\n \x03(\x0b\x32!.wazir.v1.Provenance.DetailsEntry\x12\x0e\n\x06\x63hosen\x18\x0b \x01(\t\x1a.\n\x0c\x44\x65tailsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\xaa\x01\n\x0bMeasurement\x12\x0c\n\x04step\x18\x01 \x01(\x03\x12\x33\n\x07metrics\x18\x02 \x03(\x0b\x32\".wazir.v1.Measurement.MetricsEntry\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\xc0\x07\n\x05Trial\x12\x0c\n\x04name\x18\x01 \x01(\t\x12#\n\x05state\x18\x02 \x01(\x0e\x32\x14.wazir.v1.TrialState\x12\x14\n\x0cstate_reason\x18\x03 \x01(\t\x12%\n\tstop_goal\x18\x04 \x01(\x0e\x32\x12.wazir.v1.StopGoal\x12\x33\n\nparameters\x18\x05 \x03(\x0b\x32\x1f.wazir.v1.Trial.ParametersEntry\x12 \n\x06origin\x18\x06 \x01(\x0e\x32\x10.wazir.v1.Origin\x12(\n\nprovenance\x18\x07 \x01(\x0b\x32\x14.wazir.v1.Provenance\x12\x11\n\tclient_id\x18\x08 \x01(\t\x12#\n\x08\x61ttempts\x18\t \x03(\x0b\x32\x11.wazir.v1.Attempt\x12\x38\n\rfinal_metrics\x18\n \x03(\x0b\x32!.wazir.v1.Trial.FinalMetricsEntry\x12\x17\n\nfinal_step\x18\x0b \x01(\x03H\x00\x88\x01\x01\x12/\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x06labels\x18\x0f \x03(\x0b\x32\x1b.wazir.v1.Trial.LabelsEntry\x12/\n\x08metadata\x18\x10 \x03(\x0b\x32\x1d.wazir.v1.Trial.MetadataEntry\x12\x10\n\x08revision\x18\x11 \x01(\x03\x12\x17\n\nuntil_step\x18\x12 \x01(\x03H\x01\x88\x01\x01\x12\x1a\n\rcheckpoint_of\x18\x13 \x01(\x03H\x02\x88\x01\x01\x1a\x42\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x1e\n\x05value\x18\x02 \x01(\x0b\x32\x0f.wazir.v1.Value:\x02\x38\x01\x1a\x33\n\x11\x46inalMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\r\n\x0b_final_stepB\r\n\x0b_until_stepB\x10\n\x0e_checkpoint_of*\x91\x02\n\nTrialState\x12\x1b\n\x17TRIAL_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15TRIAL_STATE_REQUESTED\x10\x01\x12\x16\n\x12TRIAL_STATE_ACTIVE\x10\x02\x12\x18\n\x14TRIAL_STATE_STOPPING\x10\x03\x12\x16\n\x12TRIAL_STATE_PAUSED\x10\x04\x12\x19\n\x15TRIAL_STATE_SUCCEEDED\x10\x05\x12\x17\n\x13TRIAL_STATE_STOPPED\x10\x06\x12\x1a\n\x16TRIAL_STATE_INFEASIBLE\x10\x07\x12\x16\n\x12TRIAL_STATE_FAILED\x10\x08\x12\x19\n\x15TRIAL_STATE_CANCELLED\x10\t*d\n\x08StopGoal\x12\x19\n\x15STOP_GOAL_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTOP_GOAL_STOP\x10\x01\x12\x13\n\x0fSTOP_GOAL_PAUSE\x10\x02\x12\x14\n\x10STOP_GOAL_CANCEL\x10\x03*\x97\x01\n\x0c\x41ttemptState\x12\x1d\n\x19\x41TTEMPT_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x41TTEMPT_STATE_STARTING\x10\x01\x12\x18\n\x14\x41TTEMPT_STATE_QUEUED\x10\x02\x12\x19\n\x15\x41TTEMPT_STATE_RUNNING\x10\x03\x12\x17\n\x13\x41TTEMPT_STATE_ENDED\x10\x04*\x93\x02\n\x05\x43\x61use\x12\x15\n\x11\x43\x41USE_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x43\x41USE_SUCCEEDED\x10\x01\x12\x14\n\x10\x43\x41USE_INFEASIBLE\x10\x02\x12\x11\n\rCAUSE_STOPPED\x10\x03\x12\x15\n\x11\x43\x41USE_CODE_FAILED\x10\x04\x12\x17\n\x13\x43\x41USE_OUT_OF_MEMORY\x10\x05\x12\x13\n\x0f\x43\x41USE_PREEMPTED\x10\x06\x12\x13\n\x0f\x43\x41USE_NODE_LOST\x10\x07\x12\x17\n\x13\x43\x41USE_CONFIG_BROKEN\x10\x08\x12\x17\n\x13\x43\x41USE_UNSCHEDULABLE\x10\t\x12\x13\n\x0f\x43\x41USE_TIMED_OUT\x10\n\x12\x14\n\x10\x43\x41USE_LEASE_LOST\x10\x0b*`\n\x06Origin\x12\x16\n\x12ORIGIN_UNSPECIFIED\x10\x00\x12\x14\n\x10ORIGIN_SUGGESTED\x10\x01\x12\x13\n\x0fORIGIN_ENQUEUED\x10\x02\x12\x13\n\x0fORIGIN_IMPORTED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'wazir.proto.v1.trial_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_PARAMETERVALUES_VALUESENTRY']._loaded_options = None
+  _globals['_PARAMETERVALUES_VALUESENTRY']._serialized_options = b'8\001'
   _globals['_PROVENANCE_DETAILSENTRY']._loaded_options = None
   _globals['_PROVENANCE_DETAILSENTRY']._serialized_options = b'8\001'
   _globals['_MEASUREMENT_METRICSENTRY']._loaded_options = None
@@ -46,34 +48,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TRIAL_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_TRIAL_METADATAENTRY']._loaded_options = None
   _globals['_TRIAL_METADATAENTRY']._serialized_options = b'8\001'
-  _globals['_TRIALSTATE']._serialized_start=2055
-  _globals['_TRIALSTATE']._serialized_end=2328
-  _globals['_STOPGOAL']._serialized_start=2330
-  _globals['_STOPGOAL']._serialized_end=2430
-  _globals['_ATTEMPTSTATE']._serialized_start=2433
-  _globals['_ATTEMPTSTATE']._serialized_end=2584
-  _globals['_CAUSE']._serialized_start=2587
-  _globals['_CAUSE']._serialized_end=2862
-  _globals['_ORIGIN']._serialized_start=2864
-  _globals['_ORIGIN']._serialized_end=2960
+  _globals['_TRIALSTATE']._serialized_start=2271
+  _globals['_TRIALSTATE']._serialized_end=2544
+  _globals['_STOPGOAL']._serialized_start=2546
+  _globals['_STOPGOAL']._serialized_end=2646
+  _globals['_ATTEMPTSTATE']._serialized_start=2649
+  _globals['_ATTEMPTSTATE']._serialized_end=2800
+  _globals['_CAUSE']._serialized_start=2803
+  _globals['_CAUSE']._serialized_end=3078
+  _globals['_ORIGIN']._serialized_start=3080
+  _globals['_ORIGIN']._serialized_end=3176
   _globals['_ATTEMPT']._serialized_start=134
-  _globals['_ATTEMPT']._serialized_end=628
-  _globals['_PROVENANCE']._serialized_start=631
-  _globals['_PROVENANCE']._serialized_end=916
-  _globals['_PROVENANCE_DETAILSENTRY']._serialized_start=870
-  _globals['_PROVENANCE_DETAILSENTRY']._serialized_end=916
-  _globals['_MEASUREMENT']._serialized_start=919
-  _globals['_MEASUREMENT']._serialized_end=1089
-  _globals['_MEASUREMENT_METRICSENTRY']._serialized_start=1043
-  _globals['_MEASUREMENT_METRICSENTRY']._serialized_end=1089
-  _globals['_TRIAL']._serialized_start=1092
-  _globals['_TRIAL']._serialized_end=2052
-  _globals['_TRIAL_PARAMETERSENTRY']._serialized_start=1789
-  _globals['_TRIAL_PARAMETERSENTRY']._serialized_end=1855
-  _globals['_TRIAL_FINALMETRICSENTRY']._serialized_start=1857
-  _globals['_TRIAL_FINALMETRICSENTRY']._serialized_end=1908
-  _globals['_TRIAL_LABELSENTRY']._serialized_start=1910
-  _globals['_TRIAL_LABELSENTRY']._serialized_end=1955
-  _globals['_TRIAL_METADATAENTRY']._serialized_start=1957
-  _globals['_TRIAL_METADATAENTRY']._serialized_end=2004
+  _globals['_ATTEMPT']._serialized_end=672
+  _globals['_PARAMETERVALUES']._serialized_start=675
+  _globals['_PARAMETERVALUES']._serialized_end=811
+  _globals['_PARAMETERVALUES_VALUESENTRY']._serialized_start=749
+  _globals['_PARAMETERVALUES_VALUESENTRY']._serialized_end=811
+  _globals['_PARAMETERNAMES']._serialized_start=813
+  _globals['_PARAMETERNAMES']._serialized_end=844
+  _globals['_PROVENANCE']._serialized_start=847
+  _globals['_PROVENANCE']._serialized_end=1132
+  _globals['_PROVENANCE_DETAILSENTRY']._serialized_start=1086
+  _globals['_PROVENANCE_DETAILSENTRY']._serialized_end=1132
+  _globals['_MEASUREMENT']._serialized_start=1135
+  _globals['_MEASUREMENT']._serialized_end=1305
+  _globals['_MEASUREMENT_METRICSENTRY']._serialized_start=1259
+  _globals['_MEASUREMENT_METRICSENTRY']._serialized_end=1305
+  _globals['_TRIAL']._serialized_start=1308
+  _globals['_TRIAL']._serialized_end=2268
+  _globals['_TRIAL_PARAMETERSENTRY']._serialized_start=2005
+  _globals['_TRIAL_PARAMETERSENTRY']._serialized_end=2071
+  _globals['_TRIAL_FINALMETRICSENTRY']._serialized_start=2073
+  _globals['_TRIAL_FINALMETRICSENTRY']._serialized_end=2124
+  _globals['_TRIAL_LABELSENTRY']._serialized_start=2126
+  _globals['_TRIAL_LABELSENTRY']._serialized_end=2171
+  _globals['_TRIAL_METADATAENTRY']._serialized_start=2173
+  _globals['_TRIAL_METADATAENTRY']._serialized_end=2220
 # @@protoc_insertion_point(module_scope)

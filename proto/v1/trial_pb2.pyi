@@ -247,6 +247,7 @@ class Attempt(google.protobuf.message.Message):
     INFEASIBLE_FIELD_NUMBER: builtins.int
     TOKEN_FIELD_NUMBER: builtins.int
     WHY_FIELD_NUMBER: builtins.int
+    UNASKED_FIELD_NUMBER: builtins.int
     number: builtins.int
     """Counts from 1 within the trial; fences all that is said of the attempt."""
     state: global___AttemptState.ValueType
@@ -298,6 +299,12 @@ class Attempt(google.protobuf.message.Message):
     def devices(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """Devices it held, by index or UUID."""
 
+    @property
+    def unasked(self) -> global___ParameterValues:
+        """Output only. In a growing space: what was proposed for it and its code never asked for, so that it is not part of
+        the trial. Absent if nobody said what the code asked for.
+        """
+
     def __init__(
         self,
         *,
@@ -320,12 +327,71 @@ class Attempt(google.protobuf.message.Message):
         infeasible: builtins.str = ...,
         token: builtins.str = ...,
         why: builtins.str = ...,
+        unasked: global___ParameterValues | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_exit_code", b"_exit_code", "end_time", b"end_time", "exit_code", b"exit_code", "lease", b"lease", "run_time", b"run_time", "start_time", b"start_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_exit_code", b"_exit_code", "cause", b"cause", "devices", b"devices", "end_time", b"end_time", "exit_code", b"exit_code", "gpus", b"gpus", "holder", b"holder", "infeasible", b"infeasible", "lease", b"lease", "leased", b"leased", "log_path", b"log_path", "log_tail", b"log_tail", "message", b"message", "node", b"node", "number", b"number", "run_time", b"run_time", "start_time", b"start_time", "state", b"state", "token", b"token", "why", b"why"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_exit_code", b"_exit_code", "end_time", b"end_time", "exit_code", b"exit_code", "lease", b"lease", "run_time", b"run_time", "start_time", b"start_time", "unasked", b"unasked"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_exit_code", b"_exit_code", "cause", b"cause", "devices", b"devices", "end_time", b"end_time", "exit_code", b"exit_code", "gpus", b"gpus", "holder", b"holder", "infeasible", b"infeasible", "lease", b"lease", "leased", b"leased", "log_path", b"log_path", "log_tail", b"log_tail", "message", b"message", "node", b"node", "number", b"number", "run_time", b"run_time", "start_time", b"start_time", "state", b"state", "token", b"token", "unasked", b"unasked", "why", b"why"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_exit_code", b"_exit_code"]) -> typing.Literal["exit_code"] | None: ...
 
 global___Attempt = Attempt
+
+@typing.final
+class ParameterValues(google.protobuf.message.Message):
+    """Values by parameter."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class ValuesEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        @property
+        def value(self) -> wazir.proto.v1.types_pb2.Value: ...
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: wazir.proto.v1.types_pb2.Value | None = ...,
+        ) -> None: ...
+        def HasField(self, field_name: typing.Literal["value", b"value"]) -> builtins.bool: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
+    VALUES_FIELD_NUMBER: builtins.int
+    @property
+    def values(self) -> google.protobuf.internal.containers.MessageMap[builtins.str, wazir.proto.v1.types_pb2.Value]:
+        """By name."""
+
+    def __init__(
+        self,
+        *,
+        values: collections.abc.Mapping[builtins.str, wazir.proto.v1.types_pb2.Value] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["values", b"values"]) -> None: ...
+
+global___ParameterValues = ParameterValues
+
+@typing.final
+class ParameterNames(google.protobuf.message.Message):
+    """Some parameters, in an order that means something."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAMES_FIELD_NUMBER: builtins.int
+    @property
+    def names(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Each once."""
+
+    def __init__(
+        self,
+        *,
+        names: collections.abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["names", b"names"]) -> None: ...
+
+global___ParameterNames = ParameterNames
 
 @typing.final
 class Provenance(google.protobuf.message.Message):
@@ -563,7 +629,7 @@ class Trial(google.protobuf.message.Message):
     """Output only. The id of the trial whose latest checkpoint this one starts from; absent where it starts anew."""
     @property
     def parameters(self) -> google.protobuf.internal.containers.MessageMap[builtins.str, wazir.proto.v1.types_pb2.Value]:
-        """Active parameters by name."""
+        """Active parameters by name. In a growing space: what is proposed, and once the trial has ended what its code asked for."""
 
     @property
     def provenance(self) -> global___Provenance:

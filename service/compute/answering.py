@@ -10,6 +10,7 @@ from ...domain.parameters import canonical, digest
 from ...domain.study import Study, StudySpec
 from ...suggestion.designer import Designer, History, New, Problem, Resume, Suggestions
 from ...suggestion.generator import generator
+from ...suggestion.repeating import repeated
 
 MAX_REASON = 400
 """Characters of what a foreign algorithm says of its failure; it is stored with a trial."""
@@ -33,12 +34,18 @@ class Misfit(Exception):
     """An algorithm's answer breaks the contract of designers."""
 
 
-def problem_of(spec: StudySpec) -> Problem | None:
+def problem_of(spec: StudySpec, *, growing: bool = False) -> Problem | None:
     """What a designer is asked to solve; None while a growing space has no parameter."""
     if spec.space is None:
         return None
     return Problem(
-        spec.space, spec.objectives, spec.safety, spec.budget.trials, spec.budget.parallel, spec.algorithm.repeats
+        spec.space,
+        spec.objectives,
+        spec.safety,
+        trials=spec.budget.trials,
+        parallel=spec.budget.parallel,
+        repeats=spec.algorithm.repeats,
+        growing=growing,
     )
 
 
@@ -55,7 +62,8 @@ def answer(designer: Designer, problem: Problem, history: History, question: Que
         _fit(proposal, problem, history, made) if isinstance(proposal, New) else _resumed(proposal)
         for proposal in found.proposals
     ]
-    return replace(found, proposals=proposals)
+    found = replace(found, proposals=proposals)
+    return repeated(problem, history, found, question.count, rng) if problem.growing else found
 
 
 def describe(error: Exception) -> str:

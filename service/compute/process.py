@@ -152,7 +152,9 @@ class Worker:
         # All of this before the first await: afterwards the history may have gone on.
         digest, changes = history.digest(), history.changes
         if known is None or known.history is not history or known.spec_version != study.spec_version:
-            messages: list[Message] = [{"do": "study", "uid": study.uid, "spec": spec_to_text(study.spec)}]
+            messages: list[Message] = [
+                {"do": "study", "uid": study.uid, "spec": spec_to_text(study.spec), "growing": study.growing}
+            ]
             put, removed = list(history.observations), list[int]()
         else:
             messages = []

@@ -3,7 +3,7 @@
 Started as `python -c BOOTSTRAP DESCRIPTOR PARENT SYS_PATH`. It finds algorithms by name like the service, which gives
 it its own `sys.path`. What it is told:
 
-    {"do": "study", "uid", "spec"}                       know this study from now on, with nothing in its history
+    {"do": "study", "uid", "spec", "growing"}            know this study from now on, with nothing in its history
     {"do": "history", "uid", "put": [row], "remove": [id]}
     {"do": "forget", "uid"}
     {"do": "suggest", "uid", "digest", "seed", "round", "count", "memo"}
@@ -68,9 +68,10 @@ class Worker:
         match message["do"]:
             case "study":
                 spec = spec_from_text(message["spec"])
-                problem = problem_of(spec)
+                problem = problem_of(spec, growing=message["growing"])
                 assert problem is not None
-                self._studies[uid] = _Study(spec, problem, TrialHistory(repeats=spec.algorithm.repeats))
+                history = TrialHistory(repeats=spec.algorithm.repeats, partial=problem.growing)
+                self._studies[uid] = _Study(spec, problem, history)
             case "history":
                 # Of a study that is not known it is of no use: the question that follows is answered with that.
                 if (known := self._studies.get(uid)) is not None:

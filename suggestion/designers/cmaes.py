@@ -11,6 +11,7 @@ last restart is in the memo, and with the seed it makes the same distribution ag
 from __future__ import annotations
 
 import copy
+import hashlib
 import math
 import threading
 from collections import OrderedDict
@@ -53,6 +54,8 @@ class Run:
     start: tuple[float, ...]
     told: tuple[tuple[int, ...], ...] = ()
     drawn: int = 0
+    space: str = ""
+    """Which of its versions a growing space had when the run began."""
 
 
 class CmaEs:
@@ -89,6 +92,9 @@ class CmaEs:
         answer = Answer(problem, history, rng, before)
         seen = Seen(history.observations)
         run = _read(before) if before else self._begin(problem, seen, answer.seed)
+        if run.space != _version(problem):
+            # The axes of a space that has grown are others.
+            run = self._begin(problem, seen, answer.seed)
         if count > 0:
             answer.add_usual()
         axes = _Axes(problem.space)
@@ -104,19 +110,19 @@ class CmaEs:
         point = middle(problem.space) if best is None else best.parameters
         dimension = len(problem.space.parameters)
         row = [INACTIVE] * dimension if point is None else encoder(problem.space).encode([point])[0].tolist()
-        return Run(seed, 0, tuple(row))
+        return Run(seed, 0, tuple(row), space=_version(problem))
 
     def _sample(self, answer: Answer, seen: Seen, axes: _Axes, run: Run, count: int) -> Run:
-        known = _losses(answer.problem, seen)
+        known = _Losses(answer.problem, seen)
         generation = _Generation(self._distribution(axes, run), axes, run)
         for _ in range(DRAWS * count):
-            order = _order([known.get(key, math.nan) for key in generation.keys], generation.size)
+            order = _order([known.of(point) for point in generation.points], generation.size)
             if order is not None:
                 run = replace(run, told=(*run.told, order), drawn=0)
                 cma = self._distribution(axes, run)
                 if _is_over(cma):
                     start = np.random.default_rng((run.seed, run.number, 1)).random(len(run.start))
-                    run = Run(run.seed, run.number + 1, tuple(start.tolist()))
+                    run = Run(run.seed, run.number + 1, tuple(start.tolist()), space=run.space)
                     cma = self._distribution(axes, run)
                 generation = _Generation(cma, axes, run)
                 continue
@@ -212,25 +218,42 @@ class _Generation:
         self.size: int = cma.population_size
         widest = _widest(cma)
         self.about = f"which ends with {self.size} values" + (f"; deviations up to {widest:.2g}" if widest else "")
-        self.keys: list[str] = []
-        """Which points they are."""
+        self.points: list[Parameters] = []
         for _ in range(run.drawn):
             self.draw()
 
     def draw(self) -> Parameters:
         point = self._axes.point(self._cma.ask())
-        self.keys.append(digest(point))
+        self.points.append(point)
         return point
 
 
-def _losses(problem: Problem, seen: Seen) -> dict[str, float]:
+class _Losses:
     """By point: what is to be minimised, infinite where it cannot be evaluated."""
-    goal = problem.objectives[0]
-    found = {digest(o.parameters): math.inf for o in seen.infeasible}
-    for o in seen.measured:
-        key = digest(o.parameters)
-        found[key] = min(found.get(key, math.inf), goal.loss(o.values[0]))
-    return found
+
+    def __init__(self, problem: Problem, seen: Seen) -> None:
+        goal = problem.objectives[0]
+        self._by_point = {digest(o.parameters): math.inf for o in seen.infeasible}
+        for o in seen.measured:
+            key = digest(o.parameters)
+            self._by_point[key] = min(self._by_point.get(key, math.inf), goal.loss(o.values[0]))
+        # In a growing space a trial keeps of its sample what its code asked for.
+        kept = [frozenset(o.parameters) for o in (*seen.infeasible, *seen.measured)] if problem.growing else []
+        self._kept = [names for names in dict.fromkeys(kept) if names]
+
+    def of(self, point: Parameters) -> float:
+        """NaN if there is no value."""
+        found = self._by_point.get(digest(point), math.nan)
+        for names in self._kept:
+            if math.isnan(found) and names < point.keys():
+                part = {name: value for name, value in point.items() if name in names}
+                found = self._by_point.get(digest(part), math.nan)
+        return found
+
+
+def _version(problem: Problem) -> str:
+    """Of a space that may change; empty for one that does not."""
+    return hashlib.blake2b(repr(problem.space).encode(), digest_size=4).hexdigest() if problem.growing else ""
 
 
 def _order(values: Sequence[float], size: int) -> tuple[int, ...] | None:
@@ -257,9 +280,17 @@ def _seed(run: Run, generation: int) -> int:
 
 def _written(run: Run) -> dict[str, Any]:
     told = ";".join(".".join(map(str, order)) for order in run.told)
-    return {"run_seed": run.seed, "run": run.number, "start": list(run.start), "told": told, "drawn": run.drawn}
+    written = {"run_seed": run.seed, "run": run.number, "start": list(run.start), "told": told, "drawn": run.drawn}
+    return {**written, "space": run.space} if run.space else written
 
 
 def _read(entries: Mapping[str, Any]) -> Run:
     told = tuple(tuple(map(int, order.split("."))) for order in str(entries["told"]).split(";") if order)
-    return Run(int(entries["run_seed"]), int(entries["run"]), tuple(entries["start"]), told, int(entries["drawn"]))
+    return Run(
+        int(entries["run_seed"]),
+        int(entries["run"]),
+        tuple(entries["start"]),
+        told,
+        int(entries["drawn"]),
+        str(entries.get("space", "")),
+    )

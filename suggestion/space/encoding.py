@@ -33,6 +33,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...domain.growing import fitted
 from ...domain.parameters import Parameters, Value
 from ...domain.space import Categorical, Condition, Discrete, Double, Integer, Kind, Scale, Space
 from .identity import once_per_space
@@ -68,13 +69,32 @@ class Encoder:
         self._conditional = any(p.when for p in space.parameters)
 
     def encode(self, points: Sequence[Parameters]) -> Array:
-        """(n, d) in [0, 1] of n points that lie in the space."""
+        """(n, d) in [0, 1] of n points that lie in the space.
+
+        In a growing space they may lack parameters, or have values that it does not know yet: these are as good as
+        inactive.
+        """
+        try:
+            u = self._encode(points)
+            if ((u >= 0) & (u <= 1)).all():
+                return u
+        except (KeyError, TypeError, ValueError):
+            pass
+        return self._encode([self._known(point) for point in points])
+
+    def _known(self, point: Parameters) -> Parameters:
+        """What the space has of the point."""
+        kinds = {p.name: p.kind for p in self.space.parameters}
+        values = {name: fitted(kinds[name], value) for name, value in point.items() if name in kinds}
+        return {name: value for name, value in values.items() if value is not None}
+
+    def _encode(self, points: Sequence[Parameters]) -> Array:
         u = np.empty((len(points), self.dimension))
         # A value for every parameter, so that a block of axes is one array.
         columns = [[point.get(name, filler) for point in points] for name, filler in self._fillers]
         for places, axes in self._groups:
             u[:, places] = axes.encode([columns[place] for place in places])
-        if self._conditional:
+        if self._conditional or any(len(point) < self.dimension for point in points):
             u[[[name not in point for name, _ in self._fillers] for point in points]] = INACTIVE
         return u
 

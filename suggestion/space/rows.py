@@ -8,7 +8,7 @@ import numpy as np
 
 from ...domain.parameters import Parameters
 from ...domain.space import Space
-from .encoding import Array, encoder
+from .encoding import INACTIVE, Array, encoder
 from .lattice import Mask, lattice
 
 KEPT = 20_000
@@ -49,6 +49,10 @@ class Rows:
 
     def _add(self, new: Sequence[Parameters]) -> None:
         u, active = lattice(self._space).snap(encoder(self._space).encode(new))
+        if any(len(point) < len(self._space.parameters) for point in new):
+            # What the code of a trial did not ask for has no value, whatever the space says of it.
+            active &= [[p.name in point for p in self._space.parameters] for point in new]
+            u[~active] = INACTIVE
         self._places.update((id(p), i) for i, p in enumerate(new, len(self._points)))
         self._points += new
         self._u, self._active = np.concatenate([self._u, u]), np.concatenate([self._active, active])

@@ -382,18 +382,6 @@ def test_a_space_grows_by_what_the_code_names(address: str) -> None:
     }
 
 
-def test_one_name_has_one_definition(address: str) -> None:
-    made = create_study("s", **RANDOM)  # type: ignore[arg-type]
-    trial = made.ask()
-    value = trial.suggest_float("x", 0.0, 1.0)
-    assert trial.suggest_float("x", 0.0, 1.0) == value
-    with pytest.raises(InvalidArgument, match="knows it as"):
-        trial.suggest_float("x", 0.0, 2.0)
-    elsewhere = load_study("s").ask()
-    with pytest.raises(InvalidArgument, match="knows it as"):
-        elsewhere.suggest_int("x", 0, 1)
-
-
 def test_a_declared_space_gives_its_values_and_takes_no_other_definition(address: str) -> None:
     made = study()
     made.enqueue_trial({"x": 0.5, "batch": 64, "opt": "adam"})

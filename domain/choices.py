@@ -1,0 +1,51 @@
+"""Choices that are no parameter values of their own, such as None and tuples, as texts that are.
+
+    None          python:None
+    (64, 64)      python:(64, 64)
+    "adam"        adam
+
+The text is Python's literal of the choice behind `python:`, so that it can be read back in any process, and a choice
+that is a text is told apart from it. A text that begins with `python:` is written the same way.
+"""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+from .parameters import Value
+
+PREFIX = "python:"
+
+
+def stored(choice: Any) -> Value:
+    """The choice as a parameter's value. A NumPy scalar is the number it holds. Raises ValueError if `restored` could
+    not make the same choice of it."""
+    if hasattr(choice, "dtype") and hasattr(choice, "item") and getattr(choice, "ndim", None) == 0:
+        choice = choice.item()
+    if type(choice) in (bool, int, float) or (type(choice) is str and not choice.startswith(PREFIX)):
+        value: Value = choice
+        return value
+    text = PREFIX + repr(choice)
+    if not _equal(restored(text), choice):
+        raise ValueError("can be text, a number, a boolean, None, or a tuple, list or dictionary of these")
+    return text
+
+
+def restored(value: Value) -> Any:
+    """The choice that a parameter's value stands for; the value itself if it is no such text."""
+    if not isinstance(value, str) or not value.startswith(PREFIX):
+        return value
+    try:
+        return ast.literal_eval(value.removeprefix(PREFIX))
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return value
+
+
+def shown(value: Value) -> Value:
+    """For people: without the prefix."""
+    return value.removeprefix(PREFIX) if isinstance(value, str) else value
+
+
+def _equal(a: Any, b: Any) -> bool:
+    return type(a) is type(b) and bool(a == b)

@@ -1,0 +1,67 @@
+"""What trials of a growing space tell: which of the proposed values are theirs, and when a parameter is asked for.
+
+Until it has ended a trial holds what is proposed for it. What its code asked for is known when its attempt ends; the
+rest is then dropped, so that the trial shows, counts and teaches what was tried and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from ..domain.learning import Asked, contradicted, learned
+from ..domain.parameters import Parameters
+from ..domain.space import Space
+from ..domain.trial import ENDED, Origin, Trial, TrialState
+from .unit import Unit
+
+WHOLE = frozenset({TrialState.SUCCEEDED, TrialState.STOPPED, TrialState.PAUSED})
+"""States of trials whose code came so far that what it did not ask for is not part of them."""
+
+LEARNS_ALWAYS = 64
+"""Trials up to which each contradiction is learned from. Beyond, one is that only drops a value may wait: learning
+reads all trials, and a condition that cannot be expressed is contradicted for ever."""
+
+
+def dropped(trial: Trial, asked: Collection[str]) -> tuple[Parameters, Parameters]:
+    """The trial's parameters that were asked for, in that order, and the others."""
+    kept = {n: trial.parameters[n] for n in asked if n in trial.parameters}
+    return kept, {n: value for n, value in trial.parameters.items() if n not in kept}
+
+
+def learn(unit: Unit, trial: Trial) -> None:
+    """Learns from a trial that has ended, or is paused, and holds what its code asked for."""
+    space, evidence = unit.study.spec.space, _evidence(trial)
+    if space is None or evidence is None:
+        return
+    names = contradicted(space, evidence)
+    # A parameter that is asked for though its condition does not hold is never proposed where it is wanted.
+    if any(n in evidence.parameters for n in names) or (names and _due(trial.id)):
+        keep(unit, relearned(unit, space, names, trial.id, evidence))
+
+
+def keep(unit: Unit, space: Space) -> None:
+    """Makes it the study's, if it is another one."""
+    if space != unit.study.spec.space:
+        spec = replace(unit.study.spec, space=space)
+        unit.study = replace(unit.study, spec=spec, spec_version=unit.study.spec_version + 1)
+
+
+def relearned(unit: Unit, space: Space, names: Collection[str], trial_id: int, evidence: Asked) -> Space:
+    """The space with new conditions for these names, of all that ended or paused trials and this one tell."""
+    others = unit.with_states(ENDED | {TrialState.PAUSED})
+    told = (_evidence(trial) for trial in others if trial.id != trial_id)
+    return learned(space, names, [*(asked for asked in told if asked is not None), evidence])
+
+
+def _due(trial_id: int) -> bool:
+    """So that a trial costs reading about as many others as LEARNS_ALWAYS / 2."""
+    return trial_id % max(1, 2 * trial_id // LEARNS_ALWAYS) == 0 or trial_id <= LEARNS_ALWAYS
+
+
+def _evidence(trial: Trial) -> Asked | None:
+    """What its code asked for; None if nobody said."""
+    attempt = trial.attempt
+    if attempt is None or attempt.unasked is None or trial.origin is Origin.IMPORTED:
+        return None
+    return Asked(trial.parameters, trial.state in WHOLE)
