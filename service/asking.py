@@ -3,7 +3,8 @@
 A round goes: note the study's count of committed rounds, compute outside any transaction, then commit if that count
 still stands. Otherwise somebody else was faster, and the round starts again from what is new.
 
-A cheap algorithm answers right here, for all who wait. Another one answers from a worker process:
+A cheap algorithm answers right here, for all who wait, and so does any other as long as it needs no model. From then on
+it answers from a worker process:
 
     a caller comes ──> is what it wants there already? ──yes──> answered
                               │ no
@@ -33,7 +34,7 @@ from ..domain.study import Shortage, Study
 from ..storage.store import DuplicatePoint
 from ..suggestion.designer import choice_of, first_rung
 from .compute import stand_in
-from .compute.answering import Misfit, Question, answer, describe
+from .compute.answering import Misfit, Question, answer_at_once, describe
 from .compute.pool import Pool, Ticket
 from .compute.process import ComputationFailed, Worker
 from .compute.turns import Turns
@@ -251,10 +252,7 @@ class Asking:
             return
         live = await self._live.to_ask(desk.name)
         if live.designer is None or live.designer.cheap:
-            points = self._inline(live, estimate(live.study, [c.ask for c in callers]))
-            if points is not None and points.by_algorithm:
-                await self._note_failed_round(live.study, points.reason)
-            if not await self._transact(desk, callers, points, self._inline):
+            if not await self._answer_at_once(desk, live, callers):
                 # The study has another algorithm since.
                 desk.look_again()
             return
@@ -263,6 +261,8 @@ class Asking:
             if await self._transact(desk, _as_many(live.study, callers, found.asked), found, _nothing):
                 return
         await self._hand_out_old(desk, [c for c in callers if not (c.tried or c.future.done())])
+        if desk.computation is None and (waiting := [c for c in desk.present() if not c.failed]):
+            await self._answer_at_once(desk, live, waiting)
         await self._stand_in_where_due(desk)
         self._limit(desk)
         if desk.present() and desk.computation is None:
@@ -348,20 +348,32 @@ class Asking:
 
     # Computing
 
+    async def _answer_at_once(self, desk: _Desk, live: LiveStudy, callers: Sequence[_Caller]) -> bool:
+        """Answers the callers, if what they want needs no worker; else nothing was written, and they go on waiting."""
+        count = estimate(live.study, [c.ask for c in callers])
+        points = self._inline(live, count)
+        if points is None and count > 0 and live.designer is not None and not live.designer.cheap:
+            return False
+        if points is not None and points.by_algorithm:
+            await self._note_failed_round(live.study, points.reason)
+        return await self._transact(desk, callers, points, self._inline)
+
     def _inline(self, live: LiveStudy, count: int) -> Round | None:
-        """The study's next round of `count` points where its algorithm is cheap; a stand-in where that fails."""
+        """The study's next round of `count` points if it needs no worker; a stand-in if the algorithm fails."""
         study, designer, problem = live.study, live.designer, live.problem
-        if count <= 0 or designer is None or problem is None or not designer.cheap:
+        if count <= 0 or designer is None or problem is None:
             return None
         began = time.perf_counter()
         try:
-            found = answer(designer, problem, live.history, Question.of(study, count))
+            found = answer_at_once(designer, problem, live.history, Question.of(study, count))
         except Misfit as error:
             reason = str(error)
         except Exception as error:
             reason = f"it raised {describe(error)}"
             logger.exception("%s of %s failed", designer.name, study.name.short, extra=_of(study, "suggestion_failed"))
         else:
+            if found is None:
+                return None
             self._note_time(designer.name, time.perf_counter() - began)
             by = designer.name, designer.version
             choice = choice_of(designer, problem, found.memo)

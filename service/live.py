@@ -139,7 +139,8 @@ class LiveStudies:
         study = await asyncio.to_thread(self._store.read, lambda view: view.study(name))
         known = self._studies.get(name)
         if known is None or known.study.uid != study.uid:
-            known = self._studies[name] = LiveStudy.of(study)
+            # On a thread: to load an algorithm's libraries may take a second.
+            known = self._studies[name] = await asyncio.to_thread(LiveStudy.of, study)
         self._studies.move_to_end(name)
         while len(self._studies) > self._most:
             self._studies.popitem(last=False)
@@ -148,7 +149,7 @@ class LiveStudies:
                 read = partial(_changes, study=study, since=known.revision)
                 changes = await asyncio.to_thread(self._store.read, read)
             except RevisionCompacted:
-                known = self._studies[name] = LiveStudy.of(study)
+                known = self._studies[name] = await asyncio.to_thread(LiveStudy.of, study)
                 continue
             known.absorb(changes.study, list(changes.trials), list(changes.deleted), changes.revision)
             study = changes.study

@@ -181,6 +181,28 @@ def choice_of(designer: object, problem: Problem, memo: str) -> Choice | None:
     return designer.choice(problem, memo) if isinstance(designer, Chooses) else None
 
 
+class StartsWithoutModel(ABC):
+    """Designers that inherit this are not cheap, but need no model for their first points."""
+
+    @abstractmethod
+    def suggest_without_model(
+        self, problem: Problem, history: History, count: int, rng: np.random.Generator, memo: str
+    ) -> Suggestions | None:
+        """Exactly what `suggest` would answer, within a millisecond a point, if it needs no model for that; else None,
+        within a millisecond."""
+
+
+def suggest_at_once(
+    designer: Designer, problem: Problem, history: History, count: int, rng: np.random.Generator, memo: str
+) -> Suggestions | None:
+    """The designer's answer if it may be computed on an event loop; else None."""
+    if designer.cheap:
+        return designer.suggest(problem, history, count, rng, memo)
+    if isinstance(designer, StartsWithoutModel):
+        return designer.suggest_without_model(problem, history, count, rng, memo)
+    return None
+
+
 class Designer(Protocol):
     """An algorithm with its settings. Made by the registry, which has checked settings and problem."""
 
@@ -188,7 +210,8 @@ class Designer(Protocol):
     version: int
     """Rises with every change that makes another point of the same history, or reads another memo."""
     cheap: bool
-    """Answers within a millisecond a point and may be called on the server's event loop."""
+    """Answers within a millisecond a point and may be called on the server's event loop. One that does so only for its
+    first points inherits `StartsWithoutModel`."""
 
     def suggest(
         self, problem: Problem, history: History, count: int, rng: np.random.Generator, memo: str

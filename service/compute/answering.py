@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from ...domain.errors import InvalidArgument
 from ...domain.parameters import canonical, digest
 from ...domain.study import Study, StudySpec
-from ...suggestion.designer import Designer, History, New, Problem, Resume, Suggestions
+from ...suggestion.designer import Designer, History, New, Problem, Resume, Suggestions, suggest_at_once
 from ...suggestion.generator import generator
 from ...suggestion.repeating import repeated
 
@@ -53,17 +55,32 @@ def answer(designer: Designer, problem: Problem, history: History, question: Que
     """What the designer proposes, its points in the space's order. Raises Misfit, and whatever the designer raises."""
     rng = generator(question.seed, question.round)
     found = designer.suggest(problem, history, question.count, rng, question.memo)
+    return _held_to_contract(found, problem, history, question.count, rng)
+
+
+def answer_at_once(designer: Designer, problem: Problem, history: History, question: Question) -> Suggestions | None:
+    """The same, if it may be computed on the event loop; else None."""
+    rng = generator(question.seed, question.round)
+    found = suggest_at_once(designer, problem, history, question.count, rng, question.memo)
+    if found is None and not designer.cheap:
+        return None
+    return _held_to_contract(found, problem, history, question.count, rng)
+
+
+def _held_to_contract(
+    found: object, problem: Problem, history: History, count: int, rng: np.random.Generator
+) -> Suggestions:
     if not isinstance(found, Suggestions) or not isinstance(found.memo, str):
         raise Misfit(f"it answered with {type(found).__name__} and not with Suggestions")
-    if len(found.proposals) > question.count:
-        raise Misfit(f"it proposed {len(found.proposals)} points where {question.count} were asked for")
+    if len(found.proposals) > count:
+        raise Misfit(f"it proposed {len(found.proposals)} points where {count} were asked for")
     made: Counter[str] = Counter()
     proposals = [
         _fit(proposal, problem, history, made) if isinstance(proposal, New) else _resumed(proposal)
         for proposal in found.proposals
     ]
     found = replace(found, proposals=proposals)
-    return repeated(problem, history, found, question.count, rng) if problem.growing else found
+    return repeated(problem, history, found, count, rng) if problem.growing else found
 
 
 def describe(error: Exception) -> str:

@@ -16,7 +16,18 @@ from itertools import islice, pairwise
 
 import numpy as np
 
-from ..designer import History, New, Observation, Outcome, PausesAll, Problem, ReadsCurves, Resume, Suggestions
+from ..designer import (
+    History,
+    New,
+    Observation,
+    Outcome,
+    PausesAll,
+    Problem,
+    ReadsCurves,
+    Resume,
+    StartsWithoutModel,
+    Suggestions,
+)
 from ..memo import read_memo, write_memo
 from ..pareto import best_first
 from .followed import Followed
@@ -27,7 +38,7 @@ FEW = 50
 """So many trials at most are put into their places one by one; more, as there are at first, are sorted together."""
 
 
-class Asha(ReadsCurves, PausesAll):
+class Asha(ReadsCurves, PausesAll, StartsWithoutModel):
     """r is `min`, R is `max`; rungs lie at max eta^-k. New points are quasi-random. A trial's worth at a rung is its
     first report from the rung's step on; NaN and infeasible trials are worth least. Failed trials are left out. With
     several objectives the order of a rung is that of `pareto.best_first`.
@@ -66,6 +77,12 @@ class Asha(ReadsCurves, PausesAll):
             promoted = promoted or self._last_one(history)[:count]
         exhausted = found.exhausted and not promoted and nothing_waits(history)
         return Suggestions([*promoted, *new], write_memo("asha/1", points=found.memo), exhausted)
+
+    def suggest_without_model(
+        self, problem: Problem, history: History, count: int, rng: np.random.Generator, memo: str
+    ) -> Suggestions | None:
+        # With several objectives, what costs is to put many trials in order.
+        return None if len(history.observations) > FEW else self.suggest(problem, history, count, rng, memo)
 
     def _promoted(self) -> Iterator[Resume]:
         """The trials that may go on now: those of the highest rung first, the best of each rung first."""

@@ -7,7 +7,17 @@ from typing import Final
 
 import numpy as np
 
-from ..designer import Choice, Chooses, Designer, History, New, Problem, Suggestions
+from ..designer import (
+    Choice,
+    Chooses,
+    Designer,
+    History,
+    New,
+    Problem,
+    StartsWithoutModel,
+    Suggestions,
+    suggest_at_once,
+)
 from ..memo import read_memo, write_memo
 from ..space.enumeration import enumeration
 from .gp import GaussianProcessBandit
@@ -18,7 +28,7 @@ _BY: Final = "auto/2"
 """Of the memo, whose form is still that of the second version."""
 
 
-class Auto(Chooses):
+class Auto(Chooses, StartsWithoutModel):
     """Every point of a finite space that the budget covers, in a shuffled order; else `gp`, or quasi-random search for
     several objectives.
 
@@ -46,12 +56,36 @@ class Auto(Chooses):
     def suggest(
         self, problem: Problem, history: History, count: int, rng: np.random.Generator, memo: str
     ) -> Suggestions:
-        before = read_memo(_BY, memo)
-        chosen, reason = _choose(problem) if not before else (str(before["chosen"]), str(before["reason"]))
-        designer: Designer = _made(chosen, problem)
-        found = designer.suggest(problem, history, count, rng, str(before.get("memo", "")))
-        proposals = [replace(p, why=f"{p.why} ({reason})") if isinstance(p, New) else p for p in found.proposals]
-        return Suggestions(proposals, write_memo(_BY, chosen=chosen, reason=reason, memo=found.memo), found.exhausted)
+        by = _begun(problem, memo)
+        return by.explained(by.designer.suggest(problem, history, count, rng, by.memo))
+
+    def suggest_without_model(
+        self, problem: Problem, history: History, count: int, rng: np.random.Generator, memo: str
+    ) -> Suggestions | None:
+        by = _begun(problem, memo)
+        found = suggest_at_once(by.designer, problem, history, count, rng, by.memo)
+        return None if found is None else by.explained(found)
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """A round of the algorithm that was chosen, and what that one's memo is."""
+
+    designer: Designer
+    reason: str
+    memo: str
+
+    def explained(self, found: Suggestions) -> Suggestions:
+        """Its answer as that of `auto`."""
+        proposals = [replace(p, why=f"{p.why} ({self.reason})") if isinstance(p, New) else p for p in found.proposals]
+        memo = write_memo(_BY, chosen=self.designer.name, reason=self.reason, memo=found.memo)
+        return Suggestions(proposals, memo, found.exhausted)
+
+
+def _begun(problem: Problem, memo: str) -> _Begun:
+    before = read_memo(_BY, memo)
+    chosen, reason = _choose(problem) if not before else (str(before["chosen"]), str(before["reason"]))
+    return _Begun(_made(chosen, problem), reason, str(before.get("memo", "")))
 
 
 def _choose(problem: Problem) -> tuple[str, str]:

@@ -22,7 +22,8 @@ from ...domain.errors import InvalidArgument
 from ...domain.parameters import Parameters
 from ...domain.space import Space
 from ..answer import Answer, Seen, check_one_objective
-from ..designer import History, Problem, Suggestions
+from ..designer import History, Problem, StartsWithoutModel, Suggestions
+from ..first_points import first_points
 from ..memo import read_memo, write_memo
 from ..models.kernel import Array
 from ..settings import setting
@@ -47,7 +48,7 @@ REACH: Final = 1e3
 """Values further from the median than so many interquartile ranges count as that far."""
 
 
-class Bayesian:
+class Bayesian(StartsWithoutModel):
     """Memo: the seed of the quasi-random points and how many are used."""
 
     name = "bayesian"
@@ -93,6 +94,11 @@ class Bayesian:
                 logger.warning("bayesian answers with quasi-random points: %s", why)
             answer.add_quasirandom(count - len(answer.proposals), why, stand_in)
         return Suggestions(answer.proposals, write_memo(_BY, **answer.state), answer.exhausted)
+
+    def suggest_without_model(
+        self, problem: Problem, history: History, count: int, rng: np.random.Generator, memo: str
+    ) -> Suggestions | None:
+        return first_points(_BY, problem, history, count, rng, memo, first=self._settings.n_initial_points)
 
     def _add(self, answer: Answer, seen: Seen, count: int) -> None:
         goal, axes = answer.problem.objectives[0], _Axes(answer.problem.space)

@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ...domain.parameters import Parameters, digest
-from ..designer import Designer, History, New, Observation, Outcome, Problem, Suggestions
+from ..designer import Designer, History, New, Observation, Outcome, Problem, StartsWithoutModel, Suggestions
+from ..first_points import LOOKED_AT
 from ..memo import read_memo, write_memo
 from ..settings import setting
 from .gp import GaussianProcessBandit
@@ -32,7 +33,7 @@ class BohbSettings(LadderSettings):
     random_fraction: float = setting(1 / 3, "the part of new points that is drawn blindly", least=0.0, most=1.0)
 
 
-class Bohb(Hyperband):
+class Bohb(Hyperband, StartsWithoutModel):
     """Memo: as Hyperband's, with that of the model beside that of the quasi-random sequence."""
 
     name = "bohb"
@@ -52,6 +53,13 @@ class Bohb(Hyperband):
             if settings.model == "tpe"
             else GaussianProcessBandit(GaussianProcessBandit.Settings(), problem)
         )
+
+    def suggest_without_model(
+        self, problem: Problem, history: History, count: int, rng: np.random.Generator, memo: str
+    ) -> Suggestions | None:
+        if len(history.observations) > LOOKED_AT or self._modelled(problem, history) is not None:
+            return None
+        return self.suggest(problem, history, count, rng, memo)
 
     def _new_points(
         self, problem: Problem, history: History, count: int, rng: np.random.Generator, memo: str

@@ -22,7 +22,18 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from ..answer import Answer
-from ..designer import History, Observation, Outcome, PausesAll, Problem, ReadsCurves, Resume, Suggestions
+from ..designer import (
+    History,
+    Observation,
+    Outcome,
+    PausesAll,
+    Problem,
+    ReadsCurves,
+    Resume,
+    StartsWithoutModel,
+    Suggestions,
+)
+from ..first_points import LOOKED_AT, any_failure
 from ..memo import read_memo, write_memo
 from ..models.acquisition import log_expected_improvement
 from ..models.kernel import Array, Mask
@@ -77,7 +88,7 @@ class FreezeThawSettings:
     eta: float = setting(3.0, "each rung has so many times the steps of the one before", least=1.1, most=1e6)
 
 
-class FreezeThaw(ReadsCurves, PausesAll):
+class FreezeThaw(ReadsCurves, PausesAll, StartsWithoutModel):
     """Every trial is paused at each rung. Whoever asks gets the paused trial of the greatest expected improvement for a
     step, counting all steps to its end, where that is no less than what the best new trial offers for each of its own
     steps; else that new trial. Nobody ever waits for others.
@@ -106,6 +117,21 @@ class FreezeThaw(ReadsCurves, PausesAll):
     def suggest(
         self, problem: Problem, history: History, count: int, rng: np.random.Generator, memo: str
     ) -> Suggestions:
+        found = self._round(problem, history, count, rng, memo, by_model=True)
+        assert found is not None
+        return found
+
+    def suggest_without_model(
+        self, problem: Problem, history: History, count: int, rng: np.random.Generator, memo: str
+    ) -> Suggestions | None:
+        if len(history.observations) > LOOKED_AT or any_failure(history):
+            return None
+        return self._round(problem, history, count, rng, memo, by_model=False)
+
+    def _round(
+        self, problem: Problem, history: History, count: int, rng: np.random.Generator, memo: str, *, by_model: bool
+    ) -> Suggestions | None:
+        """None if it needs the model and is not to be made `by_model`."""
         before = read_memo(_BY, memo)
         answer = Answer(problem, history, rng, before)
         standing = _Standing(history.observations, self._rungs, problem)
@@ -120,6 +146,8 @@ class FreezeThaw(ReadsCurves, PausesAll):
         elif halving and len(standing.trials) >= first:
             resumed = standing.by_halving(self._eta)[:count]
         lacking = answer.add_first(count - len(resumed), first, len(standing.trials), values)
+        if lacking > 0 and not by_model:
+            return None
         if lacking > 0:
             stand_in = ""
             try:

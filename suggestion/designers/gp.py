@@ -15,7 +15,8 @@ from typing import Any, Final
 import numpy as np
 
 from ..answer import Answer, Seen, check_one_objective
-from ..designer import History, Problem, Suggestions
+from ..designer import History, Problem, StartsWithoutModel, Suggestions
+from ..first_points import first_points
 from ..memo import read_memo, write_memo
 from ..models.normal import NotPositive
 from ..models.warping import Warping
@@ -38,7 +39,7 @@ _BY: Final = "gp/1"
 """Of the memo, whose form is still that of the first version."""
 
 
-class GaussianProcessBandit:
+class GaussianProcessBandit(StartsWithoutModel):
     """The first points are the defaults, or the middle of the space, and quasi-random ones. From then on each point has
     the greatest expected improvement on the best trial. Trials still pending count as if they had ended with what the
     model expects of them, infeasible ones as if they were as bad as the worst.
@@ -82,6 +83,11 @@ class GaussianProcessBandit:
             answer.add_quasirandom(count - len(answer.proposals), why, stand_in)
         after = write_memo(_BY, **answer.state, **kept_of(fitted))
         return Suggestions(answer.proposals, after, answer.exhausted)
+
+    def suggest_without_model(
+        self, problem: Problem, history: History, count: int, rng: np.random.Generator, memo: str
+    ) -> Suggestions | None:
+        return first_points(_BY, problem, history, count, rng, memo, first=FIRST, learns_success=True)
 
     def _model(self, problem: Problem, seen: Seen, answer: Answer, before: Mapping[str, Any]) -> Surrogate:
         """Raises NotPositive for values that are no numbers."""

@@ -17,7 +17,8 @@ import numpy as np
 from scipy.special import ndtr
 
 from ..answer import Answer, Seen, check_one_objective
-from ..designer import History, Problem, Suggestions
+from ..designer import History, Problem, StartsWithoutModel, Suggestions
+from ..first_points import first_points
 from ..memo import read_memo, write_memo
 from ..models.kernel import Array, Mask
 from ..settings import setting
@@ -34,7 +35,7 @@ OTHERS: Final = 250
 _BY: Final = "tpe/1"
 
 
-class TreeParzen:
+class TreeParzen(StartsWithoutModel):
     """On an ordered axis k_j is a normal distribution cut off at the ends of the axis; on one without order the same
     value is likelier than the others. A parameter that is not active in a trial says nothing: its k_j is uniform.
     Pending trials and infeasible ones are among the others, as the constant liar has it.
@@ -67,6 +68,11 @@ class TreeParzen:
             self._add(answer, seen, lacking)
             answer.add_quasirandom(count - len(answer.proposals), "no point drawn from l may still be tried")
         return Suggestions(answer.proposals, write_memo(_BY, **answer.state), answer.exhausted)
+
+    def suggest_without_model(
+        self, problem: Problem, history: History, count: int, rng: np.random.Generator, memo: str
+    ) -> Suggestions | None:
+        return first_points(_BY, problem, history, count, rng, memo, first=self._settings.startup)
 
     def _add(self, answer: Answer, seen: Seen, count: int) -> None:
         space, goal = answer.problem.space, answer.problem.objectives[0]

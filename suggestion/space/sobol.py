@@ -70,3 +70,8 @@ class _Engine:
 @lru_cache(maxsize=_ENGINES)
 def _engine(seed: int, epoch: int, dimension: int) -> _Engine:
     return _Engine(seed, epoch, dimension)
+
+
+# scipy reads its table of direction numbers for the first points of a process, which takes 30 ms. Modules are loaded on
+# threads, and points are drawn on the event loop.
+_engine(0, 0, 1)

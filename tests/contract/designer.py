@@ -23,7 +23,7 @@ from wazir.domain.metric import Goal, Objective
 from wazir.domain.parameters import Parameters, Value, canonical
 from wazir.domain.space import Categorical, Condition, Double, Integer, Parameter, Scale, Space
 from wazir.domain.study import Algorithm
-from wazir.suggestion.designer import New, Observation, Outcome, Problem, Suggestions
+from wazir.suggestion.designer import New, Observation, Outcome, Problem, Suggestions, suggest_at_once
 from wazir.suggestion.generator import generator
 from wazir.suggestion.history import TrialHistory
 from wazir.suggestion.registry import make_designer
@@ -134,6 +134,26 @@ class DesignerContract:
             answers.append(designer.suggest(problem, history, count, generator(seed, number), memo))
             memo = answers[-1].memo
         return [([repr(p) for p in a.proposals], a.memo, a.exhausted) for a in answers]
+
+    @settings(examples, max_examples=20)
+    @given(st.data(), seeds, st.integers(1, 5))
+    def test_what_is_answered_at_once_is_what_a_worker_would_answer(
+        self, algorithm: Algorithm, data: st.DataObject, seed: int, count: int
+    ) -> None:
+        problem = data.draw(problems())
+        history = TrialHistory(data.draw(histories(problem.space)), repeats=problem.repeats)
+        here, there, memo = make_designer(algorithm, problem), make_designer(algorithm, problem), ""
+        for number in range(3):
+            found = suggest_at_once(here, problem, history, count, generator(seed, number), memo)
+            if found is None:
+                break
+            expected = there.suggest(problem, history, count, generator(seed, number), memo)
+            assert list(map(repr, found.proposals)) == list(map(repr, expected.proposals))
+            assert (found.memo, found.exhausted) == (expected.memo, expected.exhausted)
+            memo = found.memo
+            for proposal in found.proposals:
+                if isinstance(proposal, New):
+                    history.put(Observation(len(history) + 100, proposal.parameters, Outcome.PENDING))
 
     @examples
     @given(problems(small=True), seeds, st.integers(1, 7))

@@ -529,7 +529,7 @@ os.register_at_fork(after_in_child=lambda: os.write(2, b"forked"))
 def ask():
     with Client("{address}") as client:
         space = Space((Parameter("x", Double(0.0, 1.0)),))
-        client.create_study("s", StudySpec((Objective("loss", Goal.MINIMIZE),), space, algorithm=Algorithm("gp")))
+        client.create_study("s", StudySpec((Objective("loss", Goal.MINIMIZE),), space, algorithm=Algorithm("cmaes")))
         client.suggest("s")
 
 async def main():
