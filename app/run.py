@@ -143,7 +143,7 @@ def report(client: Client, study: Study, service: LocalService, file: str) -> No
     counts = ", ".join(f"{n} {state.value}" for state, n in study.counts.by_state.items())
     out.print(f"\nStudy {name} is {study.state.value}: {study.reason or 'not all of its trials have run'} ({counts})")
     if words := stand_in_words(study):
-        out.print(f"Of its points, {words}")
+        out.print(f"Stand-ins: {words}")
     best = client.best_trials(study.name)
     if best:
         print_best(best, study)

@@ -382,6 +382,10 @@ class Study:
             if answer.shortage is Shortage.ENDED:
                 study = self.details()
                 raise StudyEnded(f"{self.name} has nothing more to evaluate: {study.reason or study.state.value}")
+            if answer.shortage is Shortage.PAUSED and (study := self.details()).needs_a_person:
+                raise FailedPrecondition(
+                    f"{self.name} is paused: {study.reason}. See to it, and go on with: wazir resume {self.name}"
+                )
             why = _WAITING.get(answer.shortage, "no trial is to be had") if answer.shortage else "no trial is to be had"
             rest = None if until is None else until - time.monotonic()
             if rest is not None and rest <= 0:

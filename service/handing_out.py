@@ -272,7 +272,8 @@ def _note_round(unit: Unit, computed: Round, taken: Sequence[New | Resume], poin
     status = unit.study.algorithm_status.with_stand_ins(len(reasons), reasons[-1] if reasons else "")
     if computed.choice is not None:
         status = status.with_choice(computed.choice.algorithm, computed.choice.because)
-    failed = bool(reasons) and len(reasons) == len(taken)
+    resumes = any(isinstance(p, Resume) for p in taken)
+    failed = bool(reasons) and len(reasons) == len(points) and not resumes
     if not (computed.fallback or failed):
         status = status.with_failed_rounds(0)
     unit.study = altered(unit.study, algorithm_status=status)
