@@ -11,6 +11,7 @@ import click
 
 from ..clients.cli.algorithm_words import algorithm_name
 from ..clients.cli.errors import Exit, reported
+from ..clients.cli.measured import in_short
 from ..clients.cli.output import console, counted, pairs
 from ..clients.cli.studies import for_controllers
 from ..clients.cli.study_files import load_and_warn
@@ -104,7 +105,7 @@ def dry_run(study_file: StudyFile, client: Client, service: LocalService, folder
         run.wait()
     (trial,) = client.list_trials(study.name)
     out.print(f"  parameters  {pairs(trial.parameters)}")
-    out.print(f"  {trial.state.value}  {pairs(trial.final or {})}  {trial.reason}")
+    out.print(f"  {trial.state.value}  {in_short(trial.final, spec)}  {trial.reason}")
     attempt = trial.attempt
     if trial.state is not TrialState.SUCCEEDED:
         if attempt is not None and attempt.log_tail:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from ..clients.collect.others import MAX_NAMES
 from ..clients.collect.stdout import StdoutReader
+from ..domain.errors import similar
 from ..domain.metric import Objective
 from ..domain.numbers import looks_numeric
 from ..domain.study import StudySpec
@@ -38,7 +40,7 @@ class Collector:
         self._objectives: Sequence[Objective] = spec.objectives
         self._offset = 0
         self._reader = (
-            StdoutReader(spec.metric_names, spec.trial.metrics.pattern)
+            StdoutReader(spec.metric_names, spec.trial.metrics.pattern, spec.space.by_name if spec.space else ())
             if spec.trial.metrics.source is MetricsFrom.STDOUT
             else None
         )
@@ -71,11 +73,23 @@ class Collector:
         doubts = self._reader.doubts
         if never:
             unread = [str(doubts[name]) for name in never if name in doubts]
-            return "; ".join([*unread, never_printed(never, tail)])
-        if not self._reader.doubtful:
-            return ""
-        unread = [str(doubt) for doubt in doubts.values() if looks_numeric(doubt.text)]
-        return f"{self._reader.doubtful} of the values it printed could not be read: {'; '.join(unread)}"
+            return "; ".join([*unread, never_printed(never, tail), *self._instead(never)])
+        words = []
+        if self._reader.doubtful:
+            unread = [str(doubt) for doubt in doubts.values() if looks_numeric(doubt.text)]
+            words.append(f"{self._reader.doubtful} of the values it printed could not be read: {'; '.join(unread)}")
+        if left_out := [*self._reader.others.left_out]:
+            more = f" and {len(left_out) - 1} more are not" if len(left_out) > 1 else " is not"
+            words.append(f"only the first {MAX_NAMES} metrics beside its own are kept, {left_out[0]!r}{more}")
+        return "; ".join(words)
+
+    def _instead(self, never: Sequence[str]) -> Iterator[str]:
+        """What it printed values of, in place of metrics that never came."""
+        assert self._reader is not None
+        if printed := self._reader.others.printed:
+            shown = ", ".join(map(repr, printed[:10]))
+            meant = next(filter(None, (similar(name, printed) for name in never)), "")
+            yield f"it printed values of {shown}" + (f". {meant}" if meant else "")
 
 
 def batches(measurements: Sequence[Measurement]) -> Iterator[Sequence[Measurement]]:

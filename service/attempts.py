@@ -227,7 +227,7 @@ def end(tx: Transaction, name: TrialName, number: int, how: End, now: float) -> 
     )
     reason = then.reason
     if then.state is TrialState.SUCCEEDED:
-        # What a controller says of a good end is about values that it could not read.
+        # What a controller says of a good end is about what it could not read or keep.
         unread = message if _from_stdout(spec) else ""
         reason = "; ".join(filter(None, (shortfall(spec, partial(tx.measurements, trial)), unread)))
     parameters, learns = trial.parameters, False

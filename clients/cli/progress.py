@@ -16,6 +16,7 @@ from rich.text import Text
 from ...domain.study import Study
 from ...domain.trial import ENDED, LIVE, Trial, TrialState
 from .algorithm_words import algorithm_name
+from .measured import in_short
 from .output import STATE_STYLES, in_order, number, pairs, span, state_text, took, waits_for
 
 RECENT = 6
@@ -134,7 +135,7 @@ class Progress:
             parts: list[RenderableType] = [head]
             if self._best is not None and len(study.spec.objectives) == 1:
                 parts.append(
-                    Text(f"best  trial {self._best.id}  {pairs(self._best.final or {})}  ").append(
+                    Text(f"best  trial {self._best.id}  {in_short(self._best.final, study.spec)}  ").append(
                         pairs(in_order(self._best, study)), "dim"
                     )
                 )

@@ -17,6 +17,7 @@ from ...domain.template import Runtime
 from ...domain.trial import Trial, TrialState
 from .algorithm_words import algorithm_line, stand_in_words, suggested_by
 from .errors import Exit, reported
+from .measured import in_short, measured, own_first
 from .output import (
     Format,
     ago,
@@ -164,7 +165,7 @@ def _show_trial(client: Client, name: TrialName, form: Format) -> None:
     out.print(f"parameters  {pairs(in_order(trial, study))}")
     if trial.final:
         at = "" if trial.final_step is None else f" (step {trial.final_step})"
-        out.print(f"metrics     {pairs(trial.final)}{at}")
+        out.print(f"metrics     {pairs(own_first(trial.final, study.spec))}{at}")
     if trial.provenance and trial.provenance.why:
         out.print(f"suggested   by {suggested_by(trial.provenance)}: {trial.provenance.why}")
     for a in trial.attempts:
@@ -177,8 +178,10 @@ def _show_trial(client: Client, name: TrialName, form: Format) -> None:
             out.print("            " + "\n            ".join(a.log_tail.rstrip().splitlines()[-10:]), markup=False)
     if measurements:
         out.print(f"\n{counted(len(measurements), 'step')} measured, the last ones:")
-        for m in measurements[-5:]:
-            out.print(f"  step {m.step:<6} {pairs(m.metrics)}")
+        table, more = measured(measurements[-5:], study.spec)
+        out.print(table)
+        if more:
+            out.print(f"and {', '.join(more)}: `wazir show {name.short} -o json` has them all")
 
 
 def waiting(client: Client, study: Study) -> Counter[str]:
@@ -241,7 +244,9 @@ def print_best(trials: list[Trial], study: Study) -> None:
         out.print(trial_table(trials, study))
         return
     trial = trials[0]
-    out.print(styled(f"Best trial: {trial.name.short}", "bold").append(f"  {pairs(trial.final or {})}", "not bold"))
+    out.print(
+        styled(f"Best trial: {trial.name.short}", "bold").append(f"  {in_short(trial.final, study.spec)}", "not bold")
+    )
     width = max(map(len, trial.parameters), default=0)
     for name, value in in_order(trial, study).items():
         out.print(f"  {name:<{width}}  {number(value)}")

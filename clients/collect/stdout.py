@@ -1,9 +1,10 @@
 """Metrics that training code prints: bytes of its output in, measurements out, while it runs.
 
-By default `name=value` and `name: value` are read wherever they stand on a line, for the wanted names only; quotes
-around the name do no harm, so a line of JSON is read too. `step` or `epoch` on the same line gives the step:
+By default `name=value` and `name: value` are read wherever they stand on a line; quotes around the name do no harm, so
+a line of JSON is read too. `step` or `epoch` on the same line gives the step. The wanted names make the steps, and what
+else is printed goes with them (`others.py`):
 
-    epoch 3/50 train=0.81 val/loss: 0.412      ->  step 3, {"val/loss": 0.412}
+    epoch 3/50 train=0.81 val/loss: 0.412      ->  step 3, {"train": 0.81, "val/loss": 0.412}
     {"step": 400, "val/loss": 1e-3}            ->  step 400, {"val/loss": 0.001}
     val/loss=nan                               ->  one step after the last one, {"val/loss": nan}
 
@@ -21,11 +22,12 @@ than `MAX_LINE` bytes the rest is not read, which also bounds what a costly patt
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ...domain.numbers import looks_numeric, number, read_at, suggestion
 from ...domain.trial import Measurement
+from .others import Others
 
 MAX_LINE = 8192
 """Bytes of one line that are read."""
@@ -61,14 +63,17 @@ class Doubt(NamedTuple):
 class StdoutReader:
     """Reads the output of one attempt, from its first byte on.
 
-    `metrics` are the names wanted; `pattern` is empty for the default. Not for several threads at once.
+    `metrics` are the names wanted; `pattern` is empty for the default; `parameters` are names that are not metrics,
+    unless a pattern finds them. Not for several threads at once.
 
         reader = StdoutReader(["loss"])
         reader.feed(b"epoch 1 loss=0.5\\nepoch 2 lo", now)  # [Measurement(1, {"loss": 0.5}, now)]
         reader.feed(b"ss=0.4\\n", now)                      # [Measurement(2, {"loss": 0.4}, now)]
     """
 
-    def __init__(self, metrics: Sequence[str], pattern: str = "") -> None:
+    def __init__(self, metrics: Sequence[str], pattern: str = "", parameters: Iterable[str] = ()) -> None:
+        self.others = Others(parameters)
+        """What else is printed, and kept at the steps of the wanted metrics."""
         self._wanted = frozenset(metrics)
         self._custom = re.compile(pattern) if pattern else None
         # Longest first, so that `val/loss` is not read where `val/loss_total` is wanted too.
@@ -95,8 +100,9 @@ class StdoutReader:
         return found
 
     def finish(self, time: float) -> list[Measurement]:
-        """What the last line tells, where it has no line end."""
-        return list(self._end_line(time))
+        """What the last line tells, where it has no line end, and what waited for another one."""
+        last = list(self._end_line(time))
+        return [*last, *(Measurement(step, metrics, time) for step, metrics in self.others.end())]
 
     def _append(self, data: bytes) -> None:
         """Adds to the present line; what a carriage return starts to overwrite is kept only until more text comes."""
@@ -116,44 +122,75 @@ class StdoutReader:
         if not line:
             return
         text = _ESCAPES.sub("", line.decode("utf-8", "replace"))
-        for step, metrics in self._read_custom(text) if self._custom else self._read_pairs(text):
-            self._step = min(self._step + 1, MAX_STEP) if step is None else step
-            self.seen.update(metrics)
-            if metrics:
-                yield Measurement(self._step, metrics, time)
+        yield from self._read_custom(text, time) if self._custom else self._read_pairs(text, time)
 
-    def _read_pairs(self, text: str) -> Iterator[tuple[int | None, dict[str, float]]]:
+    def _read_pairs(self, text: str, time: float) -> Iterator[Measurement]:
         metrics: dict[str, float] = {}
-        before = self.doubtful
+        before, rest, end = self.doubtful, [], 0
         for match in self._pairs.finditer(text):
-            value, written, _ = read_at(text, match.end())
+            value, written, value_end = read_at(text, match.end())
             if value is None:
                 self._doubt(match[1], written)
             else:
                 metrics[match[1]] = value
-        # A value that was not read has its step all the same, or those after it would count one too few.
-        if metrics or self.doubtful > before:
-            matches = (pattern.search(text) for pattern in _STEPS)
-            yield next((_step(match[1]) for match in matches if match), None), metrics
+            rest.append(text[end : match.start()])
+            end = max(end, value_end)
 
-    def _read_custom(self, text: str) -> Iterator[tuple[int | None, dict[str, float]]]:
+        matches = (pattern.search(text) for pattern in _STEPS)
+        step = next((_step(match[1]) for match in matches if match), None)
+        others, echoes = self.others.read(";".join([*rest, text[end:]]))
+        if metrics:
+            yield from self._report(step, metrics, others, time)
+        elif self.doubtful > before:
+            # A value that was not read has its step all the same, or those after it would count one too few.
+            self._advance(step)
+        elif others and (step is not None or not echoes):
+            self.others.alone(others, step)
+
+    def _read_custom(self, text: str, time: float) -> Iterator[Measurement]:
         """One item a step named on the line; matches without a step belong to the one before them on the line."""
         assert self._custom is not None
         has_step = "step" in self._custom.groupindex
         items: list[tuple[int | None, dict[str, float]]] = []
+        others: list[tuple[int | None, str, float]] = []
         for match in self._custom.finditer(text):
             name, written = match["name"], match["value"]
-            if name not in self._wanted or written is None:
+            if not name or written is None:
                 continue
-            value = number(written)
+            value, wanted = number(written), name in self._wanted
             if value is None:
-                self._doubt(name, written.strip())
+                if wanted:
+                    self._doubt(name, written.strip())
                 continue
             step = _step(match["step"]) if has_step else None
+            if not wanted:
+                others.append((step, name, value))
+                continue
             if not items or (step is not None and step != items[-1][0]):
                 items.append((step, {}))
             items[-1][1][name] = value
-        yield from items
+
+        for step, metrics in items:
+            # Those that name no step belong to the last one on the line.
+            last = metrics is items[-1][1]
+            beside = {name: value for at, name, value in others if at == step or (at is None and last)}
+            yield from self._report(step, metrics, beside, time)
+        steps = {step for step, _ in items}
+        for step, name, value in others:
+            if step not in steps and (step is not None or not items):
+                self.others.alone({name: value}, step)
+
+    def _report(
+        self, step: int | None, metrics: dict[str, float], others: Mapping[str, float], time: float
+    ) -> Iterator[Measurement]:
+        self._advance(step)
+        self.seen.update(metrics)
+        earlier, beside = self.others.beside(others, self._step)
+        yield from (Measurement(at, values, time) for at, values in earlier)
+        yield Measurement(self._step, {**metrics, **beside}, time)
+
+    def _advance(self, step: int | None) -> None:
+        self._step = min(self._step + 1, MAX_STEP) if step is None else step
 
     def _doubt(self, metric: str, written: str) -> None:
         known = self.doubts.get(metric)

@@ -218,7 +218,7 @@ def test_metrics_come_while_it_runs(world: World) -> None:
         (
             "print('accuracy=1')",
             Cause.SUCCEEDED,
-            "looked for 'loss' in what it printed; the last lines were: accuracy=1",
+            "looked for 'loss' in what it printed; the last lines were: accuracy=1; it printed values of 'accuracy'",
         ),
         ("pass", Cause.SUCCEEDED, "looked for 'loss' in what it printed; it printed nothing"),
     ],
