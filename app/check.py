@@ -21,7 +21,6 @@ from ..domain.study import StudySpec
 from ..domain.template import Runtime
 from ..domain.trial import TrialState
 from .options import cluster_options
-from .sample_command import sample_command
 
 if TYPE_CHECKING:
     from ..clients.client import Client
@@ -74,6 +73,8 @@ def check(file: Path, run_one: bool, kubeconfig: Path | None, context: str | Non
 
 def summary(study_file: StudyFile, algorithm: str) -> None:
     """One paragraph: what the file asks for."""
+    from .sample_command import sample_command
+
     spec = study_file.spec
     assert spec.space is not None
     out = console()

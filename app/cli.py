@@ -12,14 +12,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import click
 
 from .. import __version__
 from ..clients.cli.errors import visible_usage_errors
+from ..clients.local_address import socket_of
 from ..domain.database import Database, database_of
-from ..domain.errors import Unavailable
+from ..domain.errors import FailedPrecondition, Unavailable
 
 if TYPE_CHECKING:
     from ..clients.cli.session import Access, Session
@@ -159,13 +160,49 @@ def open_client(access: Access, retry_for: float | None) -> Iterator[Client]:
         return
 
     database = access.database or database_of(os.environ)
-    if isinstance(database, Path) and not database.is_file():
+    if isinstance(database, Path) and not is_there(database):
         raise Unavailable(
             f"no service is named and {database} does not exist here. Give --address or set WAZIR_ADDRESS, change to "
             "the folder where `wazir run` was called, or name its database with --db or WAZIR_DB"
         )
+    if isinstance(database, Path) and not answers(socket_of(database)):
+        from ..storage.sqlite_look import NotReadable
+        from .look import FileClient
+
+        try:
+            looking = FileClient(database, patience)
+        except NotReadable:
+            # Of an older schema, for instance: to serve it brings it up to date, or says why not.
+            pass
+        else:
+            with looking:
+                yield cast("Client", looking)
+            return
+
     from ..clients.client import Client
     from .local_service import LocalService
 
     with LocalService(database) as service, Client(service.address, retry_for=patience) as client:
         yield client
+
+
+def is_there(file: Path) -> bool:
+    """Raises FailedPrecondition if this user may not look."""
+    try:
+        return file.is_file()
+    except PermissionError as error:
+        raise FailedPrecondition(
+            f"{file} cannot be read: {error.strerror}. Ask its owner for the right to read the file and its folder"
+        ) from error
+
+
+def answers(socket_file: Path) -> bool:
+    """Whether a process listens there; one that was killed leaves the file behind."""
+    import socket
+
+    with socket.socket(socket.AF_UNIX) as connection:
+        try:
+            connection.connect(os.fspath(socket_file))
+        except OSError:
+            return False
+        return True

@@ -17,9 +17,8 @@ from ..clients.cli.terminal import say
 from ..domain.database import Database, shown, without_password
 from ..domain.errors import FailedPrecondition, InvalidArgument, Unavailable
 from ..storage.audit import problems
-from ..storage.migration import VERSION_TABLE
 from ..storage.open import open_store
-from ..storage.schema import REVISION
+from ..storage.revision import REVISION, VERSION_TABLE
 from ..storage.store import Store, StudyFilter
 from .options import database_option
 

@@ -35,6 +35,7 @@ from .leases import LeaseKeeper
 from .live import LiveStudies
 from .neighbours import Neighbours
 from .observe.observer import Observer
+from .optimal import optimal
 from .progress import DEFAULT_TRIALS, MAX_POINTS, MAX_TRIALS, Progresses
 from .requests import Request
 from .settings import ServiceSettings
@@ -162,7 +163,7 @@ class Service:
         return await self._write(lambda tx, now: studies.stop(tx, name, reason, now))
 
     async def optimal_trials(self, name: StudyName, limit: int) -> list[Trial]:
-        return await self._read(lambda view: studies.optimal(view, name, limit))
+        return await self._read(lambda view: optimal(view, name, limit))
 
     # Trials
 

@@ -16,12 +16,10 @@ from ..domain.errors import (
     NotFound,
     SpecChanged,
 )
-from ..domain.metric import dominates
 from ..domain.names import StudyName
 from ..domain.space import Double, Parameter, Space
 from ..domain.study import PAUSED_BY_A_PERSON, EndReason, Study, StudySpec, StudyState, ending
-from ..domain.trial import Trial, TrialState
-from ..storage.store import Transaction, TrialFilter, View
+from ..storage.store import Transaction
 from ..suggestion.designer import choice_of
 from ..suggestion.registry import make_designer, make_rule
 from ..suggestion.space.sampling import check_feasible
@@ -29,7 +27,7 @@ from .compute.answering import problem_of
 from .feed import Change
 from .metadata import check_labels, check_metadata
 from .requests import Request, recall, remember
-from .unit import PAGE, Unit
+from .unit import Unit
 
 UPDATABLE = {
     "spec.budget": "budget",
@@ -39,8 +37,6 @@ UPDATABLE = {
     "spec.labels": "labels",
 }
 """Paths of an update mask and the specification's fields behind them."""
-
-MAX_OPTIMAL = 1_000
 
 STAND_IN = Space((Parameter("x", Double(0.0, 1.0)),))
 """For a space that is still to grow, so that its algorithm is checked all the same. Every algorithm takes it."""
@@ -192,30 +188,6 @@ def delete(tx: Transaction, name: StudyName, force: bool) -> Change:
         )
     tx.delete_study(study)
     return Change(replace(study, revision=study.revision + 1), deleted=True)
-
-
-def optimal(view: View, name: StudyName, limit: int) -> list[Trial]:
-    """The best trials: by the objective, or with several objectives those that no other dominates, by id."""
-    if not 0 <= limit <= MAX_OPTIMAL:
-        raise InvalidArgument("limit", limit, f"must lie in [0, {MAX_OPTIMAL}]")
-    study = view.study(name)
-    spec = study.spec
-    if len(spec.objectives) == 1:
-        return view.best(study, limit or 1)
-    where = TrialFilter(states=frozenset({TrialState.SUCCEEDED, TrialState.STOPPED}))
-    candidates: list[tuple[tuple[float, ...], Trial]] = []
-    after = 0
-    while page := view.trials(study, where, after, PAGE):
-        after = page[-1].id
-        for trial in page:
-            value = spec.value_of(trial.final or {})
-            if value is None or any(v != v for v in value) or not spec.safe(trial.final or {}):
-                continue
-            losses = tuple(o.loss(v) for o, v in zip(spec.objectives, value, strict=True))
-            if not any(dominates(other, losses) for other, _ in candidates):
-                candidates = [c for c in candidates if not dominates(losses, c[0])]
-                candidates.append((losses, trial))
-    return [trial for _, trial in candidates][: limit or MAX_OPTIMAL]
 
 
 def _check_same(study: Study, spec: StudySpec) -> None:

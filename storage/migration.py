@@ -13,12 +13,11 @@ from sqlalchemy import Connection, String, column, inspect, select, table
 from sqlalchemy.exc import DBAPIError
 
 from ..domain.errors import FailedPrecondition
-from .schema import REVISION, metadata
+from .revision import REVISION, VERSION_TABLE
+from .schema import metadata
 
 logger = logging.getLogger(__name__)
 SCRIPTS = Path(__file__).parent / "migrations"
-VERSION_TABLE = "wazir_schema"
-"""Of our own, because other programs, Optuna among them, keep an `alembic_version`."""
 
 
 def migrate(connection: Connection, where: str, *, upgrade: bool = True) -> None:

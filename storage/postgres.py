@@ -40,9 +40,10 @@ from .migration import migrate
 from .pending import Shared
 from .postgres_exchange import CHANNEL, PostgresExchange, payload
 from .session import Session
-from .sql import SqlTransaction, SqlView
+from .sql import SqlTransaction
 from .statements import FREE_REVISION, SAME_POINTS
 from .store import Store, View
+from .view import SqlView
 
 T = TypeVar("T")
 LOCK_SECONDS = 10.0

@@ -35,8 +35,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import UserDefinedType
 
-REVISION = "v0004"
-"""The newest step in `migrations/versions/`."""
+from .revision import REVISION as REVISION
 
 metadata = MetaData(
     naming_convention={

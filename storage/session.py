@@ -16,6 +16,8 @@ from typing import Any, cast
 from sqlalchemy import Connection, Dialect, Executable
 from sqlalchemy.sql.compiler import SQLCompiler
 
+from . import statements
+
 Values = Mapping[str, object]
 """Values by the names of a statement's parameters; others may be among them."""
 
@@ -67,6 +69,10 @@ class Session:
         self._dialect = connection.dialect
         self._cursor = connection.connection.cursor()
         self._prepared = _PREPARED.setdefault(self._dialect.name, {})
+
+    @property
+    def reads(self) -> Any:
+        return statements
 
     @property
     def database(self) -> str:

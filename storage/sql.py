@@ -1,4 +1,4 @@
-"""Views and transactions on an SQL database, whichever it is.
+"""Transactions on an SQL database, whichever it is; their reads are those of `view.py`.
 
 A transaction gathers what its unit writes, and leaves it to the commit that the unit shares with others (`pending`):
 inserting a trial, starting it and moving it again are one row of one statement.
@@ -10,245 +10,38 @@ raises it.
 
 from __future__ import annotations
 
-import heapq
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Executable
 
 from ..domain.access import Token
-from ..domain.attempt import Attempt
-from ..domain.errors import AlreadyExists, NotFound, RevisionCompacted
+from ..domain.errors import AlreadyExists, NotFound
 from ..domain.fault import uses_point
 from ..domain.names import StudyName, TrialName
 from ..domain.parameters import digest
 from ..domain.study import Study
-from ..domain.trial import Measurement, Trial, TrialState
+from ..domain.trial import Measurement, Trial
 from . import rows
-from .derived import curve, labelled, no_study
 from .known import Known
 from .pending import PendingStudy, PendingTrial, Shared, Writes
 from .session import Session
 from .statements import (
-    ANSWER,
-    BEST,
-    CHANGED,
-    CURVE,
     DELETE_STUDY,
     DELETE_TRIAL,
-    DELETED,
-    EARLIER,
     FORGET_ANSWERS,
-    IDS_OF_OWNER,
     INSERT_SEQUENCE,
     INSERT_TOMBSTONE,
-    KEY_OF_UID,
-    LIVE,
     LOCKED_REVISION,
     NEXT_SEQUENCE,
-    POINTS,
     SAME_POINT,
     SECRET,
     SPELLINGS,
-    STUDIES,
-    STUDIES_OF_OWNER,
-    STUDY,
-    STUDY_OF_UID,
-    TOKEN,
-    TOKENS,
-    TRIAL,
-    TRIALS,
     UPDATE_TOKEN,
 )
-from .store import Answer, Changes, DuplicatePoint, Point, StudyFilter, Transaction, TrialFilter, View
-
-CHUNK = 500
-"""The least number of rows fetched at a time where some may be left out of the answer."""
-_MOST_HINTS = 10_000
-_BEYOND_ALL = 2**63 - 1
-
-
-class SqlView(View):
-    """Reads over a connection that is in a transaction. Not for two threads at a time."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self._keys: dict[str | StudyName, int] = {}
-        """Of the studies met so far, by uid and by name."""
-
-    def study(self, name: StudyName) -> Study:
-        return self._study(STUDY, name)
-
-    def studies(self, owner: str, where: StudyFilter, after: str, limit: int) -> list[Study]:
-        after_owner, _, after_id = after.partition("/")
-        if owner and after_owner > owner:
-            return []
-        if after_owner < owner:
-            after_id = ""
-        statement = STUDIES_OF_OWNER if owner else STUDIES
-        found: list[Study] = []
-        while len(found) < limit:
-            # The few facts that filters ask about are not worth an index: there are far fewer studies than trials.
-            wanted = max(CHUNK, limit) if where != StudyFilter() else limit - len(found)
-            page = self._all(statement, owner=owner, after_owner=after_owner, after_id=after_id, limit=wanted)
-            found.extend(s for s in map(self._met, page) if _meets(s, where))
-            if len(page) < wanted:
-                break
-            after_owner, after_id = page[-1].owner, page[-1].id
-        return found[:limit]
-
-    def trial(self, name: TrialName) -> Trial:
-        row = self._one(TRIAL, owner=name.owner, study_id=name.study, trial=name.id)
-        if row is None:
-            self.study(name.parent)
-            raise NotFound(name.short)
-        return self._trials_of(row.study, name.parent, [row])[0]
-
-    def trials(
-        self, study: Study, where: TrialFilter, after: int, limit: int, *, descending: bool = False
-    ) -> list[Trial]:
-        key = self._key(study)
-        if key is None or limit < 1:
-            return []
-        # One scan a state, each in the order of its index, joined here: a database would sort all of them first.
-        states: Iterable[TrialState | None] = where.states or (None,)
-        scans = (self._scan(key, state, where, after, limit, descending) for state in states)
-        found: Iterator[Any] = heapq.merge(*scans, key=lambda row: row.id, reverse=descending)
-        if where.labels:
-            found = (row for row in found if labelled(rows.from_text(row.labels), where.labels))
-        return self._trials_of(key, study.name, list(islice(found, limit)))
-
-    def best(self, study: Study, limit: int) -> list[Trial]:
-        key = self._key(study)
-        return [] if key is None else self._trials_of(key, study.name, self._all(BEST, study=key, limit=limit))
-
-    def live(self) -> list[Trial]:
-        found: list[Trial] = []
-        by_study: dict[int, list[Any]] = defaultdict(list)
-        for row in self._all(LIVE):
-            by_study[row.study].append(row)
-        for key, page in by_study.items():
-            found.extend(self._trials_of(key, StudyName(page[0].owner, page[0].study_id), page))
-        return found
-
-    def changes(self, study: Study, since: int, limit: int = 10_000) -> Changes:
-        row = self._one(STUDY_OF_UID, uid=study.uid)
-        if row is None:
-            raise NotFound(study.name.short)
-        now = self._met(row)
-        if not 0 <= since <= now.revision:
-            raise RevisionCompacted(study.name.short, since, now.revision)
-        # One row more than asked for shows where the answer is cut, which is never within a revision.
-        span = {"study": row.key, "since": since, "until": now.revision, "limit": limit + 1}
-        changed, deleted = self._all(CHANGED, **span), self._all(DELETED, **span)
-        until = now.revision
-        if len(changed) + len(deleted) > limit:
-            told = sorted(r.revision for r in (*changed, *deleted))
-            until = told[limit] - 1
-            if until < told[0]:
-                # A single unit that changed more than `limit` trials is told in one piece.
-                until = told[0]
-                span |= {"until": until, "limit": _BEYOND_ALL}
-                changed, deleted = self._all(CHANGED, **span), self._all(DELETED, **span)
-        changed = [r for r in changed if r.revision <= until]
-        return Changes(
-            now,
-            self._trials_of(row.key, study.name, changed),
-            [r.trial for r in deleted if r.revision <= until],
-            until,
-        )
-
-    def measurements(self, trial: Trial) -> list[Measurement]:
-        key = self._key_named(trial.study)
-        return curve(map(rows.point_of, self._all(CURVE, study=key, trial=trial.id)))
-
-    def points(self, study: Study, since: int, limit: int = 100_000) -> list[Point]:
-        key = self._key(study)
-        return [] if key is None else [rows.point_of(r) for r in self._all(POINTS, study=key, since=since, limit=limit)]
-
-    def answer(self, owner: str, request_id: str) -> Answer | None:
-        row = self._one(ANSWER, owner=owner, request_id=request_id)
-        return None if row is None else Answer(row.method, row.payload, row.result, row.time)
-
-    def token(self, token_id: str) -> Token | None:
-        row = self._one(TOKEN, id=token_id)
-        return None if row is None else rows.token_of(row)
-
-    def tokens(self) -> list[Token]:
-        return list(map(rows.token_of, self._all(TOKENS)))
-
-    def secret(self, name: str) -> str | None:
-        row = self._one(SECRET, name=name)
-        return None if row is None else str(row.value)
-
-    def _all(self, statement: Executable, **values: object) -> list[Any]:
-        return self._session.all(statement, values)
-
-    def _one(self, statement: Executable, **values: object) -> Any:
-        return self._session.one(statement, values)
-
-    def _study(self, statement: Executable, name: StudyName) -> Study:
-        row = self._one(statement, owner=name.owner, id=name.study)
-        if row is None:
-            raise no_study(name, [r.id for r in self._all(IDS_OF_OWNER, owner=name.owner, limit=_MOST_HINTS)])
-        return self._met(row)
-
-    def _met(self, row: Any) -> Study:
-        study = rows.study_of(row)
-        self._keys[study.uid] = self._keys[study.name] = row.key
-        return study
-
-    def _key(self, study: Study) -> int | None:
-        """None where the study is gone."""
-        key = self._keys.get(study.uid)
-        if key is None and (row := self._one(KEY_OF_UID, uid=study.uid)) is not None:
-            key = self._keys[study.uid] = row.key
-        return key
-
-    def _key_named(self, name: StudyName) -> int:
-        if name not in self._keys:
-            self.study(name)
-        return self._keys[name]
-
-    def _scan(
-        self, key: int, state: TrialState | None, where: TrialFilter, after: int, limit: int, descending: bool
-    ) -> Iterator[Any]:
-        """Rows of the trials in one state, or in any, by id."""
-        statement = TRIALS[state is not None, where.since is not None, descending]
-        wanted = max(CHUNK, limit) if where.labels else limit
-        values: dict[str, object] = {"study": key, "limit": wanted}
-        if state is not None:
-            values["state"] = state.value
-        if where.since is not None:
-            values["since"] = where.since
-        last = after or (_BEYOND_ALL if descending else 0)
-        while True:
-            page = self._all(statement, after=last, **values)
-            yield from page
-            if len(page) < wanted:
-                return
-            last = page[-1].id
-
-    def _trials_of(self, key: int, name: StudyName, page: Sequence[Any]) -> list[Trial]:
-        """The trials of these rows, all of one study."""
-        latest = [None if row.attempt is None else rows.decode_attempt(row.attempt) for row in page]
-        return [
-            rows.trial_of(row, name, attempt, self._earlier(key, row.id) if attempt and attempt.number > 1 else ())
-            for row, attempt in zip(page, latest, strict=True)
-        ]
-
-    def _earlier(self, key: int, trial: int) -> tuple[Attempt, ...]:
-        return tuple(rows.decode_attempt(row.attempt) for row in self._all(EARLIER, study=key, trial=trial))
-
-
-def _meets(study: Study, where: StudyFilter) -> bool:
-    return (
-        (not where.states or study.state in where.states)
-        and labelled(study.spec.labels, where.labels)
-        and (where.since is None or study.create_time >= where.since)
-    )
+from .store import Answer, Changes, DuplicatePoint, StudyFilter, Transaction, TrialFilter
+from .view import SqlView
 
 
 class SqlTransaction(SqlView, Transaction):
@@ -258,6 +51,7 @@ class SqlTransaction(SqlView, Transaction):
         """`known`: what units before this one left for it, and what it leaves for those behind it. `shared`: what the
         units of the same commit share."""
         super().__init__(session)
+        self._session: Session = session
         self._known = known
         self._shared = shared
         self._spelling = SPELLINGS[session.database]

@@ -30,8 +30,9 @@ from .known import Known
 from .migration import migrate
 from .pending import Shared
 from .session import Session
-from .sql import SqlTransaction, SqlView
+from .sql import SqlTransaction
 from .store import Store, View
+from .view import SqlView
 
 T = TypeVar("T")
 SETTINGS = ("synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY")

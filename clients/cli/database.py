@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ class DatabaseType(click.ParamType):  # type: ignore[type-arg]
             database = read_database(value, named_by(param, ctx))
         except InvalidArgument as error:
             raise click.UsageError(str(error), ctx) from error
-        if isinstance(database, Path) and database.is_dir():
+        if isinstance(database, Path) and os.path.isdir(database):  # noqa: PTH112 - it raises no PermissionError
             folder = InvalidArgument(
                 named_by(param, ctx), str(database), "is a folder", f"Name a file, for instance {database / 'wazir.db'}"
             )

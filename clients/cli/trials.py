@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -244,12 +245,13 @@ def _log(
         yield from of_pod(client, name, attempt, follow)
         return
     path = Path(attempt.log_path) if attempt.log_path else None
-    if path is None or not path.is_file():
+    if path is None or not os.access(path, os.R_OK):
         if attempt.log_tail:
             yield attempt.log_tail.encode()
             return
         raise NotFound(
-            f"the log of {name.short}", f"It lies on the machine that ran it: {attempt.log_path or 'unknown'}"
+            f"the log of {name.short}",
+            f"It lies on the machine that ran it, for its owner to read: {attempt.log_path or 'unknown'}",
         )
     with path.open("rb") as file:
         while True:

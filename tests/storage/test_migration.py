@@ -18,7 +18,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from wazir.domain.errors import FailedPrecondition
-from wazir.storage import migration, schema
+from wazir.storage import migration, revision, schema
 from wazir.storage.sqlite import open_sqlite
 from wazir.storage.store import Answer
 
@@ -29,7 +29,7 @@ def declared(connection: sqlite3.Connection) -> dict[str, str]:
     return {
         name: re.sub(r" ?([(),]) ?", r"\1", " ".join(sql.split()))
         for name, sql in rows
-        if name not in (migration.VERSION_TABLE, "sqlite_sequence")
+        if name not in (revision.VERSION_TABLE, "sqlite_sequence")
     }
 
 
@@ -49,13 +49,13 @@ def test_the_migrations_make_the_tables_that_the_schema_declares(migrated: sqlit
 
 
 def test_a_new_database_is_at_the_newest_revision(migrated: sqlite3.Connection) -> None:
-    assert migrated.execute(f"SELECT version_num FROM {migration.VERSION_TABLE}").fetchall() == [(schema.REVISION,)]
+    assert migrated.execute(f"SELECT version_num FROM {revision.VERSION_TABLE}").fetchall() == [(revision.REVISION,)]
 
 
 def test_the_newest_revision_is_that_of_the_last_step() -> None:
     config = Config()
     config.set_main_option("script_location", str(migration.SCRIPTS))
-    assert ScriptDirectory.from_config(config).get_heads() == [schema.REVISION]
+    assert ScriptDirectory.from_config(config).get_heads() == [revision.REVISION]
 
 
 def test_the_file_has_a_log_written_ahead(migrated: sqlite3.Connection) -> None:

@@ -1,0 +1,158 @@
+"""The client of a command on a database file that nobody serves: it reads the file itself, and serves it for the rest.
+
+To start a service takes longer than to look at a study, and needs the right to write. What is read here passes the
+same store view and the same use cases as in a service (`storage/view.py`, `service/optimal.py`).
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from ..domain.errors import FailedPrecondition
+from ..domain.names import DEFAULT_OWNER, StudyName, TrialName
+from ..domain.progress import StudyProgress
+from ..domain.study import Study, StudyState
+from ..domain.trial import LIVE, Measurement, Trial, TrialState
+from ..service.optimal import optimal
+from ..storage.sqlite_look import look, writable
+from ..storage.store import StudyFilter, TrialFilter, View
+
+if TYPE_CHECKING:
+    from ..clients.client import Client
+
+T = TypeVar("T")
+
+PAGE: Final = 500
+
+
+class FileClient:
+    """Has the calls of `clients.client.Client`: those that commands look with are answered from the file, and the first
+    of the others starts a service. Use as a context manager."""
+
+    def __init__(self, file: Path, patience: float) -> None:
+        """Raises `storage.sqlite_look.NotReadable` if the file has to be brought up to date first."""
+        self._file = file.absolute()
+        self._patience = patience
+        self._served: Client | None = None
+        self._stack = ExitStack()
+        with look(self._file):
+            pass
+
+    def __enter__(self) -> FileClient:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    # Looking
+
+    def get_study(self, name: StudyName) -> Study:
+        return self._read(lambda view: view.study(name))
+
+    def list_studies(
+        self,
+        states: Iterable[StudyState] = (),
+        labels: Mapping[str, str] | None = None,
+        *,
+        owner: str = DEFAULT_OWNER,
+    ) -> Iterator[Study]:
+        where = StudyFilter(states=frozenset(states), labels=labels or {})
+        after = ""
+        while page := self._read(partial(_studies, owner=owner, where=where, after=after)):
+            yield from page
+            after = f"{page[-1].name.owner}/{page[-1].name.study}"
+
+    def best_trials(self, name: StudyName, limit: int = 0) -> list[Trial]:
+        return self._read(lambda view: optimal(view, name, limit))
+
+    def get_trial(self, name: TrialName) -> Trial:
+        return self._read(lambda view: view.trial(name))
+
+    def list_trials(
+        self,
+        name: StudyName,
+        states: Iterable[TrialState] = (),
+        labels: Mapping[str, str] | None = None,
+        *,
+        descending: bool = False,
+    ) -> Iterator[Trial]:
+        where = TrialFilter(states=frozenset(states), labels=labels or {})
+        after = 0
+        while page := self._read(partial(_trials, name=name, where=where, after=after, descending=descending)):
+            yield from page
+            after = page[-1].id
+
+    def measurements(self, name: TrialName) -> list[Measurement]:
+        return self._read(lambda view: view.measurements(view.trial(name)))
+
+    def study_progress(self, name: StudyName, **limits: int) -> StudyProgress:
+        """Trials that are live without a service are rare: their process outlived it."""
+        study = self.get_study(name)
+        if any(study.counts[state] for state in LIVE) and writable(self._file):
+            return self._service().study_progress(name, **limits)
+        return StudyProgress((), None, 0.0)
+
+    # Everything else
+
+    def __getattr__(self, call: str) -> Any:
+        if call.startswith("_"):
+            raise AttributeError(call)
+        return partial(self._call_service, call)
+
+    def _call_service(self, call: str, *arguments: Any, **named: Any) -> Any:
+        # What is not there is refused before a service is started for it.
+        match arguments:
+            case _ if call == "create_study":
+                pass
+            case (StudyName() as name, *_):
+                self.get_study(name)
+            case (TrialName() as name, *_):
+                self.get_trial(name)
+
+        return getattr(self._service(), call)(*arguments, **named)
+
+    def _service(self) -> Client:
+        if self._served is None:
+            self._check_writable()
+            from ..clients.client import Client
+            from .local_service import LocalService
+
+            service = self._stack.enter_context(LocalService(self._file))
+            self._served = self._stack.enter_context(Client(service.address, retry_for=self._patience))
+        return self._served
+
+    def _check_writable(self) -> None:
+        if not writable(self._file):
+            raise FailedPrecondition(
+                f"{self._file} belongs to {_name_of(self._file.stat().st_uid)}, and {_name_of(os.geteuid())} may look "
+                "at its studies, not change or watch them. Name a service to call with --address, or get the right to "
+                "write to the file and its folder"
+            )
+
+    def _read(self, work: Callable[[View], T]) -> T:
+        with look(self._file) as view:
+            return work(view)
+
+
+def _studies(view: View, *, owner: str, where: StudyFilter, after: str) -> list[Study]:
+    return view.studies(owner, where, after, PAGE)
+
+
+def _trials(view: View, *, name: StudyName, where: TrialFilter, after: int, descending: bool) -> list[Trial]:
+    return view.trials(view.study(name), where, after, PAGE, descending=descending)
+
+
+def _name_of(user: int) -> str:
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return f"user {user}"

@@ -1,0 +1,230 @@
+"""Reads over a connection to an SQL database, whichever it is and however its statements are spelt.
+
+Nothing of SQLAlchemy is needed here: a store brings its statements (`statements.py`), and whoever only looks at a file
+of SQLite brings plain ones (`sqlite_look.py`).
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, Protocol
+
+from ..domain.access import Token
+from ..domain.attempt import Attempt
+from ..domain.errors import NotFound, RevisionCompacted
+from ..domain.names import StudyName, TrialName
+from ..domain.study import Study
+from ..domain.trial import Measurement, Trial, TrialState
+from . import rows
+from .derived import curve, labelled, no_study
+from .store import Answer, Changes, Point, StudyFilter, TrialFilter, View
+
+CHUNK = 500
+"""The least number of rows fetched at a time where some may be left out of the answer."""
+_MOST_HINTS = 10_000
+_BEYOND_ALL = 2**63 - 1
+
+
+class ReadSession(Protocol):
+    """One connection in a transaction, for one thread at a time."""
+
+    @property
+    def reads(self) -> Any:
+        """Its statements, as attributes with the names that `statements.py` gives them."""
+
+    def all(self, statement: Any, values: Mapping[str, object]) -> list[Any]:
+        """All rows, with their columns as attributes."""
+
+    def one(self, statement: Any, values: Mapping[str, object]) -> Any:
+        """The first row, or None."""
+
+
+class SqlView(View):
+    """Reads over a connection that is in a transaction. Not for two threads at a time."""
+
+    def __init__(self, session: ReadSession) -> None:
+        self._session = session
+        self._reads = session.reads
+        self._keys: dict[str | StudyName, int] = {}
+        """Of the studies met so far, by uid and by name."""
+
+    def study(self, name: StudyName) -> Study:
+        return self._study(self._reads.STUDY, name)
+
+    def studies(self, owner: str, where: StudyFilter, after: str, limit: int) -> list[Study]:
+        after_owner, _, after_id = after.partition("/")
+        if owner and after_owner > owner:
+            return []
+        if after_owner < owner:
+            after_id = ""
+        statement = self._reads.STUDIES_OF_OWNER if owner else self._reads.STUDIES
+        found: list[Study] = []
+        while len(found) < limit:
+            # The few facts that filters ask about are not worth an index: there are far fewer studies than trials.
+            wanted = max(CHUNK, limit) if where != StudyFilter() else limit - len(found)
+            page = self._all(statement, owner=owner, after_owner=after_owner, after_id=after_id, limit=wanted)
+            found.extend(s for s in map(self._met, page) if _meets(s, where))
+            if len(page) < wanted:
+                break
+            after_owner, after_id = page[-1].owner, page[-1].id
+        return found[:limit]
+
+    def trial(self, name: TrialName) -> Trial:
+        row = self._one(self._reads.TRIAL, owner=name.owner, study_id=name.study, trial=name.id)
+        if row is None:
+            self.study(name.parent)
+            raise NotFound(name.short)
+        return self._trials_of(row.study, name.parent, [row])[0]
+
+    def trials(
+        self, study: Study, where: TrialFilter, after: int, limit: int, *, descending: bool = False
+    ) -> list[Trial]:
+        key = self._key(study)
+        if key is None or limit < 1:
+            return []
+        # One scan a state, each in the order of its index, joined here: a database would sort all of them first.
+        states: Iterable[TrialState | None] = where.states or (None,)
+        scans = (self._scan(key, state, where, after, limit, descending) for state in states)
+        found: Iterator[Any] = heapq.merge(*scans, key=lambda row: row.id, reverse=descending)
+        if where.labels:
+            found = (row for row in found if labelled(rows.from_text(row.labels), where.labels))
+        return self._trials_of(key, study.name, list(islice(found, limit)))
+
+    def best(self, study: Study, limit: int) -> list[Trial]:
+        key = self._key(study)
+        if key is None:
+            return []
+        return self._trials_of(key, study.name, self._all(self._reads.BEST, study=key, limit=limit))
+
+    def live(self) -> list[Trial]:
+        found: list[Trial] = []
+        by_study: dict[int, list[Any]] = defaultdict(list)
+        for row in self._all(self._reads.LIVE):
+            by_study[row.study].append(row)
+        for key, page in by_study.items():
+            found.extend(self._trials_of(key, StudyName(page[0].owner, page[0].study_id), page))
+        return found
+
+    def changes(self, study: Study, since: int, limit: int = 10_000) -> Changes:
+        row = self._one(self._reads.STUDY_OF_UID, uid=study.uid)
+        if row is None:
+            raise NotFound(study.name.short)
+        now = self._met(row)
+        if not 0 <= since <= now.revision:
+            raise RevisionCompacted(study.name.short, since, now.revision)
+        # One row more than asked for shows where the answer is cut, which is never within a revision.
+        span = {"study": row.key, "since": since, "until": now.revision, "limit": limit + 1}
+        changed, deleted = self._all(self._reads.CHANGED, **span), self._all(self._reads.DELETED, **span)
+        until = now.revision
+        if len(changed) + len(deleted) > limit:
+            told = sorted(r.revision for r in (*changed, *deleted))
+            until = told[limit] - 1
+            if until < told[0]:
+                # A single unit that changed more than `limit` trials is told in one piece.
+                until = told[0]
+                span |= {"until": until, "limit": _BEYOND_ALL}
+                changed, deleted = self._all(self._reads.CHANGED, **span), self._all(self._reads.DELETED, **span)
+        changed = [r for r in changed if r.revision <= until]
+        return Changes(
+            now,
+            self._trials_of(row.key, study.name, changed),
+            [r.trial for r in deleted if r.revision <= until],
+            until,
+        )
+
+    def measurements(self, trial: Trial) -> list[Measurement]:
+        key = self._key_named(trial.study)
+        return curve(map(rows.point_of, self._all(self._reads.CURVE, study=key, trial=trial.id)))
+
+    def points(self, study: Study, since: int, limit: int = 100_000) -> list[Point]:
+        key = self._key(study)
+        if key is None:
+            return []
+        return [rows.point_of(r) for r in self._all(self._reads.POINTS, study=key, since=since, limit=limit)]
+
+    def answer(self, owner: str, request_id: str) -> Answer | None:
+        row = self._one(self._reads.ANSWER, owner=owner, request_id=request_id)
+        return None if row is None else Answer(row.method, row.payload, row.result, row.time)
+
+    def token(self, token_id: str) -> Token | None:
+        row = self._one(self._reads.TOKEN, id=token_id)
+        return None if row is None else rows.token_of(row)
+
+    def tokens(self) -> list[Token]:
+        return list(map(rows.token_of, self._all(self._reads.TOKENS)))
+
+    def secret(self, name: str) -> str | None:
+        row = self._one(self._reads.SECRET, name=name)
+        return None if row is None else str(row.value)
+
+    def _all(self, statement: Any, **values: object) -> list[Any]:
+        return self._session.all(statement, values)
+
+    def _one(self, statement: Any, **values: object) -> Any:
+        return self._session.one(statement, values)
+
+    def _study(self, statement: Any, name: StudyName) -> Study:
+        row = self._one(statement, owner=name.owner, id=name.study)
+        if row is None:
+            raise no_study(
+                name, [r.id for r in self._all(self._reads.IDS_OF_OWNER, owner=name.owner, limit=_MOST_HINTS)]
+            )
+        return self._met(row)
+
+    def _met(self, row: Any) -> Study:
+        study = rows.study_of(row)
+        self._keys[study.uid] = self._keys[study.name] = row.key
+        return study
+
+    def _key(self, study: Study) -> int | None:
+        """None where the study is gone."""
+        key = self._keys.get(study.uid)
+        if key is None and (row := self._one(self._reads.KEY_OF_UID, uid=study.uid)) is not None:
+            key = self._keys[study.uid] = row.key
+        return key
+
+    def _key_named(self, name: StudyName) -> int:
+        if name not in self._keys:
+            self.study(name)
+        return self._keys[name]
+
+    def _scan(
+        self, key: int, state: TrialState | None, where: TrialFilter, after: int, limit: int, descending: bool
+    ) -> Iterator[Any]:
+        """Rows of the trials in one state, or in any, by id."""
+        statement = self._reads.TRIALS[state is not None, where.since is not None, descending]
+        wanted = max(CHUNK, limit) if where.labels else limit
+        values: dict[str, object] = {"study": key, "limit": wanted}
+        if state is not None:
+            values["state"] = state.value
+        if where.since is not None:
+            values["since"] = where.since
+        last = after or (_BEYOND_ALL if descending else 0)
+        while True:
+            page = self._all(statement, after=last, **values)
+            yield from page
+            if len(page) < wanted:
+                return
+            last = page[-1].id
+
+    def _trials_of(self, key: int, name: StudyName, page: Sequence[Any]) -> list[Trial]:
+        """The trials of these rows, all of one study."""
+        latest = [None if row.attempt is None else rows.decode_attempt(row.attempt) for row in page]
+        return [
+            rows.trial_of(row, name, attempt, self._earlier(key, row.id) if attempt and attempt.number > 1 else ())
+            for row, attempt in zip(page, latest, strict=True)
+        ]
+
+    def _earlier(self, key: int, trial: int) -> tuple[Attempt, ...]:
+        return tuple(rows.decode_attempt(row.attempt) for row in self._all(self._reads.EARLIER, study=key, trial=trial))
+
+
+def _meets(study: Study, where: StudyFilter) -> bool:
+    return (
+        (not where.states or study.state in where.states)
+        and labelled(study.spec.labels, where.labels)
+        and (where.since is None or study.create_time >= where.since)
+    )
