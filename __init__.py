@@ -23,15 +23,25 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .app.ask_tell import create_study as create_study
+    from .app.ask_tell import delete_study as delete_study
+    from .app.ask_tell import get_all_study_names as get_all_study_names
     from .app.ask_tell import load_study as load_study
+    from .clients import verbosity as logging
     from .clients.aio import AsyncClient as AsyncClient
     from .clients.client import Client as Client
     from .clients.credentials import Tls as Tls
+    from .clients.familiar import exceptions as exceptions
+    from .clients.familiar import pruners as pruners
+    from .clients.familiar import samplers as samplers
+    from .clients.familiar import study as study
+    from .clients.familiar import trial as trial
     from .clients.study import Study as Study
     from .clients.study import StudyEnded as StudyEnded
     from .clients.trial import Trial as Trial
+    from .clients.trial import TrialPruned as TrialPruned
     from .clients.trial import current_trial as current_trial
     from .domain.errors import WazirError as WazirError
+    from .domain.trial import TrialState as TrialState
 
 __version__ = "0.1.0"
 
@@ -42,12 +52,26 @@ _FORWARDED = {
     "StudyEnded": ".clients.study",
     "Tls": ".clients.credentials",
     "Trial": ".clients.trial",
+    "TrialPruned": ".clients.trial",
+    "TrialState": ".domain.trial",
     "WazirError": ".domain.errors",
     "create_study": ".app.ask_tell",
     "current_trial": ".clients.trial",
+    "delete_study": ".app.ask_tell",
+    "get_all_study_names": ".app.ask_tell",
     "load_study": ".app.ask_tell",
 }
 """Public name -> module that defines it."""
+
+_MODULES = {
+    "exceptions": ".clients.familiar.exceptions",
+    "logging": ".clients.verbosity",
+    "pruners": ".clients.familiar.pruners",
+    "samplers": ".clients.familiar.samplers",
+    "study": ".clients.familiar.study",
+    "trial": ".clients.familiar.trial",
+}
+"""Modules under the names that Optuna's users know."""
 
 __all__ = [
     "AsyncClient",
@@ -56,21 +80,34 @@ __all__ = [
     "StudyEnded",
     "Tls",
     "Trial",
+    "TrialPruned",
+    "TrialState",
     "WazirError",
     "create_study",
     "current_trial",
+    "delete_study",
+    "exceptions",
+    "get_all_study_names",
     "load_study",
+    "logging",
+    "pruners",
+    "samplers",
+    "study",
+    "trial",
 ]
 
 if not TYPE_CHECKING:  # a type checker would take it for a promise that every name exists
 
     def __getattr__(name: str) -> object:
-        if name not in _FORWARDED:
+        if name in _MODULES:
+            value = import_module(_MODULES[name], __name__)
+        elif name in _FORWARDED:
+            value = getattr(import_module(_FORWARDED[name], __name__), name)
+        else:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = getattr(import_module(_FORWARDED[name], __name__), name)
         globals()[name] = value
         return value
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_FORWARDED])
+    return sorted({*globals(), *_FORWARDED, *_MODULES})

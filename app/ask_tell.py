@@ -32,4 +32,6 @@ def _served(function: Callable[P, T]) -> Callable[P, T]:
 
 
 create_study = _served(study.create_study)
+delete_study = _served(study.delete_study)
+get_all_study_names = _served(study.get_all_study_names)
 load_study = _served(study.load_study)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, SupportsFloat, SupportsIndex, TypeVar
 
@@ -18,7 +19,7 @@ from ..domain.trial import Origin
 from ..domain.trial import Trial as Record
 from .client import Client
 from .reporter import Reporter
-from .trial import Trial
+from .trial import Reported, Trial
 
 V = TypeVar("V")
 
@@ -28,6 +29,7 @@ class Definitions:
 
     def __init__(self, study: Study) -> None:
         self.growing = study.growing
+        self.objectives = [o.metric for o in study.spec.objectives]
         self.by_name: dict[str, Parameter] = dict(study.spec.space.by_name) if study.spec.space else {}
 
     def covers(self, asked: Parameter) -> bool:
@@ -49,7 +51,10 @@ class AskedTrial(Trial):
     def __init__(self, record: Record, client: Client, definitions: Definitions) -> None:
         assert record.attempt is not None
         reporter = Reporter(record.name, record.attempt.number, lambda: client, beat=None)
-        super().__init__(record.name, record.attempt.number, record.parameters, reporter)
+        super().__init__(
+            record.name, record.attempt.number, record.parameters, reporter, objectives=definitions.objectives
+        )
+        self._attributes.update(record.metadata)
         self.record = record
         self.reporter = reporter
         self.reported = False
@@ -68,16 +73,21 @@ class AskedTrial(Trial):
 
     def report(
         self,
-        metrics: Mapping[str, SupportsFloat] | str,
+        metrics: Reported | None = None,
         value: SupportsFloat | None = None,
-        *,
         step: SupportsIndex | None = None,
     ) -> int:
         """As `Trial.report`. Raises FailedPrecondition once the trial has been told."""
         self._check_open()
-        following = super().report(metrics, value, step=step)
+        following = super().report(metrics, value, step)
         self.reported = True
         return following
+
+    @property
+    def datetime_start(self) -> datetime | None:
+        """When it was first handed out, in UTC."""
+        begin = self.record.start_time
+        return None if begin is None else datetime.fromtimestamp(begin, UTC)
 
     def should_stop(self) -> bool:
         """As `Trial.should_stop`. What the trial is then told with is what it is worth where it stands."""

@@ -16,6 +16,7 @@ away loses its trials after a lease, and somebody else gets them.
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import secrets
@@ -24,18 +25,19 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, SupportsFloat
+from typing import TYPE_CHECKING, Any, Self, SupportsFloat, TypeVar
 
 from ..domain import document
 from ..domain import study as domain
 from ..domain.attempt import Cause
-from ..domain.choices import restored
 from ..domain.errors import (
+    MISSING,
     DeadlineExceeded,
     FailedPrecondition,
     InvalidArgument,
@@ -43,16 +45,24 @@ from ..domain.errors import (
     WazirError,
     nearest,
 )
+from ..domain.metric import Goal
+from ..domain.names import TrialName, check_id
 from ..domain.space import Space
 from ..domain.study import Shortage
+from ..domain.trial import Measurement, TrialState
 from ..domain.trial import Trial as Record
-from ..domain.trial import TrialState
+from . import verbosity
 from .asked import AskedTrial, Definitions, enqueued
 from .client import Client
+from .familiar.translate import algorithm_of, stopping_of
 from .heartbeats import Heartbeats
 from .opening import Serve, Storage, open_client
+from .optimize_lines import Lines, make_bar
 from .pauses import pauses
-from .trial import check_metrics
+from .python_words import in_python, python_words
+from .results import Result
+from .trial import check_metrics, is_pruning
+from .user_attributes import from_metadata, to_metadata
 
 if TYPE_CHECKING:
     import pandas
@@ -71,7 +81,15 @@ Outcome = SupportsFloat | Sequence[SupportsFloat] | Mapping[str, SupportsFloat] 
 
 Caught = type[Exception] | tuple[type[Exception], ...]
 
+Chosen = str | Mapping[str, object]
+"""An algorithm or a stopping rule: its name, or a mapping with the name and settings."""
+
 Function = Callable[[AskedTrial], Outcome]
+
+Callback = Callable[["Study", Result], object]
+"""Called after each trial of `optimize`."""
+
+N = TypeVar("N")
 
 ENDS = {
     TrialState.SUCCEEDED: Cause.SUCCEEDED,
@@ -96,12 +114,13 @@ def create_study(
     parameters: Mapping[str, object] | Space | None = None,
     constraints: Sequence[str] = (),
     metric: str | None = None,
-    direction: str | None = None,
+    direction: str | Goal | None = None,
+    directions: Sequence[str | Goal] | None = None,
     objective: Mapping[str, object] | None = None,
     objectives: Sequence[Mapping[str, object]] | None = None,
-    algorithm: str | Mapping[str, object] = "auto",
+    algorithm: Chosen | None = None,
     seed: int | None = None,
-    stopping: str | Mapping[str, object] | None = None,
+    stopping: Chosen | None = None,
     trials: int | None = None,
     parallel: int | None = None,
     failed: int | None = None,
@@ -112,6 +131,9 @@ def create_study(
     address: str | None = None,
     database: str | os.PathLike[str] | None = None,
     storage: Storage | None = None,
+    study_name: str | None = None,
+    sampler: object = None,
+    pruner: object = None,
     lease: float = LEASE,
     serve: Serve | None = None,
 ) -> Study:
@@ -121,8 +143,13 @@ def create_study(
     `{"lr": {"min": 1e-5, "max": 0.1, "scale": "log"}}` (bounds that are all integers make an integer: for what lies
     between 0 and 1 write `{"min": 0.0, "max": 1.0}`), or a Space; without it the space grows as the code names
     parameters with `trial.suggest_*`. What is optimised: `metric` (default "value") and `direction` ("minimize", the
-    default, or "maximize"); or `objective`, `objectives` in the study file's words. `algorithm` and `stopping`: a name,
-    or a mapping with the name and settings. `trials` to `gpu_hours`: the budget; None is no limit.
+    default, or "maximize"); or `directions`, of the metrics value_0, value_1, ...; or `objective`, `objectives` in the
+    study file's words. `algorithm` and `stopping`: a name, or a mapping with the name and settings; without `algorithm`
+    the service chooses, without `stopping` no trial is stopped early. `trials` to `gpu_hours`: the budget; None is no
+    limit.
+
+    `study_name`, `sampler` and `pruner` are Optuna's: another word for `name`, and an object or class name of Optuna's
+    (or of `wazir.samplers` and `wazir.pruners`), which is taken for the algorithm or the rule that it is here.
 
     `load_if_exists` goes on with a study of that name, with the budget and stopping given now. Where studies are kept:
     `address`, a service's `host:port`; or `database`, a file or `postgresql://USER@HOST/DATABASE`; or `storage`, either
@@ -133,9 +160,19 @@ def create_study(
     Raises InvalidArgument, AlreadyExists, SpecChanged if the existing study has another space or metric, Unavailable
     if no service answers, and FailedPrecondition if one would have to be started and a library of it is missing.
     """
-    settings: dict[str, object] = dict(algorithm) if isinstance(algorithm, Mapping) else {"name": algorithm}
+    name = _either("name", name, "study_name", study_name)
+    what = _objectives(metric, direction, directions, objective, objectives)
+    _refuse_both("algorithm", algorithm, "sampler", sampler)
+    if sampler is not None:
+        algorithm = algorithm_of(sampler)
+    settings: dict[str, object] = dict(algorithm) if isinstance(algorithm, Mapping) else {"name": algorithm or "auto"}
     if seed is not None:
         settings["seed"] = seed
+    if pruner is not None:
+        # Only the goal of the first objective matters.
+        first = document.from_document(what).objectives[0]
+        _refuse_both("stopping", stopping, "pruner", pruner)
+        stopping = stopping_of(pruner, first.goal)
     budget = {
         "trials": trials,
         "parallel": parallel,
@@ -144,7 +181,7 @@ def create_study(
         "gpu_hours": gpu_hours,
     }
     description: dict[str, object] = {
-        **_objectives(metric, direction, objective, objectives),
+        **what,
         "algorithm": settings,
         "budget": {key: limit for key, limit in budget.items() if limit is not None},
     }
@@ -156,29 +193,69 @@ def create_study(
         description["parameters"] = parameters
     if constraints:
         description["constraints"] = list(constraints)
-    spec = document.from_document(description)
-    for doubt in document.doubts(description):
-        # The level of whoever called `wazir.create_study`.
-        warnings.warn(str(doubt), UserWarning, stacklevel=3)
-    if isinstance(parameters, Space):
-        spec = replace(spec, space=Space(parameters.parameters, (*parameters.constraints, *constraints)))
-    client = open_client(address, database=database, storage=storage, serve=serve)
-    made = client.create_study(name or f"study-{secrets.token_hex(4)}", spec, resume=load_if_exists)
+    with python_words():
+        spec = document.from_document(description)
+        for doubt in document.doubts(description):
+            # The level of whoever called `wazir.create_study`.
+            warnings.warn(in_python(str(doubt)), UserWarning, stacklevel=3)
+        if isinstance(parameters, Space):
+            spec = replace(spec, space=Space(parameters.parameters, (*parameters.constraints, *constraints)))
+        study_id = check_id("name", f"study-{secrets.token_hex(4)}" if name is None else name)
+
+        client = open_client(address, database=database, storage=storage, serve=serve)
+        made = client.create_study(study_id, spec, resume=load_if_exists)
     return Study(client, made, lease=lease)
 
 
 def load_study(
-    name: str,
+    name: str | None = None,
     *,
     address: str | None = None,
     database: str | os.PathLike[str] | None = None,
     storage: Storage | None = None,
+    study_name: str | None = None,
     lease: float = LEASE,
     serve: Serve | None = None,
 ) -> Study:
     """A study that exists, whoever made it. Arguments as in `create_study`. Raises NotFound."""
+    name = _named(name, study_name)
     client = open_client(address, database=database, storage=storage, serve=serve)
     return Study(client, client.get_study(name), lease=lease)
+
+
+def delete_study(
+    name: str | None = None,
+    *,
+    address: str | None = None,
+    database: str | os.PathLike[str] | None = None,
+    storage: Storage | None = None,
+    study_name: str | None = None,
+    serve: Serve | None = None,
+) -> None:
+    """Deletes a study with its trials. Arguments as in `create_study`. Raises NotFound, and FailedPrecondition while
+    trials of it run."""
+    name = _named(name, study_name)
+    with open_client(address, database=database, storage=storage, serve=serve) as client:
+        client.delete_study(name)
+
+
+def get_all_study_names(
+    storage: Storage | None = None,
+    *,
+    address: str | None = None,
+    database: str | os.PathLike[str] | None = None,
+    serve: Serve | None = None,
+) -> list[str]:
+    """The names of the studies, sorted. Arguments as in `create_study`."""
+    with open_client(address, database=database, storage=storage, serve=serve) as client:
+        return sorted(study.name.short for study in client.list_studies())
+
+
+def _named(name: str | None, study_name: str | None) -> str:
+    name = _either("name", name, "study_name", study_name)
+    if name is None:
+        raise InvalidArgument("name", MISSING, "is missing", 'For instance load_study("digits")')
+    return name
 
 
 class Study:
@@ -195,6 +272,8 @@ class Study:
         self._lease = lease
         self._heartbeats = Heartbeats(client, lease)
         self._held: dict[int, AskedTrial] = {}
+        self._runs: list[_Run] = []
+        """Of `optimize`, those that go on now."""
         self._holder = f"{socket.gethostname()}/{os.getpid()}"
 
     @property
@@ -227,7 +306,8 @@ class Study:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<Study {self.name} at {self._client.address}>"
+        goals = ", ".join(f"{o.goal.value} {o.metric}" for o in self._spec.objectives)
+        return f"Study({self.name!r}, {goals}, at {self._client.address})"
 
     # Ask and tell
 
@@ -241,7 +321,7 @@ class Study:
         until = None if timeout is None else time.monotonic() + timeout
         return self._ask(until, threading.Event())
 
-    def tell(self, trial: AskedTrial | int, value: Outcome = None, state: TrialState | str | None = None) -> Record:
+    def tell(self, trial: AskedTrial | int, value: Outcome = None, state: TrialState | str | None = None) -> Result:
         """Ends a trial; returns it as the service then has it.
 
         `value`: the objective; all objectives in order; or metrics by name, also further ones. Without it the trial's
@@ -274,33 +354,63 @@ class Study:
         self,
         function: Function,
         trials: int | None = None,
-        *,
-        parallel: int = 1,
-        catch: Caught = (),
         timeout: float | None = None,
+        *,
+        parallel: int | None = None,
+        catch: Caught | Iterable[type[Exception]] = (),
+        callbacks: Iterable[Callback] = (),
+        progress: bool | None = None,
+        n_trials: int | None = None,
+        n_jobs: int | None = None,
+        show_progress_bar: bool | None = None,
+        gc_after_trial: bool = False,
     ) -> None:
         """Evaluates `function(trial)` on trial after trial: `trials` of them, for `timeout` seconds (a trial that runs
         then is finished), or until the study ends.
 
-        The function returns what `tell` takes. Where it raises, its trial is FAILED; exceptions in `catch` are logged
-        and the next trial follows, others are raised when the trials beside it are done. `parallel` trials run at a
-        time, each on a thread. An interrupt (Ctrl-C) gives running trials back, to be evaluated again.
+        The function returns what `tell` takes. If it raises TrialPruned, its trial is STOPPED. If it raises something
+        else, its trial is FAILED; exceptions in `catch` are logged and the next trial follows, others are raised when
+        the trials beside it are done. `parallel` trials run at a time, each on a thread (-1: one for each core). An
+        interrupt (Ctrl-C) gives running trials back, to be evaluated again. `stop()`, called by the function or a
+        callback, lets running trials end and starts no more.
+
+        `callbacks`: each is called as `callback(study, trial)` after every trial, with the trial as it ended. What it
+        raises ends `optimize`. `progress`: a line on standard error for each trial, and a bar in a notebook with
+        ipywidgets or on a terminal with rich; False: neither. Without it, as `wazir.logging.set_verbosity` says.
+        `n_trials` and `n_jobs` are Optuna's names of `trials` and `parallel`. `show_progress_bar` is for the bar alone.
+        `gc_after_trial`: collects garbage after every trial.
 
         If the study ends before `trials` of them were evaluated, it warns with the reason. If none was evaluated, it
         raises: StudyEnded with the reason, or DeadlineExceeded after `timeout`.
         """
+        trials = _either("trials", trials, "n_trials", n_trials)
+        parallel = _either("parallel", parallel, "n_jobs", n_jobs)
+        if parallel == -1:
+            parallel = len(os.sched_getaffinity(0))
         for what, number in (("trials", trials), ("parallel", parallel)):
             if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 1):
                 raise InvalidArgument(what, number, "must be a whole number of 1 or more")
+        parallel = parallel or 1
+        catch = tuple(catch) if isinstance(catch, Iterable) else catch
+
+        with self._lines(trials, progress, show_progress_bar) as lines:
+            run = _Run(trials, lines, tuple(callbacks), collect=gc_after_trial)
+            self._runs.append(run)
+            try:
+                self._run(function, run, parallel, catch, timeout)
+            finally:
+                self._runs.remove(run)
+        run.check_enough(stacklevel=3)  # that of whoever called
+
+    def _run(self, function: Function, run: _Run, parallel: int, catch: Caught, timeout: float | None) -> None:
         until = None if timeout is None else time.monotonic() + timeout
-        run = _Run(trials)
         if parallel == 1:
             self._work(function, run, catch, until)
-            run.check_enough()
             return
+
         threads = [
             threading.Thread(target=self._work_on_thread, args=(function, run, catch, until), daemon=True)
-            for _ in range(parallel if trials is None else min(parallel, trials))
+            for _ in range(parallel if run.wanted is None else min(parallel, run.wanted))
         ]
         for thread in threads:
             thread.start()
@@ -315,40 +425,105 @@ class Study:
             raise
         if run.errors:
             raise run.errors[0]
-        run.check_enough()
 
-    def enqueue_trial(self, params: Mapping[str, Any], *, labels: Mapping[str, str] | None = None) -> Record:
+    def _lines(self, trials: int | None, progress: bool | None, bar: bool | None) -> Lines:
+        quiet = progress is False or (progress is None and not verbosity.shows_results())
+        best = None
+        if len(self._spec.objectives) == 1 and not (quiet and progress is False):
+            best = next(iter(self._client.best_trials(self._name, 1)), None)
+        shown = progress if bar is None else bar
+        return Lines(self._spec, best, make_bar(trials or self._spec.budget.trials, shown), quiet=quiet)
+
+    def enqueue_trial(
+        self,
+        params: Mapping[str, Any],
+        user_attrs: Mapping[str, object] | None = None,
+        skip_if_exists: bool = False,
+        *,
+        labels: Mapping[str, str] | None = None,
+    ) -> Result:
         """A trial with these parameters, to be handed out before new points; defaults of the space fill gaps.
 
         In a growing space the values wait until the code asks for them, and need not be all of a trial. One that does
         not lie in the range asked for is replaced by another, with a warning.
-        """
-        return self._client.create_trial(self._name, enqueued(params), labels=labels)
 
-    def stop(self, reason: str = "") -> None:
-        """Ends the study, for everybody: waiting trials are cancelled, running ones told to stop."""
-        self._client.stop_study(self._name, reason)
+        `user_attrs`: JSON values to store with it. `skip_if_exists`: if the study has a trial with exactly these
+        parameters, returns that one.
+        """
+        attributes: dict[str, str] = {}
+        for key, value in (user_attrs or {}).items():
+            attributes.update(to_metadata(key, value))
+        values = enqueued(params)
+        if skip_if_exists:
+            for trial in self._client.list_trials(self._name):
+                if dict(trial.parameters) == dict(values):
+                    return self._result(trial)
+
+        return self._result(self._client.create_trial(self._name, values, labels=labels, metadata=attributes))
+
+    def set_user_attr(self, key: str, value: object) -> None:
+        """Stores a JSON value with the study. Raises InvalidArgument."""
+        self._client.update_metadata(self._name, to_metadata(key, value))
+
+    def stop(self, reason: str = "", *, everybody: bool | None = None) -> None:
+        """While this object's `optimize` runs: lets its running trials end, and starts no more; the study goes on for
+        others, and with the next `optimize`. Else, and with `everybody`: ends the study for everybody; waiting trials
+        are cancelled, running ones told to stop."""
+        if everybody is None:
+            everybody = not self._runs
+        for run in list(self._runs):
+            run.stop()
+        if everybody:
+            self._client.stop_study(self._name, reason)
 
     # What came of it
 
     @property
-    def trials(self) -> list[Record]:
+    def user_attrs(self) -> dict[str, object]:
+        """What `set_user_attr` has stored, by anybody."""
+        return from_metadata(self.details().metadata)
+
+    @property
+    def direction(self) -> Goal:
+        """Raises FailedPrecondition with several objectives."""
+        self._one_objective("direction")
+        return self.directions[0]
+
+    @property
+    def directions(self) -> list[Goal]:
+        """Of the objectives, in order."""
+        return [o.goal for o in self._spec.objectives]
+
+    @property
+    def metric_names(self) -> list[str]:
+        """Of the objectives, in order."""
+        return [o.metric for o in self._spec.objectives]
+
+    @property
+    def trials(self) -> list[Result]:
         """All trials by id."""
-        return list(self._client.list_trials(self._name))
+        return self.get_trials()
+
+    def get_trials(self, deepcopy: bool = True, states: Iterable[TrialState] | None = None) -> list[Result]:
+        """Trials by id, of certain states or all. They are read from the service, so there is nothing to copy."""
+        chosen = frozenset(states or ())
+        if states is not None and not chosen:
+            return []
+        return [self._result(t) for t in self._client.list_trials(self._name, states=chosen)]
 
     @property
-    def best_trials(self) -> list[Record]:
+    def best_trials(self) -> list[Result]:
         """With one objective the best trial, with several those that no other dominates; empty before the first."""
-        return self._client.best_trials(self._name)
+        return [self._result(t) for t in self._client.best_trials(self._name)]
 
     @property
-    def best_trial(self) -> Record:
+    def best_trial(self) -> Result:
         """Raises FailedPrecondition with several objectives, and before a trial has ended with a value."""
         self._one_objective("best_trial")
         found = self._client.best_trials(self._name, 1)
         if not found:
             raise FailedPrecondition(f"no trial of {self.name} has ended with a value yet")
-        return found[0]
+        return self._result(found[0])
 
     @property
     def best_value(self) -> float:
@@ -358,7 +533,7 @@ class Study:
     @property
     def best_params(self) -> dict[str, Any]:
         """What the code of the best trial asked for: in a growing space nothing else. Raises as `best_trial`."""
-        return {name: restored(value) for name, value in self.best_trial.parameters.items()}
+        return self.best_trial.params
 
     def trials_dataframe(self) -> pandas.DataFrame:
         """A row for each trial: id, state, `metric_*`, `params_*`, times (UTC), duration in seconds, `labels_*`. Needs
@@ -381,7 +556,8 @@ class Study:
                 return self._hold(answer.trials[0])
             if answer.shortage is Shortage.ENDED:
                 study = self.details()
-                raise StudyEnded(f"{self.name} has nothing more to evaluate: {study.reason or study.state.value}")
+                why = in_python(study.reason) or f"it is {study.state.value}"
+                raise StudyEnded(f"{self.name} has nothing more to evaluate: {why}")
             if answer.shortage is Shortage.PAUSED and (study := self.details()).needs_a_person:
                 raise FailedPrecondition(
                     f"{self.name} is paused: {study.reason}. See to it, and go on with: wazir resume {self.name}"
@@ -410,7 +586,7 @@ class Study:
         final: Mapping[str, float] | None = None,
         message: str = "",
         log: str = "",
-    ) -> Record:
+    ) -> Result:
         """Ends the attempt, once: what was reported arrives first, and no heartbeat comes after it."""
         with asked.lock:
             # Reports that could not be delivered yet would otherwise be refused after the end.
@@ -425,7 +601,7 @@ class Study:
                 asked=asked.asked,
             )
             self._let_go(asked)
-        return record
+        return self._result(record)
 
     def _let_go(self, asked: AskedTrial) -> None:
         asked.told = True
@@ -451,7 +627,7 @@ class Study:
         finally:
             asked.lock.release()
 
-    def _tell_unheld(self, trial_id: int, cause: Cause, final: Mapping[str, float]) -> Record:
+    def _tell_unheld(self, trial_id: int, cause: Cause, final: Mapping[str, float]) -> Result:
         """A trial that another process, or this one in an earlier life, has asked for."""
         record = self._client.get_trial(self._name.trial(trial_id))
         if record.attempt is None or not record.attempt.live:
@@ -459,7 +635,13 @@ class Study:
                 f"{record.name.short} is {record.state.name} and not being evaluated; ask for it first",
                 details={"name": str(record.name), "state": record.state.name},
             )
-        return self._client.end_attempt(record.name, record.attempt.number, cause, final=final)
+        return self._result(self._client.end_attempt(record.name, record.attempt.number, cause, final=final))
+
+    def _result(self, record: Record) -> Result:
+        return Result.of(record, [o.metric for o in self._spec.objectives], partial(self._measured, record.name))
+
+    def _measured(self, name: TrialName) -> list[Measurement]:
+        return self._client.measurements(name)
 
     def _final(self, value: Outcome) -> dict[str, float]:
         """The metrics that `value` means. Raises InvalidArgument."""
@@ -491,15 +673,22 @@ class Study:
                 asked = self._ask(until, run.halted)
             except StudyEnded as ended:
                 logger.info("%s", ended, extra={"action": "study_ended", "study": str(self._name)})
-                run.cut_short = ended
+                if not run.halted.is_set():
+                    run.cut_short = ended
                 return
             except DeadlineExceeded as late:
                 if until is None or time.monotonic() < until:
                     raise
                 run.cut_short = late
                 return
+
             with run.evaluating(asked):
-                self._evaluate(function, asked, catch)
+                ended_as = self._evaluate(function, asked, run, catch)
+            if run.collect:
+                gc.collect()
+            if ended_as is not None:
+                for callback in run.callbacks:
+                    callback(self, ended_as)
 
     def _work_on_thread(self, function: Function, run: _Run, catch: Caught, until: float | None) -> None:
         try:
@@ -508,21 +697,27 @@ class Study:
             run.errors.append(error)
             run.halted.set()
 
-    def _evaluate(self, function: Function, asked: AskedTrial, catch: Caught) -> None:
+    def _evaluate(self, function: Function, asked: AskedTrial, run: _Run, catch: Caught) -> Result | None:
+        """The trial as it ended; None if it is no longer this process's. Raises what the function raises, unless it is
+        in `catch`."""
+        begun = time.monotonic()
+        failure: Exception | None = None
         try:
             try:
-                outcome = function(asked)
-            except Exception as error:  # noqa: BLE001 - raised again below unless the caller wants it caught
-                self._fail(asked, error, catch)
-                return
-            try:
-                self._tell_outcome(asked, outcome)
-            except InvalidArgument as error:
-                self._fail(asked, error, catch)
+                ended = self._tell_outcome(asked, function(asked))
+            except Exception as error:
+                if isinstance(error, WazirError) and not isinstance(error, InvalidArgument):
+                    raise
+                if is_pruning(error):
+                    ended = self._tell_pruned(asked, error)
+                else:
+                    failure = error
+                    ended = self._fail(asked, error)
         except StaleAttempt as error:
             # Somebody else evaluates it by now.
             self._let_go(asked)
             logger.warning("%s", error, extra={"action": "attempt_stale", "trial": asked.name})
+            return None
         except WazirError:
             # The service was not told: without heartbeats the lease tells it.
             self._let_go(asked)
@@ -533,38 +728,55 @@ class Study:
             self._give_back(asked)
             raise
 
-    def _fail(self, asked: AskedTrial, error: Exception, catch: Caught) -> None:
-        """Ends a trial whose evaluation raised; raises that again unless it is to be caught."""
-        words = f"{type(error).__name__}: {error}"
-        if not asked.told:
-            try:
-                self._end(asked, Cause.CODE_FAILED, message=words, log="".join(traceback.format_exception(error)))
-            except StaleAttempt as stale:
-                self._let_go(asked)
-                logger.warning("%s", stale, extra={"action": "attempt_stale", "trial": asked.name})
-        if not isinstance(error, catch):
-            raise error
-        logger.warning(
-            "%s failed: %s", asked.record.name.short, words, extra={"action": "trial_failed", "trial": asked.name}
-        )
+        if ended is not None:
+            run.lines.ended(ended, time.monotonic() - begun)
+        if failure is not None:
+            if not isinstance(failure, catch):
+                raise failure
+            # With lines, the trial's own says it.
+            level = logging.WARNING if run.lines.quiet else logging.INFO
+            words = f"{type(failure).__name__}: {failure}"
+            extra = {"action": "trial_failed", "trial": asked.name}
+            logger.log(level, "%s failed: %s", asked.record.name.short, words, extra=extra)
+        return ended
 
-    def _tell_outcome(self, asked: AskedTrial, value: Outcome) -> None:
+    def _fail(self, asked: AskedTrial, error: Exception) -> Result | None:
+        """Ends a trial whose evaluation raised."""
         if asked.told:
-            return  # given back by an interrupt
+            return None
+        words = f"{type(error).__name__}: {error}"
+        return self._end(asked, Cause.CODE_FAILED, message=words, log="".join(traceback.format_exception(error)))
+
+    def _tell_pruned(self, asked: AskedTrial, error: Exception) -> Result | None:
+        """Ends a trial whose code said that it is to end early."""
+        if asked.told:
+            return None
+        # Where a rule has stopped it, the rule's reason stays.
+        message = "" if asked.heard_stop else str(error) or "pruned by its code"
+        return self._end(asked, Cause.STOPPED, message=message)
+
+    def _tell_outcome(self, asked: AskedTrial, value: Outcome) -> Result | None:
+        if asked.told:
+            return None  # given back by an interrupt, or told by the function itself
         state = TrialState.STOPPED if value is None and asked.should_stop() and asked.reported else None
-        self.tell(asked, value, state)
+        return self.tell(asked, value, state)
 
 
 class _Run:
     """What the threads of one `optimize` share."""
 
-    def __init__(self, trials: int | None) -> None:
+    def __init__(
+        self, trials: int | None, lines: Lines, callbacks: tuple[Callback, ...], *, collect: bool = False
+    ) -> None:
+        self.wanted = trials
+        self.lines = lines
+        self.callbacks = callbacks
+        self.collect = collect
         self.halted = threading.Event()
         self.errors: list[BaseException] = []
         self.cut_short: StudyEnded | DeadlineExceeded | None = None
         """Why there was no trial to evaluate when one was wanted."""
         self._lock = threading.Lock()
-        self._wanted = trials
         self._left = trials
         self._evaluated = 0
         self._active: list[AskedTrial] = []
@@ -586,19 +798,22 @@ class _Run:
         """Whether the time is up. One trial is tried for however short it is."""
         return until is not None and self._evaluated > 0 and time.monotonic() >= until
 
-    def check_enough(self) -> None:
+    def stop(self) -> None:
+        """Lets running trials end, and starts no more."""
+        self.halted.set()
+
+    def check_enough(self, stacklevel: int) -> None:
         """Warns if fewer trials were evaluated than were wanted, and raises if none was. Time that is up is what the
         caller wanted, and needs no warning."""
         if self.cut_short is None:
             return
         if not self._evaluated:
             raise self.cut_short
-        if self._wanted is not None and isinstance(self.cut_short, StudyEnded):
-            # The level of whoever called `optimize`.
+        if self.wanted is not None and isinstance(self.cut_short, StudyEnded):
             warnings.warn(
-                f"{self._evaluated} of {self._wanted} trials were evaluated: {self.cut_short}",
+                f"{self._evaluated} of {self.wanted} trials were evaluated: {self.cut_short}",
                 UserWarning,
-                stacklevel=3,
+                stacklevel=stacklevel,
             )
 
     @contextmanager
@@ -614,7 +829,7 @@ class _Run:
 
 
 _WAITING = {
-    Shortage.PARALLEL: "as many run as budget.parallel allows",
+    Shortage.PARALLEL: "as many run as `parallel` allows",
     Shortage.BUDGET: "all trials of the budget are handed out",
     Shortage.PAUSED: "the study is paused",
     Shortage.ALGORITHM: "the algorithm waits for results",
@@ -637,25 +852,51 @@ def row(trial: Record) -> dict[str, object]:
     }
 
 
+def _either(name: str, value: N | None, other: str, alias: N | None) -> N | None:
+    """The argument under one of its two names. Raises InvalidArgument if both are given."""
+    _refuse_both(name, value, other, alias)
+    return value if alias is None else alias
+
+
+def _refuse_both(name: str, value: object, other: str, alias: object) -> None:
+    if value is not None and alias is not None:
+        raise InvalidArgument(other, MISSING, f"is given beside {name}", "Both mean the same: give one")
+
+
 def _objectives(
     metric: str | None,
-    direction: str | None,
+    direction: str | Goal | None,
+    directions: Sequence[str | Goal] | None,
     objective: Mapping[str, object] | None,
     objectives: Sequence[Mapping[str, object]] | None,
 ) -> dict[str, object]:
     """The part of a study file that says what is optimised."""
     short = metric is not None or direction is not None
-    if short + (objective is not None) + (objectives is not None) > 1:
+    if short + (directions is not None) + (objective is not None) + (objectives is not None) > 1:
         raise InvalidArgument(
-            "objective", objective, "is given twice", "Give metric and direction, or objective, or objectives"
+            "objective",
+            MISSING,
+            "what is optimised is said twice",
+            "Give metric and direction, or directions, or objective, or objectives",
         )
+    if directions is not None:
+        goals = [_goal(f"directions[{place}]", goal) for place, goal in enumerate(directions)]
+        if len(goals) == 1:
+            return {"objective": {"metric": "value", "goal": goals[0]}}
+        return {"objectives": [{"metric": f"value_{place}", "goal": goal} for place, goal in enumerate(goals)]}
     if objectives is not None:
         return {"objectives": list(objectives)}
     if objective is not None:
         return {"objective": objective}
-    if direction not in (None, "minimize", "maximize"):
-        raise InvalidArgument("direction", direction, 'must be "minimize" or "maximize"', _meant(direction))
-    return {"objective": {"metric": metric or "value", "goal": direction or "minimize"}}
+    return {"objective": {"metric": metric or "value", "goal": _goal("direction", direction or "minimize")}}
+
+
+def _goal(field: str, direction: object) -> str:
+    """Optuna's StudyDirection has the names of our goals."""
+    name = direction if isinstance(direction, str) else str(getattr(direction, "name", direction)).lower()
+    if name not in ("minimize", "maximize"):
+        raise InvalidArgument(field, name, 'must be "minimize" or "maximize"', _meant(name))
+    return name
 
 
 def _meant(direction: object) -> str:

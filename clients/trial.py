@@ -33,21 +33,35 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, SupportsFloat, SupportsIndex
 
-from ..domain.errors import InvalidArgument, nearest
+from ..domain.errors import MISSING, InvalidArgument, nearest
 from ..domain.metric import check_metric_name
 from ..domain.names import TrialName, parse_trial
 from ..domain.parameters import Value
 from ..domain.trial import Measurement, at_rung
 from .checkpoint import Checkpoints, discard
 from .reporter import Reporter
+from .user_attributes import from_metadata, to_metadata
 
 if TYPE_CHECKING:
     from .client import Client
+
+Reported = Mapping[str, SupportsFloat] | str | SupportsFloat
+"""What may be reported: metrics by name, the name of one, or the value of the only objective."""
 
 MAX_METRICS = 10_000
 """Metrics of one step, as the service takes them in one call."""
 
 logger = logging.getLogger(__name__)
+
+
+class TrialPruned(Exception):
+    """Raised by an objective to end its trial early: it becomes STOPPED, and what it has reported counts; or
+    CANCELLED, if it has reported nothing."""
+
+
+def is_pruning(error: BaseException) -> bool:
+    """Whether it is a TrialPruned, ours or Optuna's, which callbacks of other libraries raise."""
+    return any(kind.__name__ == "TrialPruned" for kind in type(error).__mro__)
 
 
 class Trial:
@@ -82,6 +96,8 @@ class Trial:
         self._next_step = self._resume_step + 1
         self._stop = False
         self._stop_reason = ""
+        self._attributes: dict[str, str] = {}
+        """Metadata as far as it is known here."""
 
     @property
     def params(self) -> Mapping[str, Value]:
@@ -93,6 +109,11 @@ class Trial:
     def id(self) -> int:
         """Counts from 1 within the study; 0 outside a study."""
         return 0 if self._name is None else self._name.id
+
+    @property
+    def number(self) -> int:
+        """Counts from 0 within the study, as with Optuna: `id` - 1; 0 outside a study."""
+        return max(0, self.id - 1)
 
     @property
     def name(self) -> str:
@@ -111,12 +132,12 @@ class Trial:
 
     def report(
         self,
-        metrics: Mapping[str, SupportsFloat] | str,
+        metrics: Reported | None = None,
         value: SupportsFloat | None = None,
-        *,
         step: SupportsIndex | None = None,
     ) -> int:
-        """Reports metrics: `report({"loss": 0.3, "accuracy": 0.9}, step=4)`, or one: `report("loss", 0.3, step=4)`.
+        """Reports metrics: `report({"loss": 0.3, "accuracy": 0.9}, step=4)`, or one: `report("loss", 0.3, step=4)`; or
+        the objective, if there is only one, as with Optuna: `report(0.3, 4)`.
 
         `step` says how many units of work are done, 0 or more; without it, it is one more than in the report before.
         Returns the next step. Values are numbers, also NumPy scalars and tensors of one element; NaN and infinities
@@ -125,13 +146,8 @@ class Trial:
         Returns at once: delivery is somebody else's work, and a service that is away changes nothing here. Raises
         InvalidArgument where the metrics or the step are none.
         """
-        if isinstance(metrics, str):
-            if value is None:
-                raise InvalidArgument(metrics, None, "has no value", f'Write report("{metrics}", value)')
-            metrics = {metrics: value}
-        elif value is not None:
-            raise InvalidArgument("value", value, "goes with the name of one metric", 'Write report("name", value)')
-        numbers = check_metrics(metrics)
+        named, step = self._named(metrics, value, step)
+        numbers = check_metrics(named)
         number = None if step is None else check_step(step)
         with self._steps:
             done = self._next_step if number is None else number
@@ -146,6 +162,39 @@ class Trial:
                 self._stop_reason = f"step {done}: it was to go to step {self._until} and wait there"
                 self._stop = True
         return done + 1
+
+    def _named(
+        self, metrics: Reported | None, value: SupportsFloat | None, step: SupportsIndex | None
+    ) -> tuple[Mapping[str, SupportsFloat], SupportsIndex | None]:
+        """The metrics by name, and the step. Raises InvalidArgument."""
+        if isinstance(metrics, Mapping | list | tuple):
+            if value is not None:
+                raise InvalidArgument("value", value, "goes with the name of one metric", 'Write report("name", value)')
+            return metrics, step
+        if isinstance(metrics, str):
+            if value is None:
+                raise InvalidArgument(metrics, None, "has no value", f'Write report("{metrics}", value)')
+            return {metrics: value}, step
+
+        # Optuna's order: the value, then the step.
+        if metrics is not None and value is not None:
+            if step is not None:
+                raise InvalidArgument("step", step, "is given twice", "Write report(value, step)")
+            metrics, value, step = None, metrics, check_step(value)  # type: ignore[arg-type]
+        objective = metrics if value is None else value
+        if self._name is None:
+            # Outside a study nothing is known of objectives, and reports go nowhere.
+            return {"value": objective}, step  # type: ignore[dict-item]
+        if len(self._objectives) != 1:
+            hint = f"The study has {', '.join(self._objectives)}" if self._objectives else 'For instance "loss"'
+            raise InvalidArgument("metrics", MISSING, "a number alone says not which metric it is", f"Name it. {hint}")
+        if objective is None:
+            raise InvalidArgument("value", None, "must be a number", "Write report(value, step)")
+        return {self._objectives[0]: objective}, step
+
+    def should_prune(self) -> bool:
+        """`should_stop`, under Optuna's name."""
+        return self.should_stop()
 
     def should_stop(self) -> bool:
         """Whether the trial is to end now; its measurements so far count. True once, true for ever."""
@@ -184,6 +233,17 @@ class Trial:
                 raise InvalidArgument(f"metadata.{key}", text, "must be text, under a key that is not empty")
         if self._reporter is not None and metadata:
             self._reporter.set_metadata(metadata)
+
+    @property
+    def user_attrs(self) -> dict[str, object]:
+        """The attributes that this trial had when it was handed out, and those that were set since."""
+        return from_metadata(self._attributes)
+
+    def set_user_attr(self, key: str, value: object) -> None:
+        """Stores a JSON value with the trial, for people and tools. Delivered like reports. Raises InvalidArgument."""
+        metadata = to_metadata(key, value)
+        self.set_metadata(metadata)
+        self._attributes.update(metadata)
 
     def flush(self, timeout: float | None = None) -> bool:
         """Waits until everything reported has arrived, at most `timeout` seconds (None: for ever); returns whether it

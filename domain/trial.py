@@ -36,8 +36,19 @@ class TrialState(enum.Enum):
     CANCELLED = "cancelled"
     """Given up by the study or by a person."""
 
+    # Optuna's names of these states: the same objects.
+    WAITING = REQUESTED
+    RUNNING = ACTIVE
+    COMPLETE = SUCCEEDED
+    PRUNED = STOPPED
+    FAIL = FAILED
+
     # Each state is one object. Enum would hash its name, in Python, forty times a trial.
     __hash__ = object.__hash__
+
+    def is_finished(self) -> bool:
+        """Whether a trial in this state has ended."""
+        return self in ENDED
 
 
 _S = TrialState

@@ -140,11 +140,11 @@ def test_a_taken_name_is_refused_unless_it_is_loaded(address: str) -> None:
         ({"metric": "a", "objective": {"metric": "b", "goal": "minimize"}}, "objective"),
         ({"objectives": [{"metric": "b"}]}, "objectives[0].goal"),
         ({"parameters": {"x": {"min": 1, "max": 0}}}, "parameters.x.min"),
-        ({"trials": 0}, "budget.trials"),
-        ({"algorithm": 5}, "algorithm.name"),
-        ({"algorithm": "nope"}, "algorithm.name"),
+        ({"trials": 0}, "trials"),
+        ({"algorithm": 5}, "algorithm"),
+        ({"algorithm": "nope"}, "algorithm"),
         ({"algorithm": {"name": "asha", "max": 9, "eta": 1}}, "algorithm.eta"),
-        ({"stopping": 5}, "stopping.name"),
+        ({"stopping": 5}, "stopping"),
         ({"stopping": {"name": "asha", "min": 9, "max": 9}}, "stopping.min"),
         ({"name": "Not a label"}, "name"),
     ],
@@ -297,7 +297,7 @@ def test_an_enqueued_trial_comes_first(address: str) -> None:
 def test_asking_beyond_the_parallel_limit_waits_for_a_trial_to_end(address: str) -> None:
     made = study(parallel=1)
     first = made.ask()
-    with pytest.raises(DeadlineExceeded, match=r"budget\.parallel"):
+    with pytest.raises(DeadlineExceeded, match="`parallel`"):
         made.ask(timeout=0)
     asked: list[AskedTrial] = []
     thread = threading.Thread(target=lambda: asked.append(made.ask()))
@@ -317,7 +317,7 @@ def test_asking_a_paused_study_says_so(address: str) -> None:
 def test_asking_a_study_that_has_ended_says_why(address: str) -> None:
     made = study(trials=1)
     made.tell(made.ask(), 1.0)
-    with pytest.raises(StudyEnded, match=r"budget\.trials = 1 is reached"):
+    with pytest.raises(StudyEnded, match=": trials = 1 is reached"):
         made.ask()
     with pytest.raises(FailedPrecondition):
         made.ask()
@@ -451,7 +451,7 @@ def test_optimize_returns_when_the_study_ends(address: str, parallel: int) -> No
 @pytest.mark.parametrize("parallel", [1, 3])
 def test_optimize_warns_when_the_study_ends_before_enough_trials(address: str, parallel: int) -> None:
     made = study(trials=2)
-    with pytest.warns(UserWarning, match=r"2 of 5 trials were evaluated: s has .* budget\.trials = 2 is reached"):
+    with pytest.warns(UserWarning, match=r"2 of 5 trials were evaluated: s has .* trials = 2 is reached"):
         made.optimize(quadratic, trials=5, parallel=parallel)
 
 
@@ -460,14 +460,14 @@ def test_optimize_warns_when_the_study_ends_before_enough_trials(address: str, p
 def test_optimize_raises_when_no_trial_is_left_to_evaluate(address: str, parallel: int, trials: int | None) -> None:
     made = study(trials=1)
     made.tell(made.ask(), 1.0)
-    with pytest.raises(StudyEnded, match=r"budget\.trials = 1 is reached"):
+    with pytest.raises(StudyEnded, match=": trials = 1 is reached"):
         made.optimize(quadratic, trials=trials, parallel=parallel)
 
 
 def test_optimize_without_a_trial_within_its_timeout_raises(address: str) -> None:
     made = study(parallel=1)
     made.ask()
-    with pytest.raises(DeadlineExceeded, match=r"budget\.parallel"):
+    with pytest.raises(DeadlineExceeded, match="`parallel`"):
         made.optimize(quadratic, timeout=0.1)
     assert len(made.trials) == 1
 
@@ -505,7 +505,7 @@ def test_an_exception_to_be_caught_fails_its_trial_and_the_next_follows(
             raise ZeroDivisionError
         return 1.0
 
-    made.optimize(objective, trials=2, catch=(ZeroDivisionError,))
+    made.optimize(objective, trials=2, catch=(ZeroDivisionError,), progress=False)
     assert [t.state for t in made.trials] == [TrialState.FAILED, TrialState.SUCCEEDED]
     assert [r.levelno for r in caplog.records if "s/1 failed" in r.message] == [logging.WARNING]
 

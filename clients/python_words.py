@@ -1,0 +1,50 @@
+"""Errors in the words of Python callers: `trials=`, where a study file says `budget.trials`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ..domain.errors import InvalidArgument, SpecChanged, WazirError
+
+ARGUMENTS = {
+    "budget.trials": "trials",
+    "budget.parallel": "parallel",
+    "budget.failed": "failed",
+    "budget.duration": "duration",
+    "budget.gpu_hours": "gpu_hours",
+    "algorithm.name": "algorithm",
+    "algorithm.seed": "seed",
+    "stopping.name": "stopping",
+}
+"""Fields of a study file, and the arguments of `create_study` that they come from."""
+
+_FIELD = re.compile("|".join(re.escape(field) for field in ARGUMENTS))
+
+
+def in_python(words: str) -> str:
+    """`words` with the names of arguments in place of those of fields."""
+    return _FIELD.sub(lambda found: ARGUMENTS[found[0]], words)
+
+
+@contextmanager
+def python_words() -> Iterator[None]:
+    """Raises what is raised inside in the words of Python callers."""
+    try:
+        yield
+    except (InvalidArgument, SpecChanged) as error:
+        raise _translated(error) from None
+
+
+def _translated(error: InvalidArgument | SpecChanged) -> WazirError:
+    message = in_python(error.message)
+    if isinstance(error, SpecChanged):
+        message = message.partition(";")[0] + (
+            "; a study keeps its search space and metrics for life. Give the changed one another name, or delete the "
+            "old study first"
+        )
+    told = type(error).restore(message, ARGUMENTS.get(error.field, error.field), error.details)
+    if isinstance(error, InvalidArgument) and isinstance(told, InvalidArgument):
+        told.rule, told.hint = error.rule, in_python(error.hint)
+    return told

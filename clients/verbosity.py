@@ -1,0 +1,54 @@
+"""How much `Study.optimize` writes, for all studies of this process: `wazir.logging`, as Optuna has it.
+
+This is not the configuration of Python's logging: it decides whether a line is written for each trial. Log records are
+in the hands of whoever configures the logger "wazir".
+"""
+
+from __future__ import annotations
+
+from logging import CRITICAL, DEBUG, ERROR, FATAL, INFO, WARN, WARNING
+
+__all__ = [
+    "CRITICAL",
+    "DEBUG",
+    "ERROR",
+    "FATAL",
+    "INFO",
+    "WARN",
+    "WARNING",
+    "disable_default_handler",
+    "enable_default_handler",
+    "get_verbosity",
+    "set_verbosity",
+]
+
+_verbosity = INFO
+_enabled = True
+
+
+def set_verbosity(verbosity: int) -> None:
+    """INFO, the default, or less: a line for each trial. WARNING or more: none, and no bar."""
+    global _verbosity
+    _verbosity = verbosity
+
+
+def get_verbosity() -> int:
+    """What `set_verbosity` was told last."""
+    return _verbosity
+
+
+def disable_default_handler() -> None:
+    """No lines and no bar, whatever the verbosity is."""
+    global _enabled
+    _enabled = False
+
+
+def enable_default_handler() -> None:
+    """Takes `disable_default_handler` back."""
+    global _enabled
+    _enabled = True
+
+
+def shows_results() -> bool:
+    """Whether trials get their lines."""
+    return _enabled and _verbosity <= INFO

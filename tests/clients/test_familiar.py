@@ -1,0 +1,403 @@
+"""What Optuna's users know, against a real service: names of arguments, callbacks, pruning, attributes, records."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import pickle
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+import wazir
+from wazir.clients.asked import AskedTrial
+from wazir.clients.familiar import pruners, samplers
+from wazir.clients.opening import place_of
+from wazir.clients.results import Result
+from wazir.clients.study import Study, create_study, delete_study, get_all_study_names, load_study
+from wazir.clients.trial import TrialPruned
+from wazir.domain.errors import FailedPrecondition, InvalidArgument, NotFound
+from wazir.domain.metric import Goal
+from wazir.domain.study import StudyState
+from wazir.domain.trial import TrialState
+
+from .served import serving
+
+
+@pytest.fixture
+def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    with serving("memory", tmp_path) as address:
+        monkeypatch.setenv("WAZIR_ADDRESS", address)
+        yield address
+
+
+@pytest.fixture
+def study(address: str) -> Iterator[Study]:
+    with create_study(study_name="s", sampler="random", seed=7) as made:
+        yield made
+
+
+def quadratic(trial: AskedTrial) -> float:
+    return (trial.suggest_float("x", 0.0, 1.0) - 0.25) ** 2
+
+
+# Arguments
+
+
+@pytest.mark.parametrize(
+    ("sampler", "name", "settings", "seed"),
+    [
+        pytest.param("tpe", "tpe", {}, None, id="a name of ours"),
+        pytest.param("TPESampler", "tpe", {}, None, id="the name of a class"),
+        pytest.param(samplers.TPESampler, "tpe", {}, None, id="a class"),
+        pytest.param(
+            samplers.TPESampler(seed=3, n_startup_trials=5, n_ei_candidates=48, multivariate=True),
+            "tpe",
+            {"startup": 5, "candidates": 48},
+            3,
+            id="settings",
+        ),
+        pytest.param(samplers.RandomSampler(seed=0), "random", {}, 0, id="random"),
+        pytest.param(samplers.GPSampler(), "gp", {}, None, id="gp"),
+        pytest.param(samplers.CmaEsSampler(popsize=8), "cmaes", {"population": 8}, None, id="cmaes"),
+        pytest.param(samplers.QMCSampler(), "quasirandom", {}, None, id="quasirandom"),
+    ],
+)
+def test_a_sampler_is_an_algorithm(
+    address: str, sampler: object, name: str, settings: dict[str, object], seed: int | None
+) -> None:
+    with create_study(sampler=sampler) as made:
+        algorithm = made.details().spec.algorithm
+    assert (algorithm.name, algorithm.settings, algorithm.seed) == (name, settings, seed)
+
+
+@pytest.mark.parametrize(
+    ("pruner", "expected"),
+    [
+        pytest.param("median", ("median", {}), id="a name of ours"),
+        pytest.param(
+            pruners.MedianPruner(n_startup_trials=3, n_warmup_steps=10),
+            ("median", {"min_trials": 3, "min": 10}),
+            id="median",
+        ),
+        pytest.param(pruners.MedianPruner(), ("median", {"min_trials": 5}), id="Optuna's defaults"),
+        pytest.param(
+            pruners.SuccessiveHalvingPruner(min_resource="auto"), ("asha", {"eta": 4}), id="successive halving"
+        ),
+        pytest.param(
+            pruners.HyperbandPruner(min_resource=1, max_resource=27), ("asha", {"min": 1, "max": 27, "eta": 3}), id="hb"
+        ),
+        pytest.param(pruners.ThresholdPruner(upper=2), ("threshold", {"value": 2.0}), id="threshold"),
+        pytest.param(pruners.NopPruner(), None, id="none"),
+    ],
+)
+def test_a_pruner_is_a_stopping_rule(
+    address: str, pruner: object, expected: tuple[str, dict[str, object]] | None
+) -> None:
+    with create_study(pruner=pruner) as made:
+        rule = made.details().spec.stopping
+    assert (None if rule is None else (rule.name, dict(rule.settings))) == expected
+
+
+def test_settings_without_an_equivalent_are_named_in_one_line(address: str, caplog: pytest.LogCaptureFixture) -> None:
+    with create_study(
+        sampler=samplers.GPSampler(n_startup_trials=3, deterministic_objective=True),
+        pruner=pruners.MedianPruner(interval_steps=1),
+    ):
+        pass
+    assert [r.getMessage() for r in caplog.records] == [
+        "GPSampler is gp here, without n_startup_trials, deterministic_objective"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"sampler": "NSGAIISampler"}, 'sampler = "NSGAIISampler": has no equivalent. Leave it out: with several'),
+        ({"sampler": samplers.GridSampler({"x": [1]})}, 'algorithm="grid"'),
+        ({"sampler": "TPESampelr"}, 'algorithm = "TPESampelr": is not known'),
+        ({"sampler": 5}, 'sampler = "int": is not known'),
+        ({"pruner": pruners.PercentilePruner(25.0)}, 'pruner="median"'),
+        ({"pruner": pruners.ThresholdPruner(lower=1.0)}, "has no upper, and the objective is to be minimized"),
+        ({"sampler": "tpe", "algorithm": "gp"}, "sampler: is given beside algorithm"),
+        ({"pruner": "median", "stopping": "median"}, "pruner: is given beside stopping"),
+        ({"name": "s", "study_name": "s"}, "study_name: is given beside name"),
+        ({"study_name": "My Study 1"}, 'name = "My Study 1": must be 1 to 40 .* For instance "my-study-1"'),
+        ({"directions": ["minimize", "max"]}, r'directions\[1\] = "max"'),
+        ({"direction": "minimize", "directions": ["minimize"]}, "what is optimised is said twice"),
+        ({"storage": "sqlite:///x.db", "address": "localhost:1"}, "storage: is given beside address"),
+        ({"trials": 0}, "^trials = 0: "),
+        ({"algorithm": "grdi"}, '^algorithm = "grdi": is not known. Did you mean "grid"'),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line_of_python_words(
+    address: str, arguments: dict[str, object], words: str
+) -> None:
+    with pytest.raises(InvalidArgument, match=words) as refused:
+        create_study(**arguments)  # type: ignore[arg-type]
+    assert "\n" not in str(refused.value)
+    assert refused.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    ("storage", "place"),
+    [
+        ("sqlite:///studies.db", (None, Path("studies.db"))),
+        ("sqlite:////data/studies.db", (None, Path("/data/studies.db"))),
+        ("studies.db", (None, Path("studies.db"))),
+        (Path("studies"), (None, Path("studies"))),
+        ("postgresql+psycopg2://me@db/tuning", (None, "postgresql://me@db/tuning")),
+        ("tuning:8470", ("tuning:8470", None)),
+        ("unix:/run/wazir.sock", ("unix:/run/wazir.sock", None)),
+    ],
+)
+def test_a_storage_is_a_database_or_an_address(storage: str | Path, place: tuple[object, object]) -> None:
+    assert place_of(storage) == place
+
+
+@pytest.mark.parametrize(
+    ("storage", "words"),
+    [
+        ("mysql://u:secret@h/d", "no database of the kind"),
+        ("sqlite:///:memory:", "names no file"),
+        ("here", "host:port"),
+        (object(), 'storage = "object"'),
+    ],
+)
+def test_another_storage_is_refused(storage: object, words: str) -> None:
+    with pytest.raises(InvalidArgument, match=words) as refused:
+        place_of(storage)  # type: ignore[arg-type]
+    assert "secret" not in str(refused.value)
+
+
+def test_several_directions_are_several_objectives(address: str) -> None:
+    with create_study(directions=["minimize", "maximize"]) as made:
+        assert made.directions == [Goal.MINIMIZE, Goal.MAXIMIZE]
+        made.optimize(lambda trial: (trial.suggest_float("x", 0, 1), 1.0), n_trials=3)
+        assert [t.values for t in made.best_trials] == [min(t.values or [] for t in made.trials)]
+        with pytest.raises(FailedPrecondition, match="use `values`"):
+            _ = made.trials[0].value
+
+
+# Optimize
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_callbacks_see_every_trial_as_it_ended(study: Study, jobs: int) -> None:
+    seen: list[Result] = []
+    study.optimize(quadratic, n_trials=6, n_jobs=jobs, callbacks=[lambda study, trial: seen.append(trial)])
+    assert sorted(seen, key=lambda t: t.id) == study.trials
+    assert {t.state for t in seen} == {TrialState.SUCCEEDED}
+
+
+def test_what_a_callback_raises_ends_optimize(study: Study) -> None:
+    def failing(study: Study, trial: Result) -> None:
+        raise RuntimeError(f"after {trial.number}")
+
+    with pytest.raises(RuntimeError, match="after 0"):
+        study.optimize(quadratic, n_trials=3, callbacks=[failing])
+    assert [t.state for t in study.trials] == [TrialState.SUCCEEDED]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_stop_in_a_callback_ends_this_optimize_and_not_the_study(study: Study, jobs: int) -> None:
+    def enough(study: Study, trial: Result) -> None:
+        if trial.number == 2:
+            study.stop()
+
+    study.optimize(quadratic, n_jobs=jobs, callbacks=[enough])
+    assert 3 <= len(study.trials) <= 2 + jobs
+    assert {t.state for t in study.trials} == {TrialState.SUCCEEDED}
+    assert study.details().state is StudyState.ACTIVE
+
+    study.stop("enough")
+    assert study.details().state is StudyState.COMPLETED
+
+
+def test_stop_in_an_objective_lets_its_trial_end(study: Study) -> None:
+    def objective(trial: AskedTrial) -> float:
+        study.stop()
+        return 1.0
+
+    study.optimize(objective, n_trials=5)
+    assert [t.value for t in study.trials] == [1.0]
+
+
+def test_a_count_of_trials_may_end_optimize(study: Study) -> None:
+    study.optimize(quadratic, callbacks=[wazir.study.MaxTrialsCallback(4)])
+    assert len(study.trials) == 4
+
+
+def test_a_pruned_trial_is_stopped_and_its_reports_count(study: Study) -> None:
+    def objective(trial: AskedTrial) -> float:
+        trial.report(0.5, 1)
+        trial.report(value=0.25, step=2)
+        raise TrialPruned("hopeless" if trial.number else "")
+
+    study.optimize(objective, n_trials=2)
+    first, second = study.trials
+    assert (first.state, first.value, first.reason) == (TrialState.PRUNED, 0.25, "pruned by its code")
+    assert second.reason == "hopeless"
+    assert first.intermediate_values == {1: 0.5, 2: 0.25}
+    assert first.last_step == 2
+
+
+def test_a_trial_that_is_pruned_before_it_reports_says_nothing(study: Study) -> None:
+    def objective(trial: AskedTrial) -> float:
+        raise TrialPruned
+
+    study.optimize(objective, n_trials=1)
+    (trial,) = study.trials
+    assert (trial.state, trial.value) == (TrialState.CANCELLED, None)
+
+
+def test_a_rule_says_when_to_prune(address: str) -> None:
+    def objective(trial: AskedTrial) -> float:
+        for step in range(1, 4):
+            trial.report(float(trial.number), step)
+            assert trial.flush(30)
+            if trial.should_prune():
+                raise TrialPruned(f"at step {step}")
+        return float(trial.number)
+
+    with create_study(sampler="random", pruner=pruners.ThresholdPruner(upper=0.5, n_warmup_steps=2)) as made:
+        made.optimize(objective, n_trials=2)
+        good, bad = made.trials
+    assert (good.state, bad.state) == (TrialState.COMPLETE, TrialState.PRUNED)
+    assert bad.reason.startswith("step 2: best 1 is worse than the threshold"), "the rule's reason stays"
+
+
+def test_a_number_alone_is_refused_with_several_objectives(address: str) -> None:
+    with create_study(directions=["minimize", "minimize"]) as made:
+        trial = made.ask()
+        with pytest.raises(InvalidArgument, match=r"Name it\. The study has value_0, value_1"):
+            trial.report(0.5, 1)
+        with pytest.raises(InvalidArgument, match=r"Write report\(value, step\)"):
+            trial.report(0.5, 1, 2)
+
+
+# What is printed
+
+
+def test_a_line_is_written_for_each_trial(study: Study, capfd: pytest.CaptureFixture[str]) -> None:
+    def objective(trial: AskedTrial) -> float:
+        if trial.number == 1:
+            raise ZeroDivisionError("\x1b[31mred")
+        return [0.5, 0.0, 0.75, 0.25][trial.number]
+
+    study.optimize(objective, n_trials=4, catch=[ZeroDivisionError])
+    written = capfd.readouterr()
+    assert written.out == ""
+    first, failed, worse, best = written.err.splitlines()
+    assert first.startswith("trial    1  succeeded   value=0.5  new best  0.0 s")
+    assert failed.startswith("trial    2  failed      best 0.5 (trial 1)  0.0 s  ZeroDivisionError: \\x1b[31mred")
+    assert worse.startswith("trial    3  succeeded   value=0.75  best 0.5 (trial 1)")
+    assert best.startswith("trial    4  succeeded   value=0.25  new best")
+
+
+def test_lines_know_the_best_of_before(study: Study, capfd: pytest.CaptureFixture[str]) -> None:
+    study.tell(study.ask(), -1.0)
+    study.optimize(quadratic, n_trials=1)
+    assert "best -1 (trial 1)" in capfd.readouterr().err
+
+
+def test_nothing_is_written_by_a_quiet_optimize(study: Study, capfd: pytest.CaptureFixture[str]) -> None:
+    study.optimize(quadratic, n_trials=1, progress=False)
+    wazir.logging.set_verbosity(wazir.logging.WARNING)
+    try:
+        study.optimize(quadratic, n_trials=1)
+        assert wazir.logging.get_verbosity() == logging.WARNING
+    finally:
+        wazir.logging.set_verbosity(wazir.logging.INFO)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_bar_counts_trials_above_which_the_lines_stay(study: Study, capfd: pytest.CaptureFixture[str]) -> None:
+    study.optimize(quadratic, n_trials=3, show_progress_bar=True)
+    written = capfd.readouterr().err
+    assert "3/3" in written
+    assert written.count("succeeded") == 3
+
+
+# Attributes and records
+
+
+def test_user_attributes_are_json_values(study: Study) -> None:
+    values: dict[str, object] = {"text": "a b", "number": "5", "list": [1, 2.5, None], "true": True, "nested": {"a": 1}}
+
+    def objective(trial: AskedTrial) -> float:
+        for key, value in values.items():
+            trial.set_user_attr(key, value)
+        assert trial.user_attrs == values
+        return 1.0
+
+    study.optimize(objective, n_trials=1)
+    assert study.best_trial.user_attrs == values
+    assert study.best_trial.metadata["text"] == "a b", "text that is no JSON stays as it is"
+
+    study.set_user_attr("data", {"rows": 3})
+    assert load_study("s").user_attrs == {"data": {"rows": 3}}
+    with pytest.raises(InvalidArgument, match=r"user_attrs\.model = \"object\": must be a JSON value"):
+        study.set_user_attr("model", object())
+
+
+def test_a_trial_of_the_study_is_like_a_frozen_trial(study: Study) -> None:
+    before = datetime.now(UTC)
+    study.optimize(quadratic, n_trials=2)
+    trial = study.trials[1]
+    assert (trial.number, trial.id) == (1, 2)
+    assert trial.state == wazir.trial.TrialState.COMPLETE
+    assert trial.state.is_finished()
+    assert trial.params == dict(trial.parameters)
+    assert trial.value == (trial.params["x"] - 0.25) ** 2
+    assert trial.values == [trial.value]
+    assert trial.datetime_start is not None
+    assert trial.datetime_complete is not None
+    assert before <= trial.datetime_start <= trial.datetime_complete
+    assert trial.duration == trial.datetime_complete - trial.datetime_start
+    assert repr(trial) == (
+        f"Trial(number=1, SUCCEEDED, value={trial.value:.6g}, params={{'x': {trial.params['x']!r}}})"
+    )
+
+
+def test_a_copy_of_a_record_needs_no_service_but_for_its_reports(study: Study) -> None:
+    study.optimize(quadratic, n_trials=1)
+    (trial,) = study.trials
+    for copied in (copy.deepcopy(trial), pickle.loads(pickle.dumps(trial))):
+        assert copied == trial
+        with pytest.raises(FailedPrecondition, match="load the study"):
+            _ = copied.intermediate_values
+
+
+def test_trials_are_filtered_by_state(study: Study) -> None:
+    study.optimize(quadratic, n_trials=2)
+    study.ask()
+    assert [t.number for t in study.get_trials(deepcopy=False, states=[wazir.TrialState.COMPLETE])] == [0, 1]
+    assert [t.number for t in study.get_trials(states=(wazir.TrialState.RUNNING,))] == [2]
+    assert study.get_trials(states=[]) == []
+
+
+def test_an_enqueued_trial_has_attributes_and_is_not_made_twice(address: str) -> None:
+    with create_study(parameters={"x": {"min": 0.0, "max": 1.0}}) as made:
+        first = made.enqueue_trial({"x": 0.5}, user_attrs={"by": "hand"})
+        assert made.enqueue_trial({"x": 0.5}, skip_if_exists=True).id == first.id
+        trial = made.ask()
+        assert (trial.params["x"], trial.user_attrs, trial.number) == (0.5, {"by": "hand"}, 0)
+
+
+def test_studies_are_listed_and_deleted(study: Study) -> None:
+    with create_study("t"):
+        assert get_all_study_names() == ["s", "t"]
+    delete_study(study_name="t")
+    assert get_all_study_names() == ["s"]
+    with pytest.raises(NotFound):
+        load_study(study_name="t")
+    with pytest.raises(InvalidArgument, match="name: is missing"):
+        load_study()
+
+
+def test_a_study_says_what_it_optimises(study: Study) -> None:
+    assert repr(study).startswith("Study('s', minimize value, at unix:/")
+    assert (study.direction, study.metric_names) == (Goal.MINIMIZE, ["value"])
