@@ -8,7 +8,7 @@ import shlex
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,38 +66,44 @@ def run(file: Path, db: Database, parallel: int | None, gpus: int | None) -> Non
         )
 
     # Not before the file is known to be sound: what a run needs takes longer to load than it takes to refuse a file.
-    from ..clients.client import Client
-    from .local_run import LocalRun
-    from .local_service import LocalService
+    from ..clients.cli.progress import Progress
 
-    try:
-        LocalRun.check(study_file.spec, gpus=gpus)
-    except WazirError as error:
-        raise study_file.explain(error) from error
-    folder = folder_of(db)
-    make_folder(folder)
-    with LocalService(db) as service, Client(service.address, retry_for=PATIENCE) as client:
-        try:
-            study = client.create_study(study_file.study_id, study_file.spec, resume=True)
-        except WazirError as error:
-            raise study_file.explain(error) from error
+    with ExitStack() as stack:
+        with Progress(console(), waits_for="the service to start"):
+            from ..clients.client import Client
+            from .local_run import LocalRun
+            from .local_service import LocalService
+
+            try:
+                LocalRun.check(study_file.spec, gpus=gpus)
+            except WazirError as error:
+                raise study_file.explain(error) from error
+            folder = folder_of(db)
+            make_folder(folder)
+            service = stack.enter_context(LocalService(db))
+            client = stack.enter_context(Client(service.address, retry_for=PATIENCE))
+            try:
+                study = client.create_study(study_file.study_id, study_file.spec, resume=True)
+            except WazirError as error:
+                raise study_file.explain(error) from error
         log_to_file(str(folder / "wazir.log"))
         with LocalRun(client, service.address, study, folder / "runs", parallel=parallel, gpus=gpus) as local:
-            follow(client, local, study)
+            follow(client, local, study, parallel)
         study = client.get_study(study.name)
         report(client, study, service, str(file))
     raise click.exceptions.Exit(outcome(study))
 
 
-def follow(client: Client, local: LocalRun, study: Study) -> None:
+def follow(client: Client, local: LocalRun, study: Study, parallel: int | None) -> None:
     """Shows the study live until the controller has nothing left to do; Ctrl-C drains, then stops it."""
-    from ..clients.cli.progress import Progress
+    from ..clients.cli.progress import Progress, asking
 
     with Progress(console()) as progress, drain_on_interrupt(local, progress):
         # However long the service is away: the controller says when it is over.
         watch = client.patient(math.inf).watch_trials(study.name)
-        watcher = threading.Thread(target=_show, args=(watch, progress), name="wazir-progress", daemon=True)
+        watcher = threading.Thread(target=_show, args=(watch, progress), name="wazir-watch", daemon=True)
         watcher.start()
+        progress.ask(asking(client, study.name), parallel=parallel)
         try:
             local.wait(progress.tell_trouble)
             # It ends by itself with the study; a drained one goes on.

@@ -12,13 +12,15 @@ import math
 from array import array
 from bisect import bisect_left
 from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from ..domain.metric import Objective
 from ..domain.names import StudyName
-from ..domain.progress import MetricProgress, StudyProgress, TrialProgress
+from ..domain.progress import MetricProgress, Pace, StudyProgress, TrialProgress
+from ..suggestion.designer import Outcome
 from ..suggestion.registry import whole_steps
 from ..suggestion.stopping.curves import CurveIndex
 from .live import LiveStudies, LiveStudy
@@ -82,7 +84,7 @@ async def _progress(known: LiveStudy, limit: int, points: int, now: float) -> St
     """The sorted losses of all trials by a metric and a step: trials that are equally far share one."""
     trials = []
 
-    for trial_id, pace in sorted(known.paces.items())[:limit]:
+    for trial_id, pace in list(islice(_running(known), limit)):
         metrics = []
         for objective, curves in zip(spec.objectives, known.curves, strict=True):
             found = curves.last(trial_id, pace.last_step)
@@ -109,6 +111,14 @@ async def _progress(known: LiveStudy, limit: int, points: int, now: float) -> St
     setting = whole_steps(spec.algorithm, spec.stopping)
     whole = setting[1] if setting is not None else usual_steps(known.curves[0])
     return StudyProgress(tuple(trials), whole, now)
+
+
+def _running(known: LiveStudy) -> Iterator[tuple[int, Pace]]:
+    """Those that have reported and neither have ended nor are parked at a rung, by id."""
+    for trial_id in sorted(known.paces):
+        observation = known.history.get(trial_id)
+        if observation is not None and observation.outcome is Outcome.PENDING:
+            yield trial_id, known.paces[trial_id]
 
 
 def _rank(objective: Objective, value: float, field: array[float]) -> int:

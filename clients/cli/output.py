@@ -48,7 +48,9 @@ def console() -> Terminal:
     an error.
     """
     from .rich_console import Terminal
+    from .terminal import spell_out
 
+    spell_out(sys.stdout)
     terminal = sys.stdout.isatty()
     return Terminal(width=None if terminal else 200, highlight=False, markup=False, emoji=False, soft_wrap=not terminal)
 

@@ -7,15 +7,36 @@ errors among them; `ShownLog` is for the logs of trials, whose colours are welco
 from __future__ import annotations
 
 import codecs
+import io
 import re
+import sys
 
 import click
 
-from ...domain.visible import visible
+from ...domain.visible import escape, visible
+
+_SPELLED = {"·": "-", "…": "...", "±": "+-", "×": "x", "—": "-"}
+"""Wazir's own typography where a stream's encoding lacks it."""
+
+
+def spell_out(stream: object) -> None:
+    """Lets a stream whose encoding is not Unicode write every text: what it lacks comes as an escape."""
+    if isinstance(stream, io.TextIOWrapper) and not stream.encoding.lower().startswith("utf"):
+        stream.reconfigure(errors="wazir")
+
+
+def _spelled(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    lacking = error.object[error.start : error.end]
+    return "".join(_SPELLED.get(character) or escape(character) for character in lacking), error.end
+
+
+codecs.register_error("wazir", _spelled)
 
 
 def say(words: object, *, err: bool = False) -> None:
     """Writes a line of plain text."""
+    spell_out(sys.stderr if err else sys.stdout)
     click.echo(visible(str(words)), err=err)
 
 

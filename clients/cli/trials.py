@@ -308,9 +308,10 @@ def _versions(client: Client, name: TrialName) -> Iterator[Trial]:
 @reported
 def watch(session: Session, study: StudyName, address: str | None) -> None:
     """Follow a study live until it ends. Ctrl-C ends the watching only."""
-    from .progress import Progress
+    from .progress import Progress, asking
 
     with session.client(address) as client, Progress(console()) as progress:
+        progress.ask(asking(client, study))
         for changes in client.watch_trials(study):
             progress.update(changes.study, changes.trials)
             if changes.study.state in (StudyState.COMPLETED, StudyState.FAILED):
