@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +18,7 @@ from ..domain.names import StudyName
 from ..domain.study import Study, StudySpec
 from ..domain.template import Runtime as Kind
 from ..domain.template import references
-from .scripts import check_script
+from .scripts import check_program, check_script
 
 
 class LocalRun:
@@ -75,11 +74,8 @@ class LocalRun:
             )
         if template.workdir and not Path(template.workdir).is_dir():
             raise InvalidArgument("trial.workdir", template.workdir, "is no folder of this machine")
-        program = template.command[0]
-        if not any(references(program)) and find_program(program, template.env.get("PATH"), template.workdir) is None:
-            raise InvalidArgument(
-                "trial.command[0]", program, "is no program that can be run here", f"Looked in {search_path()}"
-            )
+        if not any(references(template.command[0])):
+            check_program(template.command[0], template.env.get("PATH") or search_path(), template.workdir)
         check_script(template.command, template.workdir)
         check_gpus(template, find_devices(gpus))
 
@@ -121,10 +117,3 @@ class LocalRun:
 def run_folder(root: Path, study: StudyName) -> Path:
     """Where the study's attempts are below `root`."""
     return root / study.owner / study.study
-
-
-def find_program(program: str, path: str | None, workdir: str) -> str | None:
-    """Where a trial would find the program: by its PATH, or from its working folder where it names a path."""
-    if "/" in program:
-        return shutil.which(str(Path(workdir or ".") / program))
-    return shutil.which(program, path=path or search_path())

@@ -1,8 +1,10 @@
-"""The script that a trial's command has an interpreter run, as far as that can be seen from the command."""
+"""The program that a trial runs, and the script that it has an interpreter run, as far as the command shows it."""
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +16,24 @@ _SHELL = re.compile(r"(ba|da|k|z)?sh")
 _OTHERS = re.compile(r"Rscript|julia|perl|ruby|node")
 
 
+def check_program(program: str, path: str, workdir: str) -> None:
+    """Raises InvalidArgument if a trial would not find the program: on its PATH, or from its working folder if it names
+    a path."""
+    where = "trial.command[0]"
+    if "/" not in program:
+        if shutil.which(program, path=path) is None:
+            hint = " ".join(filter(None, (similar(program, _programs(path)), f"Looked in {path}")))
+            raise InvalidArgument(where, program, "is no program that can be run here", hint)
+        return
+    file = Path(workdir or ".") / program
+    if not file.exists():
+        hint = similar(file.name, _names(file.parent))
+        raise InvalidArgument(where, program, f"is a program that is not there; looked in {file.parent}", hint)
+    if shutil.which(str(file)) is None:
+        hint = f"Run `chmod +x {file}`, or write its interpreter before it: [python, {program}]"
+        raise InvalidArgument(where, program, "is a file that may not be executed", hint)
+
+
 def check_script(command: Sequence[str], workdir: str) -> None:
     """Raises InvalidArgument if the command names a script that is not there, seen from the folder `workdir`."""
     index = script_of(command)
@@ -23,8 +43,7 @@ def check_script(command: Sequence[str], workdir: str) -> None:
     path = folder / command[index]
     if path.exists():
         return
-    beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-    alike = [name for name in beside if Path(name).suffix == path.suffix]
+    alike = [name for name in _names(path.parent) if Path(name).suffix == path.suffix]
     hint = similar(path.name, alike) or "Write its path from that folder, or name the folder as trial.workdir"
     rule = f"is a script that is not there; looked in {path.parent.absolute()}"
     raise InvalidArgument(f"trial.command[{index}]", command[index], rule, hint)
@@ -40,6 +59,18 @@ def script_of(command: Sequence[str]) -> int | None:
     if _OTHERS.fullmatch(name) and len(command) > 1 and not command[1].startswith("-"):
         return 1
     return None
+
+
+def _programs(path: str) -> list[str]:
+    return [name for folder in path.split(os.pathsep) for name in _names(Path(folder))]
+
+
+def _names(folder: Path) -> list[str]:
+    """What is in the folder; nothing if it cannot be read."""
+    try:
+        return [entry.name for entry in folder.iterdir()]
+    except OSError:
+        return []
 
 
 def _behind_options(

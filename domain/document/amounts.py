@@ -31,7 +31,10 @@ def parse_duration(where: str, value: object) -> float:
     if isinstance(value, str):
         match = _DURATION.fullmatch(value.strip())
         if match is None:
+            pointed = value.replace(",", ".").strip()
             hint = "Write a number of seconds, or days, hours, minutes and seconds in this order"
+            if "," in value and _DURATION.fullmatch(pointed):
+                hint = f"Write {pointed}"
             raise InvalidArgument(where, value, "must be a duration such as 90s, 12h, 1h30m or 2d", hint)
         parts = zip(match.groups(), _UNITS.values(), strict=True)
         return float(sum(Decimal(amount) * unit for amount, unit in parts if amount))

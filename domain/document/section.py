@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import Enum
 from typing import TypeVar
@@ -177,6 +178,7 @@ def _unquote(value: object) -> str:
 
 def _fraction(before: object, key: str, entry: object) -> str:
     """What to say of `{min: 0,01}`, which YAML reads as `min: 0` and a key `01`."""
-    if entry is None and key.isdecimal() and isinstance(before, int) and not isinstance(before, bool):
-        return f"Write a point before a fraction: {before}.{key}"
-    return ""
+    match = re.fullmatch(r"([0-9]+)([A-Za-z]*)", key)
+    if entry is not None or match is None or isinstance(before, bool) or not isinstance(before, int):
+        return ""
+    return suggestion(f"{before},{match[1]}") + match[2]

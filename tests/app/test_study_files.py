@@ -78,6 +78,12 @@ def test_check_shows_the_command_of_a_trial(file: Path, item: str, shown: str) -
     assert f"A trial runs, for instance: SIZE='x 1' {shown}\n" in result.stdout
 
 
+def test_check_shows_the_command_of_a_pod(file: Path) -> None:
+    manifest = "{spec: {containers: [{name: trial, image: i, command: [train], args: ['${args:hydra}', '${x}']}]}}"
+    file.write_text(FILE[: FILE.index("trial:")] + f"trial: {{manifest: {manifest}}}\n")
+    assert "A trial runs, for instance: train x=1 1\n" in wazir("check", file).stdout
+
+
 @pytest.mark.parametrize("command", ["check", "run"])
 def test_a_script_that_is_not_there_is_refused_before_anything_is_written(
     file: Path, tmp_path: Path, command: str
@@ -101,6 +107,24 @@ def test_a_program_that_is_not_there_is_refused_before_anything_is_written(
     assert f'{file}:7: trial.command[0] = "pyhton": is no program' in result.stderr
     assert result.exit_code == 2
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("program", "says"),
+    [
+        ("pyhton", 'is no program that can be run here. Did you mean "python"? Looked in '),
+        ("./trian.py", 'is a program that is not there; looked in {folder}. Did you mean "train.py"?'),
+        (
+            "./train.py",
+            "is a file that may not be executed. Run `chmod +x {folder}/train.py`, or write its interpreter",
+        ),
+    ],
+)
+def test_a_program_that_cannot_be_run_is_refused_with_the_way_out(
+    file: Path, tmp_path: Path, program: str, says: str
+) -> None:
+    file.write_text(FILE.replace("[python,", f"[{program},"))
+    assert f'trial.command[0] = "{program}": {says.format(folder=tmp_path)}' in wazir("check", file).stderr
 
 
 def test_nothing_is_said_of_a_script_in_an_image(file: Path) -> None:
