@@ -30,6 +30,7 @@ from wazir.suggestion.registry import make_designer
 from wazir.suggestion.space.encoding import encoder
 
 from ..strategies import histories, problems, seeds
+from . import growing
 
 MIXED = Space(
     (
@@ -250,6 +251,17 @@ class DesignerContract:
             Observation(i + 1, p, Outcome.MEASURED, (float(i * i % 7),)) for i, p in enumerate(points)
         )
         self._answers_twice(algorithm, Problem(space, (Objective("loss", Goal.MINIMIZE),)), history)
+
+    def test_a_space_that_grows_and_trials_that_lack_parameters(self, algorithm: Algorithm) -> None:
+        for problem, history, found in growing.rounds(algorithm, seed=2, number=7, count=2):
+            assert not found.exhausted
+            made: Counter[str] = Counter()
+            for proposal in found.proposals:
+                assert isinstance(proposal, New)
+                assert canonical(proposal.parameters) == canonical(problem.space.check(proposal.parameters))
+                assert np.isfinite(list(proposal.details.values())).all()
+                made[canonical(proposal.parameters)] += 1
+                assert history.times_tried(proposal.parameters) + made[canonical(proposal.parameters)] == 1
 
     @staticmethod
     def _answers_twice(algorithm: Algorithm, problem: Problem, history: TrialHistory) -> None:
