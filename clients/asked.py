@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, SupportsFloat, SupportsIndex, TypeVar
 
-from ..domain.choices import shown, stored
+from ..domain.choices import restored, stored
 from ..domain.errors import FailedPrecondition, InvalidArgument, nearest
-from ..domain.growing import fitted, hull
+from ..domain.growing import described, fitted, hull
 from ..domain.parameters import Value, same
 from ..domain.space import Categorical, Discrete, Double, Integer, Kind, Parameter, Scale
 from ..domain.study import Study
@@ -128,7 +128,7 @@ class AskedTrial(Trial):
         a name has the same value. Raises InvalidArgument on a range that makes no sense, or that cannot be joined with
         that of other trials.
         """
-        if name in self._asked:
+        if self._known(name):
             return float(self._asked[name])
         bottom, top = _real(name, "low", low), _real(name, "high", high)
         if bottom == top:
@@ -142,7 +142,7 @@ class AskedTrial(Trial):
         self, name: str, low: SupportsFloat, high: SupportsFloat, *, log: bool = False, step: SupportsFloat = 1
     ) -> int:
         """A whole number in [low, high], else as `suggest_float`. Bounds may be whole floats."""
-        if name in self._asked:
+        if self._known(name):
             return int(self._asked[name])
         bottom, top = _whole(name, "low", low), _whole(name, "high", high)
         if bottom == top:
@@ -154,14 +154,18 @@ class AskedTrial(Trial):
     def suggest_categorical(self, name: str, choices: Sequence[V]) -> V:
         """One of `choices`, between which there is no order: texts, booleans, numbers, None, and tuples, lists and
         dictionaries of these. It is the very object of the list. Else as `suggest_float`."""
-        if name in self._asked:
+        if self._known(name):
             again: V = self._asked[name]
             return again
         chosen: V = self._suggest(name, Categorical(_stored(name, choices)), choices)
         return chosen
 
+    def _known(self, name: str) -> bool:
+        """Whether the trial has a value for the name, whatever it is asked for now. In a declared space each range is
+        compared with the declared one."""
+        return self._definitions.growing and name in self._asked
+
     def _suggest(self, name: str, kind: Kind, choices: Sequence[Any] | None = None) -> Any:
-        """The value for a name that is asked for the first time in this trial."""
         asked = Parameter(name, kind)
         value = self._grown(asked) if self._definitions.growing else self._declared(asked)
         if choices is not None:
@@ -174,19 +178,19 @@ class AskedTrial(Trial):
         known = self._definitions.by_name.get(name)
         if known is None:
             hint = nearest(name, self._definitions.by_name)
-            raise InvalidArgument(f"parameters.{name}", str(kind), "the study's space does not have it", hint)
+            raise InvalidArgument(f"parameters.{name}", described(kind), "the study's space does not have it", hint)
         if not _agree(known.kind, kind):
             raise InvalidArgument(
                 f"parameters.{name}",
-                str(kind),
-                f"the study knows it as {known.kind}",
+                described(kind),
+                f"the study knows it as {described(known.kind)}",
                 "A parameter has one definition for the whole study: use that one, or give this one its own name",
             )
         if name not in self._values:
             needs = " and ".join(map(str, known.when))
             raise InvalidArgument(
                 f"parameters.{name}",
-                str(kind),
+                described(kind),
                 f"is not active in this trial: it needs {needs}",
                 "Ask for it only then",
             )
@@ -200,8 +204,11 @@ class AskedTrial(Trial):
 
         self._check_open()
         if value is None and proposed is not None and self.record.origin is Origin.ENQUEUED:
-            words = f"the enqueued value {shown(proposed)!r} of {name!r} does not lie in {asked.kind}: another is drawn"
-            warnings.warn(words, UserWarning, stacklevel=4)
+            words = (
+                f"the enqueued value {restored(proposed)!r} of {name!r} does not lie in {asked.kind}: another is drawn"
+            )
+            words = f"the enqueued value {restored(proposed)!r} of {name!r} is not among {described(asked.kind)}"
+            warnings.warn(f"{words}; another is drawn", UserWarning, stacklevel=4)
         record = self._client.add_parameter(self.record.name, self.attempt, asked, asked=self._asked)
         self._definitions.learn(asked)
         self._values.update(record.parameters)

@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING, Any, Self, SupportsFloat, TypeVar
 from ..domain import document
 from ..domain import study as domain
 from ..domain.attempt import Cause
+from ..domain.choices import restored
 from ..domain.errors import (
     MISSING,
     DeadlineExceeded,
@@ -843,7 +844,7 @@ def row(trial: Record) -> dict[str, object]:
         "id": trial.id,
         "state": trial.state.name,
         **{f"metric_{name}": value for name, value in (trial.final or {}).items()},
-        **{f"params_{name}": value for name, value in trial.parameters.items()},
+        **{f"params_{name}": restored(value) for name, value in trial.parameters.items()},
         "create_time": datetime.fromtimestamp(trial.create_time, UTC),
         "start_time": None if begin is None else datetime.fromtimestamp(begin, UTC),
         "end_time": None if end is None else datetime.fromtimestamp(end, UTC),

@@ -42,9 +42,22 @@ def restored(value: Value) -> Any:
         return value
 
 
-def shown(value: Value) -> Value:
-    """For people: without the prefix."""
-    return value.removeprefix(PREFIX) if isinstance(value, str) else value
+def shown(text: str) -> str:
+    """A text value for people: without the prefix."""
+    return text.removeprefix(PREFIX)
+
+
+def plain(value: Value) -> object:
+    """The choice as JSON and YAML have it: tuples are lists."""
+    return _plain(restored(value))
+
+
+def _plain(choice: Any) -> object:
+    if isinstance(choice, tuple | list):
+        return [_plain(part) for part in choice]
+    if isinstance(choice, dict):
+        return {str(key): _plain(part) for key, part in choice.items()}
+    return choice if choice is None or isinstance(choice, bool | int | float | str) else repr(choice)
 
 
 def _equal(a: Any, b: Any) -> bool:

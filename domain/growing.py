@@ -16,6 +16,7 @@ import math
 from dataclasses import dataclass
 from decimal import Decimal
 
+from .choices import restored
 from .errors import InvalidArgument
 from .parameters import Parameters, Value, same
 from .space import Categorical, Discrete, Double, Integer, Kind, Scale
@@ -45,6 +46,18 @@ def fitted(kind: Kind, value: Value | None) -> Value | None:
         return kind.coerce(value)
     except ValueError:
         return None
+
+
+def described(kind: Kind) -> str:
+    """The values in a few words."""
+    if isinstance(kind, Categorical):
+        return f"the choices {', '.join(repr(restored(value)) for value in kind.values)}"
+    if isinstance(kind, Discrete):
+        return f"the numbers {', '.join(map(repr, kind.values))}"
+    what = "whole numbers" if isinstance(kind, Integer) else "numbers"
+    step = "" if kind.step in (None, 1) else f" in steps of {kind.step!r}"
+    scale = "" if kind.scale is Scale.LINEAR else f" on a {kind.scale.value} scale"
+    return f"the {what} from {kind.min!r} to {kind.max!r}{step}{scale}"
 
 
 def check_enqueued(parameters: Parameters, where: str) -> None:

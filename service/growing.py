@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..domain.errors import FailedPrecondition, InvalidArgument
-from ..domain.growing import fitted, hull
+from ..domain.growing import described, fitted, hull
 from ..domain.learning import Asked
 from ..domain.names import TrialName
 from ..domain.parameters import Value
@@ -73,8 +73,8 @@ def _grown(space: Space | None, parameter: Parameter) -> Space:
     except ValueError as error:
         raise InvalidArgument(
             f"parameters.{parameter.name}",
-            str(parameter.kind),
-            f"the study knows it as {known.kind}: {error}",
+            described(parameter.kind),
+            f"the study knows it as {described(known.kind)}: {error}",
             "Give each definition its own name",
         ) from None
     if kind == known.kind:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ...domain.choices import plain, shown
 from ...domain.document import to_document
 from ...domain.parameters import Value
 from ...domain.study import Study, StudyState
@@ -89,7 +90,7 @@ def trial_data(trial: Trial, measurements: Sequence[Measurement] | None = None) 
         "id": trial.id,
         "state": trial.state.value,
         "reason": trial.reason,
-        "parameters": dict(trial.parameters),
+        "parameters": {name: plain(value) for name, value in trial.parameters.items()},
         "metrics": dict(trial.final) if trial.final else None,
         "metrics_step": trial.final_step,
         "origin": trial.origin.value,
@@ -160,6 +161,8 @@ def number(value: object) -> str:
     """Short, for tables: six significant digits."""
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, str):
+        return shown(value)
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 

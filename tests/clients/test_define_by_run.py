@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from wazir.clients.asked import AskedTrial
-from wazir.clients.study import Study, create_study, load_study
+from wazir.clients.study import Study, create_study, load_study, row
 from wazir.domain.attempt import Cause
 from wazir.domain.errors import InvalidArgument
 from wazir.domain.parameters import canonical
@@ -218,7 +218,7 @@ def test_a_proposed_value_is_used_if_it_lies_in_the_range_of_the_trial(study: St
         study.enqueue_trial({"k": value})
     first, second = study.ask(), study.ask()
     assert first.suggest_int("k", 1, 5) == 3
-    with pytest.warns(UserWarning, match=r"the enqueued value 8 of 'k' does not lie in"):
+    with pytest.warns(UserWarning, match=r"the enqueued value 8 of 'k' is not among the whole numbers from 1 to 5"):
         drawn = second.suggest_int("k", 1, 5)
     assert 1 <= drawn <= 5
     assert study.tell(second, 1.0).parameters == {"k": drawn}
@@ -253,8 +253,8 @@ def test_definitions_that_cannot_be_joined_are_refused(
     study: Study, first: Callable[[AskedTrial], object], second: Callable[[AskedTrial], object], rule: str
 ) -> None:
     first(study.ask())
-    with pytest.raises(InvalidArgument, match=rule):
-        second(load_study("s").ask())
+    with load_study("s") as elsewhere, pytest.raises(InvalidArgument, match=rule):
+        second(elsewhere.ask())
 
 
 def test_steps_and_fixed_values_are_joined(study: Study) -> None:
@@ -279,13 +279,22 @@ def test_choices_come_back_as_the_objects_that_they_are(study: Study) -> None:
         told = study.tell(trial, 0.0 if chosen == (64, 64) else 1.0)
         assert type(told.parameters["c"]) in (bool, int, float, str)
     assert study.best_params == {"c": (64, 64)}
-    assert load_study("s").best_params == {"c": (64, 64)}
+    with load_study("s") as elsewhere:
+        assert elsewhere.best_params == {"c": (64, 64)}
 
 
 def test_each_choice_may_be_enqueued(study: Study) -> None:
     for choice in CHOICES:
         study.enqueue_trial({"c": choice})
     assert [study.ask().suggest_categorical("c", CHOICES) for _ in CHOICES] == CHOICES
+
+
+def test_choices_are_rows_and_errors_in_pythons_words(study: Study) -> None:
+    study.enqueue_trial({"c": (64, 64)})
+    study.tell(trial := study.ask(), trial.suggest_categorical("c", CHOICES)[0])
+    assert row(study.trials[0])["params_c"] == (64, 64)
+    with pytest.raises(InvalidArgument, match=r"knows it as the choices None, \(64, 64\), \[1, 2\]"):
+        study.ask().suggest_int("c", 1, 2)
 
 
 def test_a_choice_that_cannot_be_stored_is_refused(study: Study) -> None:

@@ -44,7 +44,7 @@ class Program:
     def _run(self, number: int) -> None:
         models = ("linear", "forest", "net") if number > 8 else ("linear", "forest")
         model = self._ask("model", Categorical(models))
-        rate = float(self._ask("rate", Double(1e-4, 1.0 if number % 3 else 0.5, Scale.LOG)))  # type: ignore[arg-type]
+        rate = float(self._ask("rate", Double(1e-4, 1.0 if number % 3 else 0.5, Scale.LOG)))
         self.loss += abs(rate - 0.1)
         if model == "forest":
             depth = int(self._ask("depth", Integer(1, 8)))
@@ -52,7 +52,7 @@ class Program:
         elif model == "net":
             for i in range(int(self._ask("layers", Integer(1, 3)))):
                 self._ask(f"units_{i}", Integer(4, 64, Scale.LOG))
-        if number > 4 and len(model) * rate > 0.4:
+        if number > 4 and len(str(model)) * rate > 0.4:
             self._ask("late", Categorical((True, "python:None")))
 
     def _ask(self, name: str, kind: Kind) -> Value:
@@ -105,8 +105,8 @@ def rounds(
             outcome = OUTCOMES[trial_id % len(OUTCOMES)]
             values = (program.loss,) if outcome is Outcome.MEASURED else ()
             counted = outcome not in (Outcome.FAILED, Outcome.UNKNOWN)
-            until = (known := history.get(trial_id)) and known.until_step
-            bracket = known.bracket if known else None
+            pending = history.get(trial_id)
+            assert pending is not None
             history.put(
                 Observation(
                     trial_id,
@@ -115,8 +115,8 @@ def rounds(
                     values,
                     float(trial_id) if outcome is not Outcome.UNKNOWN else None,
                     counted=counted,
-                    until_step=until,
-                    bracket=bracket,
+                    until_step=pending.until_step,
+                    bracket=pending.bracket,
                 )
             )
             space = grown(space, told, program, whole=outcome is Outcome.MEASURED)
