@@ -88,6 +88,11 @@ class Result(Trial):
         values = "" if self.final is None else "".join(f", {name}={value:.6g}" for name, value in self.final.items())
         return f"Trial(number={self.number}, {self.state.name}{values}, params={self.params})"
 
+    def _repr_html_(self) -> str:
+        from .notebook import trial_html
+
+        return trial_html(self)
+
     def __getstate__(self) -> dict[str, Any]:
         """A copy holds no connection."""
         return {**self.__dict__, "measurements": None}

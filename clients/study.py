@@ -30,6 +30,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from html import escape
+from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, SupportsFloat, TypeVar
 
@@ -57,6 +59,7 @@ from .asked import AskedTrial, Definitions, enqueued
 from .client import Client
 from .familiar.translate import algorithm_of, stopping_of
 from .heartbeats import Heartbeats
+from .notebook import SHOWN, study_html
 from .opening import Serve, Storage, open_client
 from .optimize_lines import Lines, make_bar
 from .pauses import pauses
@@ -70,6 +73,9 @@ if TYPE_CHECKING:
 
 LEASE = 60.0
 """Seconds for which a process may be silent before its trials are given to others."""
+
+HTML_PATIENCE = 3.0
+"""Seconds in which a notebook's cell gets its table."""
 
 EXIT_PATIENCE = 5.0
 """Seconds to tell the service of trials that an interrupt ends."""
@@ -309,6 +315,17 @@ class Study:
     def __repr__(self) -> str:
         goals = ", ".join(f"{o.goal.value} {o.metric}" for o in self._spec.objectives)
         return f"Study({self.name!r}, {goals}, at {self._client.address})"
+
+    def _repr_html_(self) -> str:
+        """For notebooks. A service that is away is not waited for."""
+        client = self._client.patient(HTML_PATIENCE, HTML_PATIENCE)
+        try:
+            study = client.get_study(self._name)
+            best = client.best_trials(self._name)
+            last = list(islice(client.list_trials(self._name, descending=True), SHOWN))
+        except WazirError as error:
+            return f"<div>{escape(repr(self))}<br>{escape(str(error))}</div>"
+        return study_html(study, [self._result(t) for t in best], [self._result(t) for t in last])
 
     # Ask and tell
 

@@ -401,3 +401,33 @@ def test_studies_are_listed_and_deleted(study: Study) -> None:
 def test_a_study_says_what_it_optimises(study: Study) -> None:
     assert repr(study).startswith("Study('s', minimize value, at unix:/")
     assert (study.direction, study.metric_names) == (Goal.MINIMIZE, ["value"])
+
+
+# Notebooks
+
+
+def test_a_study_and_its_trials_are_tables_in_which_nothing_of_others_is_markup(study: Study) -> None:
+    def objective(trial: AskedTrial) -> float:
+        trial.suggest_categorical("kind", ["<script>", "a & b"])
+        trial.set_user_attr("<b>", "\x1b[31m")
+        return trial.suggest_float("x", 0.0, 1.0)
+
+    assert "no trials yet" in study._repr_html_()
+    study.optimize(objective, n_trials=25)
+    html = study._repr_html_()
+    assert html.count("<tr>") == 21
+    assert "<th>kind</th><th>x</th>" in html
+    assert "and 5 before these" in html
+    assert f"best: trial {study.best_trial.id}, value={study.best_value:.6g} with kind=" in html
+    for shown in (html, study.best_trial._repr_html_()):
+        assert "<script>" not in shown
+        assert "\x1b" not in shown
+    assert "<b>&lt;b&gt;</b></td><td>\\x1b[31m</td>" in study.best_trial._repr_html_()
+
+
+def test_a_study_whose_service_is_away_still_renders(address: str, tmp_path: Path) -> None:
+    made = create_study("s")
+    made.client.close()
+    with create_study("t") as away:
+        away._client = wazir.Client(f"unix:{tmp_path}/nobody.sock")
+        assert "no Wazir service answers" in away._repr_html_()
