@@ -96,7 +96,7 @@ class Peer:
     """`optuna-gp`, `optuna-tpe+hyperband`, `optuna-tpe+median`."""
 
     def __init__(self, algorithm: str, task: CurveTask, seed: int) -> None:
-        import optuna  # type: ignore[import-not-found]
+        import optuna
 
         name, _, pruner = algorithm.partition("+")
         sampler = {"optuna-gp": "GPSampler", "optuna-tpe": "TPESampler"}[name]

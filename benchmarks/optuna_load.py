@@ -16,7 +16,7 @@ import time
 from multiprocessing.synchronize import Event
 from typing import Any
 
-import optuna  # type: ignore[import-not-found]  # only in Optuna's environment
+import optuna  # only in Optuna's environment
 
 
 def worker(url: str, dimensions: int, go: Event, stop: Event, results: Any, ready: Any) -> None:

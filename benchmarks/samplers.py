@@ -60,7 +60,7 @@ class Optuna:
     """One of Optuna's samplers, by its define-by-run interface."""
 
     def __init__(self, sampler: str, space: Space, trials: int, seed: int) -> None:
-        import optuna  # type: ignore[import-not-found]
+        import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         warnings.simplefilter("ignore")
