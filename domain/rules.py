@@ -1,0 +1,271 @@
+"""Regions of a space in which one kind of point is frequent: at most two conditions on parameters each. Pure.
+
+A candidate is judged by Fisher's exact test, one-sided: how likely it is that so many of the points in the region are
+of that kind if kinds were dealt out at random. With thousands of candidates something always looks striking, so each
+probability is multiplied by their number (Bonferroni). Conditions on one parameter and on two share the allowance
+equally, because there are far fewer of the former.
+
+Rules are found one after the other, each on what those before it do not cover (sequential covering; Fürnkranz,
+"Separate-and-conquer rule learning", 1999).
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import combinations
+
+from .parameters import Parameters, Value, same
+from .space import Categorical, Discrete, Double, Integer, Parameter, Scale, Space
+
+ALPHA = 0.05
+"""How likely a rule over points that have nothing in common may be, all candidates together."""
+MAX_RULES = 4
+LEAST = 3
+"""Points of the kind that a rule covers; one or two may be anywhere."""
+SHARE = 1 / 3
+"""Of the points of the kind that are left, how many a rule covers at least."""
+MAX_THRESHOLDS = 8
+"""On one parameter in one direction."""
+FEW_VALUES = 12
+"""Whole numbers of a space that nobody declared are a list of values if there are no more of them."""
+MAX_CATEGORIES = 5
+"""In one condition."""
+MAX_PAIRED = 120
+"""Conditions, the most significant ones by themselves, that are tried in pairs: 7,140 pairs."""
+
+
+class Relation(enum.Enum):
+    ABOVE = ">"
+    AT_MOST = "<="
+    ONE_OF = "="
+    SET = "is set"
+    NOT_SET = "is not set"
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """A condition on one parameter. `bound` is for ABOVE and AT_MOST, `values` for ONE_OF."""
+
+    parameter: str
+    relation: Relation
+    bound: float = 0.0
+    values: tuple[Value, ...] = ()
+
+    def holds(self, point: Parameters) -> bool:
+        value = point.get(self.parameter)
+        if value is None:
+            return self.relation is Relation.NOT_SET
+        match self.relation:
+            case Relation.ABOVE:
+                return isinstance(value, int | float) and value > self.bound
+            case Relation.AT_MOST:
+                return isinstance(value, int | float) and value <= self.bound
+            case Relation.ONE_OF:
+                return any(same(value, one) for one in self.values)
+            case _:
+                return self.relation is Relation.SET
+
+    def __str__(self) -> str:
+        match self.relation:
+            case Relation.ABOVE | Relation.AT_MOST:
+                return f"{self.parameter} {self.relation.value} {self.bound!r}"
+            case Relation.ONE_OF:
+                return f"{self.parameter} = {' or '.join(map(_word, self.values))}"
+            case _:
+                return f"{self.parameter} {self.relation.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Points that meet all tests. `covered` of those of the kind, `others` of the rest; the former were not covered by
+    a rule before it."""
+
+    tests: tuple[Test, ...]
+    covered: int
+    others: int
+
+    def holds(self, point: Parameters) -> bool:
+        return all(test.holds(point) for test in self.tests)
+
+    def __str__(self) -> str:
+        return " and ".join(map(str, self.tests))
+
+
+def covering(
+    kind: Sequence[Parameters], others: Sequence[Parameters], space: Space | None
+) -> tuple[tuple[Rule, ...], frozenset[int]]:
+    """Rules for the points of a kind against the others, the most significant first, and which points of the kind they
+    cover, by index. `space` gives the parameters' order and scales; without one they follow from the values."""
+    left = list(range(len(kind)))
+    rules: list[Rule] = []
+    while len(rules) < MAX_RULES and len(left) >= LEAST:
+        rule = _best([kind[i] for i in left], others, space)
+        if rule is None:
+            break
+        rules.append(rule)
+        left = [i for i in left if not rule.holds(kind[i])]
+    return tuple(rules), frozenset(range(len(kind))) - frozenset(left)
+
+
+def _best(kind: Sequence[Parameters], others: Sequence[Parameters], space: Space | None) -> Rule | None:
+    """The most significant rule, None if none is significant."""
+    search = _Search(len(kind), len(others))
+    points = [*kind, *others]
+    tests: dict[int, tuple[Test, ...]] = {}
+    candidates = 0
+    for test, choices in _tests(kind, points, space):
+        mask = sum(1 << i for i, point in enumerate(points) if test.holds(point))
+        if mask and mask not in tests:
+            tests[mask] = (test,)
+            candidates += choices
+    found = [(*search.judged(mask, 2 * candidates), by) for mask, by in tests.items()]
+
+    # The limit is on time alone: all pairs that there are count as tried.
+    pairs = math.comb(candidates, 2)
+    single = sorted(found, key=_order)[:MAX_PAIRED]
+    for (_, _, first, (a,)), (_, _, second, (b,)) in combinations(single, 2):
+        both = first & second
+        if both not in (first, second):
+            found.append((*search.judged(both, 2 * pairs), (a, b)))
+
+    significance, _, mask, by = min(found, key=_order, default=(math.inf, 0, 0, ()))
+    if significance > ALPHA:
+        return None
+    names = [p.name for p in space.parameters] if space is not None else []
+    by = tuple(sorted(by, key=lambda test: (_place(names, test.parameter), test.relation.value)))
+    covered = search.covered(mask)
+    return Rule(by, covered, mask.bit_count() - covered)
+
+
+def _order(found: tuple[float, int, int, tuple[Test, ...]]) -> tuple[float, int, int, str]:
+    significance, covered, _, by = found
+    return significance, len(by), -covered, " and ".join(map(str, by))
+
+
+class _Search:
+    """Judges sets of points, given as bits: those of the kind come first."""
+
+    def __init__(self, kind: int, others: int) -> None:
+        self._kind, self._all = kind, kind + others
+        self._of_kind = (1 << kind) - 1
+        self._least = max(LEAST, math.ceil(SHARE * kind))
+        self._known: dict[tuple[int, int], float] = {}
+
+    def covered(self, mask: int) -> int:
+        return (mask & self._of_kind).bit_count()
+
+    def judged(self, mask: int, candidates: int) -> tuple[float, int, int]:
+        """The probability times the number of candidates, how many of the kind it covers, and the set itself."""
+        inside, covered = mask.bit_count(), (mask & self._of_kind).bit_count()
+        if covered < self._least or 2 * covered < inside:
+            return math.inf, covered, mask
+        known = self._known.get((inside, covered))
+        if known is None:
+            known = self._known[inside, covered] = self._tail(inside, covered)
+        return known * candidates, covered, mask
+
+    def _tail(self, inside: int, covered: int) -> float:
+        """P(X >= covered), X hypergeometric: points of the kind among `inside` ones drawn from all."""
+        rest = self._all - self._kind
+        ways = sum(
+            math.comb(self._kind, x) * math.comb(rest, inside - x) for x in range(covered, min(inside, self._kind) + 1)
+        )
+        return ways / math.comb(self._all, inside)
+
+
+def _tests(kind: Sequence[Parameters], points: Sequence[Parameters], space: Space | None) -> Iterator[tuple[Test, int]]:
+    """Conditions that may tell points of the kind from others, and from how many such ones each was chosen."""
+    declared = {p.name: p for p in space.parameters} if space is not None else {}
+    named = {name for point in points for name in point}
+    for name in [*(n for n in declared if n in named), *sorted(named - declared.keys())]:
+        values = [point[name] for point in points if name in point]
+        if len(values) < len(points):
+            yield Test(name, Relation.SET), 1
+            yield Test(name, Relation.NOT_SET), 1
+        inside = [point[name] for point in kind if name in point]
+        if _has_order(declared.get(name), values):
+            yield from _thresholds(name, inside, values, declared.get(name))
+        else:
+            yield from _choices(name, inside, values)
+
+
+def _has_order(parameter: Parameter | None, values: Sequence[Value]) -> bool:
+    if parameter is not None and isinstance(parameter.kind, Categorical):
+        return False
+    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+
+
+def _thresholds(
+    name: str, inside: Sequence[Value], values: Sequence[Value], parameter: Parameter | None
+) -> Iterator[tuple[Test, int]]:
+    """Beyond a value of the kind: its most extreme one, the next, and so on while enough of them are left."""
+    ascending = sorted(set(map(_number, values)))
+    bound = _bounds(parameter, ascending)
+    own = sorted(map(_number, inside))
+    ranks = range(0, max(1, math.floor(len(own) * (1 - SHARE))), max(1, len(own) // (2 * MAX_THRESHOLDS)))
+    for low in sorted({own[rank] for rank in ranks[:MAX_THRESHOLDS]} if own else ()):
+        below = [value for value in ascending if value < low]
+        if below:
+            yield Test(name, Relation.ABOVE, bound(below[-1], low)), 1
+    for high in sorted({own[-1 - rank] for rank in ranks[:MAX_THRESHOLDS]} if own else ()):
+        above = [value for value in ascending if value > high]
+        if above:
+            yield Test(name, Relation.AT_MOST, bound(high, above[0])), 1
+
+
+def _bounds(parameter: Parameter | None, ascending: Sequence[float]) -> Callable[[float, float], float]:
+    """How a bound between two neighbouring values is chosen: of a list of values it is the lower one, so that it is
+    one that people know."""
+    kind = None if parameter is None else parameter.kind
+    few = kind is None and len(ascending) <= FEW_VALUES and all(isinstance(value, int) for value in ascending)
+    if few or isinstance(kind, Discrete):
+        return lambda low, high: low
+    scale = kind.scale if isinstance(kind, Double | Integer) else Scale.LINEAR
+    return partial(between, scale=scale)
+
+
+def _choices(name: str, inside: Sequence[Value], values: Sequence[Value]) -> Iterator[tuple[Test, int]]:
+    """One category, or those few in which the kind is most frequent."""
+    seen: dict[tuple[str, Value], list[int]] = {}
+    for which, among in enumerate((values, inside)):
+        for value in among:
+            seen.setdefault((type(value).__name__, value), [0, 0])[which] += 1
+    by_share = sorted(seen, key=lambda key: (-seen[key][1] / seen[key][0], key[0], str(key[1])))
+    for key in by_share:
+        if seen[key][1]:
+            yield Test(name, Relation.ONE_OF, values=(key[1],)), 1
+    for size in range(2, min(len(by_share), MAX_CATEGORIES + 1)):
+        chosen = sorted(by_share[:size], key=lambda key: (key[0], str(key[1])))
+        yield (
+            Test(name, Relation.ONE_OF, values=tuple(value for _, value in chosen)),
+            math.comb(len(by_share), size),
+        )
+
+
+def between(low: float, high: float, scale: Scale = Scale.LINEAR) -> float:
+    """The number with the fewest digits in [low, high), near the middle; `low` itself if both are whole and nothing
+    shorter is between."""
+    middle = math.sqrt(low * high) if scale is not Scale.LINEAR and low > 0 else low + (high - low) / 2
+    whole = isinstance(low, int) and isinstance(high, int)
+    for digits in range(1, 18):
+        number = float(f"{middle:.{digits - 1}e}")
+        if low <= number < high:
+            return int(number) if whole and number.is_integer() else (low if whole else number)
+    return low
+
+
+def _number(value: Value) -> float:
+    assert isinstance(value, int | float)
+    return value
+
+
+def _word(value: Value) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _place(names: Sequence[str], name: str) -> tuple[int, str]:
+    return (names.index(name) if name in names else len(names)), name
