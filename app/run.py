@@ -16,12 +16,13 @@ import click
 
 from ..clients.cli.algorithm_words import stand_in_words
 from ..clients.cli.errors import Exit, reported
+from ..clients.cli.failures import failure_lines, failures_of
 from ..clients.cli.output import console
 from ..clients.cli.studies import print_best
 from ..clients.cli.study_files import load_and_warn
 from ..clients.cli.terminal import say
 from ..domain.database import Database, database_of
-from ..domain.errors import InvalidArgument, NotFound, WazirError
+from ..domain.errors import FailedPrecondition, InvalidArgument, NotFound, WazirError
 from ..domain.study import EndReason, Study, StudyState
 from ..domain.trial import Origin, TrialState
 from .claim import folder_of, make_folder
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
 
 PATIENCE = 10.0
 """Seconds to wait for the service of this database while it goes from one process to another."""
+
+FAILURES_SHOWN = 10
+"""Lines about failed trials, two for each thing that they have in common."""
 
 HOW_TO_GO_ON = {
     EndReason.TRIALS: "raise budget.trials in {file}, and run it again",
@@ -86,6 +90,12 @@ def run(file: Path, db: Database, parallel: int | None, gpus: int | None) -> Non
                 study = client.create_study(study_file.study_id, study_file.spec, resume=True)
             except WazirError as error:
                 raise study_file.explain(error) from error
+            if study.state is StudyState.PAUSED and not study.needs_a_person:
+                name, at = study.name.short, option_for(service)
+                raise FailedPrecondition(
+                    f"{name} is {study.reason}, so nothing would run. Go on with `wazir resume {name}{at}`, "
+                    "and then run it again"
+                )
         log_to_file(str(folder / "wazir.log"))
         with LocalRun(client, service.address, study, folder / "runs", parallel=parallel, gpus=gpus) as local:
             follow(client, local, study, parallel)
@@ -155,9 +165,11 @@ def report(client: Client, study: Study, service: LocalService, file: str) -> No
         print_best(best, study)
     else:
         out.print("No trial has a result.")
-    failed = next(client.list_trials(study.name, states=frozenset({TrialState.FAILED}), descending=True), None)
-    if failed is not None:
-        out.print(f"Trial {failed.id} failed: {failed.reason.splitlines()[0] if failed.reason else 'no reason given'}")
+    failures = list(failure_lines(failures_of(client, study), study, at))
+    for line in failures[:FAILURES_SHOWN]:
+        out.print(line)
+    if len(failures) > FAILURES_SHOWN:
+        out.print("More failures are in `wazir show`.")
     whole = next(client.list_trials(study.name, states=frozenset({TrialState.SUCCEEDED}), descending=True), None)
     if whole is not None and whole.reason and whole.origin is not Origin.IMPORTED:
         out.print(f"Trial {whole.id} succeeded, but {whole.reason}")
@@ -165,8 +177,6 @@ def report(client: Client, study: Study, service: LocalService, file: str) -> No
     if study.state is StudyState.ACTIVE:
         out.print(f"Go on     wazir run {file}{at}")
     out.print(f"Look      wazir show {name}{at} · wazir trials {name}{at} · wazir best {name}{at} -o json")
-    if failed is not None:
-        out.print(f"Failed    wazir logs {failed.name.short}{at}")
     if study.needs_a_person:
         out.print(f"Go on     wazir resume {name}{at}, and then: wazir run {file}{at}")
     if study.ending in HOW_TO_GO_ON:

@@ -48,23 +48,31 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
+class Region:
+    """Where failures are frequent, and the ids of those that are there and in no region before it, ascending."""
+
+    rule: Rule
+    trials: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Group:
-    """Failures of one kind. `words`: those of the latest one. `trials`: their ids, ascending. `rules`: the regions in
-    which they are frequent. `explained`: those of them that their parameters explain, by whatever rule."""
+    """Failures of one kind. `words`: how the latest one failed. `trials`: their ids, ascending. `explained`: those of
+    them that their parameters explain, be it by these regions, by shared ones, or because they lie close together."""
 
     cause: Cause
     words: str
     trials: tuple[int, ...]
-    rules: tuple[Rule, ...] = ()
+    regions: tuple[Region, ...] = ()
     explained: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Common:
-    """`groups`: the most frequent first. `shared`: rules over what the groups' own rules leave."""
+    """`groups`: the most frequent first. `shared`: regions of what the groups' own regions leave over."""
 
     groups: tuple[Group, ...] = ()
-    shared: tuple[Rule, ...] = ()
+    shared: tuple[Region, ...] = ()
 
     @property
     def explained(self) -> frozenset[int]:
@@ -109,24 +117,23 @@ def common(ended: Iterable[Case], space: Space | None) -> Common:
     for case in failed:
         assert case.cause is not None
         kinds.setdefault(alike(case.cause, case.words), []).append(case)
-    by_kind = {kind: _explained(members, evaluated, space) for kind, members in kinds.items()}
-    explained = {i for _, ids in by_kind.values() for i in ids}
+    by_kind = {kind: _regions(members, evaluated, space) for kind, members in kinds.items()}
+    explained = {i for regions in by_kind.values() for region in regions for i in region.trials}
 
     left = [case for case in failed if case.own and case.id not in explained]
-    shared: tuple[Rule, ...] = ()
+    shared: tuple[Region, ...] = ()
     if len(kinds) > 1:
-        shared, ids = _explained(left, evaluated, space)
-        explained |= ids
+        shared = _regions(left, evaluated, space)
+        explained |= {i for region in shared for i in region.trials}
     left = [case for case in left if case.id not in explained]
-    close = gathered([case.parameters for case in left], evaluated)
-    explained |= {left[i].id for i in close}
+    explained |= {left[i].id for i in gathered([case.parameters for case in left], evaluated)}
 
     groups = [
         Group(
             kind[0],
-            _shown(members[-1].words),
+            described(kind[0], members[-1].words),
             tuple(case.id for case in members),
-            by_kind[kind][0],
+            by_kind[kind],
             frozenset(case.id for case in members if case.id in explained),
         )
         for kind, members in kinds.items()
@@ -134,45 +141,71 @@ def common(ended: Iterable[Case], space: Space | None) -> Common:
     return Common(tuple(sorted(groups, key=lambda group: (-len(group.trials), group.trials))), shared)
 
 
-def _explained(
-    members: Sequence[Case], evaluated: Sequence[Parameters], space: Space | None
-) -> tuple[tuple[Rule, ...], frozenset[int]]:
-    own = [case for case in members if case.own]
-    rules, covered = covering([case.parameters for case in own], evaluated, space)
-    return rules, frozenset(own[i].id for i in covered)
+def _regions(members: Sequence[Case], evaluated: Sequence[Parameters], space: Space | None) -> tuple[Region, ...]:
+    left = [case for case in members if case.own]
+    regions = []
+    for rule in covering([case.parameters for case in left], evaluated, space):
+        regions.append(Region(rule, tuple(case.id for case in left if rule.holds(case.parameters))))
+        left = [case for case in left if not rule.holds(case.parameters)]
+    return tuple(regions)
 
 
-def _shown(words: str) -> str:
+def described(cause: Cause | None, words: str) -> str:
+    """How a trial failed: its words in one line, or its cause if there are none."""
     line = " ".join(words.split())
-    return line if len(line) <= MAX_WORDS else line[: MAX_WORDS - 4] + " ..."
+    if len(line) > MAX_WORDS:
+        line = line[: MAX_WORDS - 4] + " ..."
+    return line or (cause or Cause.CODE_FAILED).value.replace("_", " ")
 
 
-def described(group: Group) -> str:
-    """How the group failed: its words, or its cause if there are none."""
-    return group.words or group.cause.value.replace("_", " ")
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """What some failures have in common, for people, and which trials they are: ids, ascending."""
+
+    text: str
+    trials: tuple[int, ...]
 
 
-def sentences(found: Common) -> list[tuple[str, Group | None]]:
-    """What the failures have in common, one sentence for each rule and one for what no rule covers, each with its
-    group; None for a rule over several."""
-    said: list[tuple[str, Group | None]] = []
+def sentences(found: Common) -> list[Sentence]:
+    """One for each region, and for each kind of failure one about what lies in none."""
+    said: list[Sentence] = []
+    shared = {i for region in found.shared for i in region.trials}
     for group in found.groups:
         verb = "were infeasible" if group.cause is Cause.INFEASIBLE else "failed"
-        said += [(f"{_share(rule)} {verb}: {described(group)}", group) for rule in group.rules]
-        rest = len(group.trials) - sum(rule.covered for rule in group.rules)
+        said += [Sentence(f"{_share(r.rule)} {verb}: {group.words}", r.trials) for r in group.regions]
+
+        covered = {i for region in group.regions for i in region.trials}
+        rest = tuple(i for i in group.trials if i not in covered)
         if rest:
-            more = " more" if group.rules else ""
-            said.append((f"{rest}{more} {_trials(rest)} {verb}: {described(group)}", group))
-    said += [(f"{_share(rule)} failed, in different ways", None) for rule in found.shared]
+            more = " more" if covered else ""
+            close = len([i for i in rest if i in group.explained and i not in shared])
+            where = f" ({close} of them where most trials nearby failed)" if close else ""
+            one = len(rest) == 1
+            was = "was infeasible" if one and group.cause is Cause.INFEASIBLE else verb
+            text = f"{len(rest)}{more} trial{'' if one else 's'} {was}: {group.words}{where}"
+            said.append(Sentence(text, rest))
+    said += [Sentence(f"{_share(r.rule)} failed, in different ways", r.trials) for r in found.shared]
     return said
 
 
 def _share(rule: Rule) -> str:
     total = rule.covered + rule.others
     if not rule.others:
-        return f"all {total} trials with {rule}"
+        return f"All {total} trials with {rule}"
     return f"{rule.covered} of {total} trials with {rule}"
 
 
-def _trials(count: int) -> str:
-    return "trial" if count == 1 else "trials"
+def too_many(found: Common, failed: int, limit: int) -> str:
+    """Why a study of which `failed` trials FAILED ends, if more of them than `limit` are not explained; else empty.
+    `found` is of those trials and the evaluated ones."""
+    unexplained = failed - len(found.explained)
+    if unexplained <= limit:
+        return ""
+    rest = max(found.groups, key=lambda group: len(group.trials) - len(group.explained), default=None)
+    mostly = f": {rest.words}" if rest is not None else ""
+    if not found.explained:
+        return f"{failed} trials failed, more than budget.failed = {limit} allows{mostly}"
+    return (
+        f"{unexplained} trials failed that their parameters do not explain, more than budget.failed = {limit} allows"
+        f"{mostly} ({len(found.explained)} more failed where their parameters do explain it)"
+    )

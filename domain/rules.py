@@ -14,7 +14,7 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
 
@@ -95,20 +95,18 @@ class Rule:
         return " and ".join(map(str, self.tests))
 
 
-def covering(
-    kind: Sequence[Parameters], others: Sequence[Parameters], space: Space | None
-) -> tuple[tuple[Rule, ...], frozenset[int]]:
-    """Rules for the points of a kind against the others, the most significant first, and which points of the kind they
-    cover, by index. `space` gives the parameters' order and scales; without one they follow from the values."""
-    left = list(range(len(kind)))
+def covering(kind: Sequence[Parameters], others: Sequence[Parameters], space: Space | None) -> tuple[Rule, ...]:
+    """Rules for the points of a kind against the others, the most significant first; each is about what those before it
+    do not cover. `space` gives the parameters' order and scales; without one they follow from the values."""
+    left = list(kind)
     rules: list[Rule] = []
     while len(rules) < MAX_RULES and len(left) >= LEAST:
-        rule = _best([kind[i] for i in left], others, space)
+        rule = _best(left, others, space)
         if rule is None:
             break
         rules.append(rule)
-        left = [i for i in left if not rule.holds(kind[i])]
-    return tuple(rules), frozenset(range(len(kind))) - frozenset(left)
+        left = [point for point in left if not rule.holds(point)]
+    return tuple(rules)
 
 
 def _best(kind: Sequence[Parameters], others: Sequence[Parameters], space: Space | None) -> Rule | None:
@@ -136,9 +134,28 @@ def _best(kind: Sequence[Parameters], others: Sequence[Parameters], space: Space
     if significance > ALPHA:
         return None
     names = [p.name for p in space.parameters] if space is not None else []
+    for test in by:
+        # One after the other: what the first takes in, the second must keep out.
+        rest = [other for other in by if other is not test]
+        eased = _eased(test, [point for point in points if all(other.holds(point) for other in rest)], space)
+        by = (*rest, eased)
     by = tuple(sorted(by, key=lambda test: (_place(names, test.parameter), test.relation.value)))
     covered = search.covered(mask)
     return Rule(by, covered, mask.bit_count() - covered)
+
+
+def _eased(test: Test, points: Sequence[Parameters], space: Space | None) -> Test:
+    """The test with a bound of fewer digits, if it may move as far as no point of these comes to another side."""
+    values = [value for p in points if (value := p.get(test.parameter)) is not None]
+    if test.relation not in (Relation.ABOVE, Relation.AT_MOST):
+        return test
+    below = [_number(value) for value in values if not _number(value) > test.bound]
+    above = [_number(value) for value in values if _number(value) > test.bound]
+    if not below or not above:
+        return test
+    parameter = space.by_name.get(test.parameter) if space is not None else None
+    known = sorted({_number(p[test.parameter]) for p in points if test.parameter in p})
+    return replace(test, bound=_bounds(parameter, known)(max(below), min(above)))
 
 
 def _order(found: tuple[float, int, int, tuple[Test, ...]]) -> tuple[float, int, int, str]:

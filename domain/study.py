@@ -34,7 +34,7 @@ class StudyState(enum.Enum):
     """Running trials go on, none start."""
     COMPLETED = "completed"
     FAILED = "failed"
-    """Too many trials failed."""
+    """Too many trials failed, or nothing came of any."""
 
 
 PAUSED_BY_A_PERSON = "paused by a person"
@@ -120,9 +120,9 @@ class Stopping:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Limits; None is no limit. `trials` counts those neither FAILED nor CANCELLED, `failed` those FAILED (the study
-    fails beyond it), `parallel` those live at a time, `duration` seconds since the study was made, `gpu_hours` GPUs
-    held times hours."""
+    """Limits; None is no limit. `trials` counts those neither FAILED nor CANCELLED, `failed` those FAILED that their
+    parameters do not explain (the study fails beyond it), `parallel` those live at a time, `duration` seconds since the
+    study was made, `gpu_hours` GPUs held times hours."""
 
     trials: int | None = None
     parallel: int | None = None
@@ -314,6 +314,15 @@ def _exhausted(study: Study) -> str:
     return "the algorithm has come to its end"
 
 
+def fruitless(study: Study) -> bool:
+    """Whether a study that ends for the reason it has did so in vain: trials failed or were infeasible, and nothing has
+    come of any. One that a person stops may end as it likes."""
+    counts = study.counts
+    tried = counts[TrialState.FAILED] + counts[TrialState.INFEASIBLE]
+    evaluated = counts[TrialState.SUCCEEDED] + counts[TrialState.STOPPED]
+    return bool(tried) and not evaluated and study.ending is not EndReason.STOPPED
+
+
 def wanted(study: Study) -> int | None:
     """How many trials more the budget allows to create; None where it sets no limit."""
     if study.spec.budget.trials is None:
@@ -321,15 +330,15 @@ def wanted(study: Study) -> int | None:
     return max(0, study.spec.budget.trials - study.counts.counted)
 
 
-def ending(study: Study, now: float, gpu_seconds_live: float = 0.0) -> tuple[EndReason, str] | None:
+def ending(study: Study, now: float, gpu_seconds_live: float = 0.0, failures: str = "") -> tuple[EndReason, str] | None:
     """Whether the study should start to end, and why in a sentence; None while it should go on.
 
-    `gpu_seconds_live`: GPU seconds of attempts that still run. A target is seen when a trial ends, not here.
+    `gpu_seconds_live`: GPU seconds of attempts that still run. `failures`: why too many trials failed, as
+    `failures.too_many` says. A target is seen when a trial ends, not here.
     """
     budget = study.spec.budget
-    failed = study.counts[TrialState.FAILED]
-    if budget.failed is not None and failed > budget.failed:
-        return EndReason.FAILURES, f"{failed} trials failed, more than budget.failed = {budget.failed} allows"
+    if failures:
+        return EndReason.FAILURES, failures
     if budget.duration is not None and now - study.create_time >= budget.duration:
         return EndReason.DURATION, f"budget.duration of {budget.duration:g} s is over"
     gpu_hours = (study.gpu_seconds + gpu_seconds_live) / 3600

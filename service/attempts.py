@@ -27,6 +27,7 @@ from ..domain.trial import ENDED, Instruction, Measurement, StopGoal, Trial, Tri
 from ..storage.store import Transaction
 from ..suggestion.registry import whole_steps
 from .feed import Change
+from .halting import halt
 from .handing_out import check_client_id, closed, full
 from .learning import dropped, learn
 from .requests import Request, recall, remember
@@ -252,6 +253,7 @@ def end(tx: Transaction, name: TrialName, number: int, how: End, now: float) -> 
     if then.state in (TrialState.SUCCEEDED, TrialState.STOPPED) and value is not None:
         _note_target(unit, trial, value)
     unit.settle()
+    halt(unit, trial)
     trial = unit.trial(trial.id)
     return trial, unit.finish()
 

@@ -18,7 +18,7 @@ from ..domain.errors import (
 )
 from ..domain.names import StudyName
 from ..domain.space import Double, Parameter, Space
-from ..domain.study import PAUSED_BY_A_PERSON, EndReason, Study, StudySpec, StudyState, ending
+from ..domain.study import PAUSED_BY_A_PERSON, EndReason, Study, StudySpec, StudyState
 from ..storage.store import Transaction
 from ..suggestion.designer import choice_of
 from ..suggestion.registry import make_designer, make_rule
@@ -160,7 +160,7 @@ def resume(tx: Transaction, name: StudyName, now: float) -> tuple[Study, Change 
         return unit.study, unit.finish()
     if study.state is StudyState.ACTIVE:
         raise FailedPrecondition(f"{name.short} is ending ({study.reason}); resume it when its last trials have ended")
-    due = ending(replace(study, ending=None), now)
+    due = unit.due()
     if due is not None:
         raise FailedPrecondition(
             f"{name.short} has ended and cannot go on: {due[1]}. Raise its budget, or retry a failed trial",
@@ -228,7 +228,7 @@ def _respecify(unit: Unit, spec: StudySpec, *, reopen_stopped: bool) -> None:
     unit.study = study
     ended = study.state in (StudyState.COMPLETED, StudyState.FAILED)
     if ended and (study.ending is not EndReason.STOPPED or reopen_stopped):
-        if ending(replace(study, ending=None), unit.now) is None:
+        if unit.due() is None:
             unit.reopen()
     else:
         unit.settle()

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..domain.attempt import Attempt, AttemptState
+from ..domain.failures import EVALUATED, MAX_LOOKED_AT, NOT_EVALUATED, Case, Common, cases, common, too_many
 from ..domain.names import StudyName
 from ..domain.records import altered
-from ..domain.study import STOPS_RUNNING, EndReason, Study, StudyState, check_study_move, ending
+from ..domain.study import STOPS_RUNNING, EndReason, Study, StudyState, check_study_move, ending, fruitless
 from ..domain.trial import StopGoal, Trial, TrialState, move
 from ..storage.store import Transaction, TrialFilter
 from .feed import Change
@@ -109,12 +110,16 @@ class Unit:
                 for t in (self._live() if study.spec.budget.gpu_hours is not None else ())
                 if t.attempt is not None
             )
-            due = ending(study, self.now, live_gpu)
+            due = ending(study, self.now, live_gpu, self._failures() if self._may_be_too_many else "")
             if due is None or (due[0] not in STOPS_RUNNING and study.counts.live):
                 return
             self.begin_end(*due)
         if not self.study.counts.live and not self.study.counts[TrialState.REQUESTED]:
             self._complete()
+
+    def due(self) -> tuple[EndReason, str] | None:
+        """Why a study that has ended, or is ending, cannot go on as it is; None if it can."""
+        return ending(altered(self.study, ending=None), self.now, failures=self._failures())
 
     def begin_end(self, why: EndReason, reason: str) -> None:
         """From now on nothing starts; running trials are told to stop where the reason asks for it."""
@@ -157,9 +162,35 @@ class Unit:
     def _live(self) -> Iterable[Trial]:
         return self.with_states({TrialState.ACTIVE, TrialState.STOPPING})
 
+    @property
+    def _may_be_too_many(self) -> bool:
+        """Whether anything has changed on which it depends if too many trials failed."""
+        failed = any(trial.state is TrialState.FAILED for trial in self.changed.values())
+        return failed or self.study.spec is not self.before.spec
+
+    def _failures(self) -> str:
+        """Why too many trials failed, if so. Trials are looked at only beyond the limit, and a bounded number."""
+        limit, failed = self.study.spec.budget.failed, self.study.counts[TrialState.FAILED]
+        if limit is None or failed <= limit:
+            return ""
+        return too_many(self._common({TrialState.FAILED}, EVALUATED), failed, limit)
+
+    def _common(self, *states: Iterable[TrialState]) -> Common:
+        """What failed trials have in common, of the latest ones in each of these sets of states."""
+        found: list[Case] = []
+        for some in states:
+            where = TrialFilter(states=frozenset(some))
+            found += cases(self.tx.trials(self.study, where, 0, MAX_LOOKED_AT, descending=True))
+        return common(found, self.study.spec.space)
+
     def _complete(self) -> None:
         why = self.study.ending
         assert why is not None
         target = StudyState.FAILED if why is EndReason.FAILURES else StudyState.COMPLETED
+        reason = self.study.reason
+        if target is StudyState.COMPLETED and fruitless(self.study):
+            group = self._common(NOT_EVALUATED).groups[0]
+            target = StudyState.FAILED
+            reason += f", and no trial has a result; {len(group.trials)} of them: {group.words}"
         check_study_move(self.study.name, self.study.state, target)
-        self.study = altered(self.study, state=target, end_time=self.now)
+        self.study = altered(self.study, state=target, reason=reason, end_time=self.now)

@@ -17,6 +17,7 @@ from ...domain.template import Runtime
 from ...domain.trial import Trial, TrialState
 from .algorithm_words import algorithm_line, stand_in_words, suggested_by
 from .errors import Exit, reported
+from .failures import failure_lines, failures_data, failures_of
 from .measured import in_short, measured, own_first
 from .output import (
     Format,
@@ -129,7 +130,8 @@ def show(session: Session, name: StudyName | TrialName, address: str | None, for
 def _show_study(client: Client, name: StudyName, form: Format) -> None:
     study, best = client.get_study(name), client.best_trials(name)
     if form is not Format.TABLE:
-        emit({**study_data(study), "best": [trial_data(t) for t in best]}, form)
+        failures = failures_data(failures_of(client, study))
+        emit({**study_data(study), "best": [trial_data(t) for t in best], "failures": failures}, form)
         return
     out = console()
     spec = study.spec
@@ -152,6 +154,10 @@ def _show_study(client: Client, name: StudyName, form: Format) -> None:
     if best:
         out.print(styled("\nBest trial" if len(best) == 1 else "\nBest trials", "bold"))
         out.print(trial_table(best, study))
+    if lines := list(failure_lines(failures_of(client, study), study)):
+        out.print(styled("\nFailures", "bold"))
+        for line in lines:
+            out.print(line)
 
 
 def _show_trial(client: Client, name: TrialName, form: Format) -> None:

@@ -24,6 +24,7 @@ from wazir.domain.study import (
     StudyState,
     check_study_move,
     ending,
+    fruitless,
     wanted,
 )
 from wazir.domain.template import TrialTemplate
@@ -200,16 +201,13 @@ ENDS = [
     (study(Budget(trials=3), {T.SUCCEEDED: 2, T.FAILED: 5, T.CANCELLED: 5}), None, "failed and cancelled do not count"),
     (study(Budget(trials=3), {T.SUCCEEDED: 2, T.REQUESTED: 1}), None, "one waits to be run"),
     (study(Budget(trials=3), {T.SUCCEEDED: 2, T.ACTIVE: 1}), EndReason.TRIALS, "all are handed out"),
-    (study(Budget(failed=2), {T.FAILED: 2}), None, "so many may fail"),
-    (study(Budget(failed=2), {T.FAILED: 3}), EndReason.FAILURES, "and no more"),
-    (study(Budget(failed=0), {T.FAILED: 1}), EndReason.FAILURES, "0 is a limit"),
+    (study(Budget(failed=2), {T.FAILED: 3}), None, "whether too many failed, their parameters say"),
     (study(Budget(duration=100.0)), None, "99 s have passed"),
     (study(Budget(duration=99.0)), EndReason.DURATION, "reached at equality"),
     (study(Budget(gpu_hours=1.0), gpu_seconds=3000.0), None, "600 s of live attempts are missing"),
     (study(Budget(gpu_hours=1.0), gpu_seconds=3590.0), EndReason.GPU_HOURS, "with those of live attempts"),
     (study(exhausted=True, counts={T.SUCCEEDED: 9}), EndReason.EXHAUSTED, "nothing is left to try"),
     (study(exhausted=True, counts={T.REQUESTED: 1}), None, "one waits to be run"),
-    (study(Budget(trials=1, failed=0), {T.SUCCEEDED: 1, T.FAILED: 1}), EndReason.FAILURES, "failures are told first"),
 ]
 
 
@@ -219,6 +217,27 @@ def test_when_a_study_starts_to_end(study: Study, reason: EndReason | None, why:
     assert (end and end[0]) == reason, why
     if end is not None and reason not in (EndReason.EXHAUSTED, EndReason.GPU_HOURS):
         assert "budget." in end[1], "the sentence names the limit"
+
+
+def test_failures_are_told_before_anything_else() -> None:
+    whole = study(Budget(trials=1, failed=0), {T.SUCCEEDED: 1, T.FAILED: 1})
+    assert ending(whole, now=1099.0, failures="1 trial failed") == (EndReason.FAILURES, "1 trial failed")
+
+
+@pytest.mark.parametrize(
+    ("counts", "reason", "vain"),
+    [
+        ({T.INFEASIBLE: 12}, EndReason.TRIALS, True),
+        ({T.FAILED: 3}, EndReason.DURATION, True),
+        ({T.INFEASIBLE: 11, T.SUCCEEDED: 1}, EndReason.TRIALS, False),
+        ({T.INFEASIBLE: 11, T.STOPPED: 1}, EndReason.TRIALS, False),
+        ({T.INFEASIBLE: 3}, EndReason.STOPPED, False),
+        ({T.CANCELLED: 3}, EndReason.DURATION, False),
+        ({}, EndReason.EXHAUSTED, False),
+    ],
+)
+def test_a_study_of_which_nothing_came_has_failed(counts: dict[T, int], reason: EndReason, vain: bool) -> None:
+    assert fruitless(study(counts=counts, ending=reason)) is vain
 
 
 def test_how_many_trials_are_wanted() -> None:

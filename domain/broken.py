@@ -1,0 +1,60 @@
+"""When trials that failed say that it is not their parameters' fault, so that trying others would waste them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .attempt import Cause
+from .failures import Case, alike, described
+from .study import Counts
+from .trial import TrialState
+
+FIRST = 3
+"""So many trials that are the first to end and fail alike pause their study."""
+
+_HOW_TO_MEND = {
+    Cause.CODE_FAILED: "Mend the script",
+    Cause.OUT_OF_MEMORY: "Let it need less memory, or give it more",
+    Cause.TIMED_OUT: "Raise trial.timeout, or let it take less time",
+    Cause.SUCCEEDED: "If its name is wrong, delete the study and start over; otherwise let the script report it",
+    Cause.CONFIG_BROKEN: "Mend the section `trial` of the study file",
+}
+
+
+def none_evaluated(counts: Counts) -> bool:
+    """Whether nothing has come of any trial so far."""
+    return not any(counts[state] for state in (TrialState.SUCCEEDED, TrialState.STOPPED, TrialState.PAUSED))
+
+
+def first_ended(counts: Counts) -> bool:
+    """Whether just so many trials have ended as `failed_alike` looks at, and none of them was evaluated."""
+    return none_evaluated(counts) and counts[TrialState.FAILED] + counts[TrialState.INFEASIBLE] == FIRST
+
+
+def failed_alike(first: Sequence[Case]) -> str:
+    """Why a study pauses whose first trials to end are these; empty if they did not all fail alike. Trials that their
+    own code called infeasible, or whose value is no finite number, did not fail."""
+    kinds = {alike(case.cause, case.words) for case in first if case.cause not in (None, Cause.INFEASIBLE)}
+    if len(first) < FIRST or len(kinds) != 1 or any(case.cause in (None, Cause.INFEASIBLE) for case in first):
+        return ""
+    return f"the first three trials failed alike: {described(first[-1].cause, first[-1].words)}"
+
+
+def broken(case: Case, earlier: Sequence[Case], counts: Counts) -> str:
+    """Why a study pauses at the first trial that fails like this, because no parameter can be to blame: what it was to
+    run could not be started, or it ended well without a metric that no other trial has reported either. Empty if it is
+    not such a failure, or not the first one. `earlier`: failed trials before it."""
+    if case.cause is Cause.SUCCEEDED and not none_evaluated(counts):
+        return ""
+    if case.cause not in (Cause.SUCCEEDED, Cause.CONFIG_BROKEN):
+        return ""
+    kind = alike(case.cause, case.words)
+    if any(other.cause is not None and alike(other.cause, other.words) == kind for other in earlier):
+        return ""
+    what = "reported no value to go by" if case.cause is Cause.SUCCEEDED else "could not be started"
+    return f"trial {case.id} {what}: {described(case.cause, case.words)}"
+
+
+def how_to_mend(cause: Cause | None) -> str:
+    """What a person may do about it, to be followed by how to go on."""
+    return _HOW_TO_MEND.get(cause or Cause.CODE_FAILED, "See to it")
