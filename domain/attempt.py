@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import enum
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from .errors import IllegalMove
 from .parameters import Parameters
@@ -89,6 +90,8 @@ class Attempt:
     """Why it was begun after an earlier one: the algorithm's reason to let the trial go on, or what ended that one."""
     unasked: Parameters | None = None
     """In a growing space: what was proposed for it and its code never asked for. None if nobody said what it did."""
+    ranges: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """In a growing space: least and greatest of the ranges of its own that did not have the proposed value, by name."""
 
     @property
     def live(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,14 +12,14 @@ from ..domain.errors import FailedPrecondition, InvalidArgument
 from ..domain.growing import described, fitted, hull
 from ..domain.learning import Asked
 from ..domain.names import TrialName
-from ..domain.parameters import Value
-from ..domain.space import Parameter, Space
+from ..domain.parameters import Parameters, Value
+from ..domain.space import Discrete, Double, Integer, Parameter, Space
 from ..domain.trial import Trial
 from ..storage.store import Transaction
 from ..suggestion.space.sampling import sample
 from .attempts import current
 from .feed import Change
-from .learning import keep, relearned
+from .learning import keep, relate, relearned
 from .unit import Unit
 
 
@@ -44,21 +44,43 @@ def add_parameter(
     if parameter.when:
         raise InvalidArgument(f"{where}.when", None, "a growing space learns its conditions", "Declare the space")
 
-    value = fitted(parameter.kind, trial.parameters.get(parameter.name))
+    proposed = trial.parameters.get(parameter.name)
+    value = fitted(parameter.kind, proposed)
+    drawn = value is None
     if value is None:
         value = _drawn(unit.study.seed, trial, parameter)
     parameters = {**trial.parameters, parameter.name: value}
-    if parameters != trial.parameters or type(value) is not type(trial.parameters[parameter.name]):
-        trial = unit.put(trial, replace(trial, parameters=parameters))
+    if drawn or type(value) is not type(proposed):
+        ranges = _own_range(parameter) if proposed is not None else {}
+        trial = unit.put(trial, _with(trial, parameters, ranges))
 
+    so_far = {n: parameters[n] for n in (*asked, parameter.name) if n in parameters}
     before = unit.study.spec.space
     grown = _grown(before, parameter)
     if grown is not before:
         if before is None or parameter.name not in before.by_name:
-            so_far = {n: parameters[n] for n in (*asked, parameter.name) if n in parameters}
             grown = relearned(unit, grown, {parameter.name}, trial.id, Asked(so_far, whole=False))
         keep(unit, grown)
+    elif drawn and proposed is not None and trial.attempt is not None and parameter.name in trial.attempt.ranges:
+        relate(unit, trial, parameter.name, so_far)
     return trial, unit.finish()
+
+
+def _with(trial: Trial, parameters: Parameters, ranges: Mapping[str, tuple[float, float]]) -> Trial:
+    attempt = trial.attempt
+    assert attempt is not None
+    noted = replace(attempt, ranges={**attempt.ranges, **ranges}) if ranges else attempt
+    return replace(trial, parameters=parameters, attempts=(*trial.attempts[:-1], noted))
+
+
+def _own_range(parameter: Parameter) -> dict[str, tuple[float, float]]:
+    """Of numbers: the least and the greatest."""
+    match parameter.kind:
+        case Integer(low, high) | Double(low, high):
+            return {parameter.name: (low, high)}
+        case Discrete(values):
+            return {parameter.name: (values[0], values[-1])}
+    return {}
 
 
 def _grown(space: Space | None, parameter: Parameter) -> Space:

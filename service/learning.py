@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from ..domain.learning import Asked, contradicted, learned
 from ..domain.parameters import Parameters
+from ..domain.ranges import Narrowed, related
 from ..domain.space import Space
 from ..domain.trial import ENDED, Origin, Trial, TrialState
 from .unit import Unit
@@ -34,6 +35,10 @@ def learn(unit: Unit, trial: Trial) -> None:
     space, evidence = unit.study.spec.space, _evidence(trial)
     if space is None or evidence is None:
         return
+    broken = {rule.text for rule in space.rules if not rule.holds(evidence.parameters)}
+    if broken:
+        space = Space(space.parameters, tuple(text for text in space.constraints if text not in broken))
+        keep(unit, space)
     names = contradicted(space, evidence)
     # A parameter that is asked for though its condition does not hold is never proposed where it is wanted.
     if any(n in evidence.parameters for n in names) or (names and _due(trial.id)):
@@ -52,6 +57,21 @@ def relearned(unit: Unit, space: Space, names: Collection[str], trial_id: int, e
     others = unit.with_states(ENDED | {TrialState.PAUSED})
     told = (_evidence(trial) for trial in others if trial.id != trial_id)
     return learned(space, names, [*(asked for asked in told if asked is not None), evidence])
+
+
+def relate(unit: Unit, trial: Trial, name: str, asked: Parameters) -> None:
+    """Learns from a trial that has just asked for a parameter with a range of its own, after what it `asked` for."""
+    space = unit.study.spec.space
+    assert space is not None
+    assert trial.attempt is not None
+    if not _due(trial.id):
+        return
+    ended = [t for t in unit.with_states(ENDED | {TrialState.PAUSED}) if t.id != trial.id]
+    narrowed = [Narrowed(t.parameters, t.attempt.ranges) for t in ended if t.attempt and t.attempt.ranges]
+    trials = [told for t in ended if (told := _evidence(t)) is not None]
+    new = related(space, name, [*narrowed, Narrowed(asked, trial.attempt.ranges)], trials)
+    if new:
+        keep(unit, Space(space.parameters, (*space.constraints, *new)))
 
 
 def _due(trial_id: int) -> bool:

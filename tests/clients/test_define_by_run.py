@@ -210,7 +210,38 @@ def test_a_range_may_depend_on_another_parameter(study: Study) -> None:
 
     study.optimize(objective, trials=30)
     assert kinds(study) == {"n": Integer(1, 9), "k": Integer(1, 9)}
+    space = study.details().spec.space
+    assert space is not None
+    assert space.constraints == ("k <= n",)
     assert all(int(t.parameters["k"]) <= int(t.parameters["n"]) for t in study.trials)
+
+
+def test_a_learned_constraint_is_dropped_by_the_trial_that_contradicts_it(study: Study) -> None:
+    def objective(trial: AskedTrial) -> float:
+        n = trial.suggest_int("n", 1, 9)
+        return float(trial.suggest_int("k", 1, 9 if n == 4 and trial.id > 20 else n))
+
+    study.optimize(objective, trials=20)
+    space = study.details().spec.space
+    assert space is not None
+    assert space.constraints == ("k <= n",)
+    study.enqueue_trial({"n": 4, "k": 8})
+    study.optimize(objective, trials=1)
+    space = study.details().spec.space
+    assert space is not None
+    assert space.constraints == ()
+
+
+@pytest.mark.parametrize("algorithm", ["auto", "tpe"])
+def test_trials_with_ranges_of_their_own_are_different(address: str, algorithm: str) -> None:
+    def objective(trial: AskedTrial) -> float:
+        n = trial.suggest_int("n", 1, 20)
+        k = trial.suggest_int("k", 1, n)
+        return (n - 10) ** 2 + (k - 3) ** 2 + trial.suggest_float("m", 0, np.float32(k))
+
+    with create_study("s", algorithm=algorithm, seed=1) as study:
+        study.optimize(objective, trials=25)
+        assert len(set(points(study))) == 25
 
 
 def test_a_proposed_value_is_used_if_it_lies_in_the_range_of_the_trial(study: Study) -> None:

@@ -1,0 +1,54 @@
+"""Constraints learned from trials that ask for a range of their own."""
+
+from __future__ import annotations
+
+import pytest
+
+from wazir.domain.learning import Asked
+from wazir.domain.parameters import Parameters
+from wazir.domain.ranges import Narrowed, related
+from wazir.domain.space import Categorical, Double, Integer, Parameter, Space
+
+SPACE = Space(
+    (
+        Parameter("n", Integer(1, 9)),
+        Parameter("other", Integer(1, 9)),
+        Parameter("flag", Categorical((True, False))),
+        Parameter("k", Integer(1, 9)),
+        Parameter("in", Double(0.0, 9.0)),
+    )
+)
+
+
+def narrowed(n: int, low: float, high: float, *, other: int = 9, name: str = "k") -> Narrowed:
+    return Narrowed({"n": n, "other": other, "flag": True, name: low}, {name: (low, high)})
+
+
+@pytest.mark.parametrize(
+    ("trials", "found"),
+    [
+        ([narrowed(4, 1, 4), narrowed(6, 1, 6)], ["k <= n"]),
+        ([narrowed(4, 4, 9), narrowed(6, 6, 9)], ["k >= n"]),
+        ([narrowed(4, 1, 4, other=4), narrowed(6, 1, 6, other=6)], ["k <= other"]),
+        ([narrowed(4, 0.0, 4.0, name="in"), narrowed(6, 0.0, 6.0, name="in")], ["`in` <= `n`"]),
+        pytest.param([narrowed(4, 1, 4)], [], id="one trial may be chance"),
+        pytest.param([narrowed(4, 1, 4), narrowed(4, 1, 4)], [], id="so may two with the same value"),
+        pytest.param([narrowed(4, 1, 3), narrowed(6, 1, 6)], [], id="another trial's range ended elsewhere"),
+        pytest.param([narrowed(1, 1, 5), narrowed(2, 1, 6)], [], id="no parameter has that value"),
+    ],
+)
+def test_what_is_learned(trials: list[Narrowed], found: list[str]) -> None:
+    assert related(SPACE, next(iter(trials[-1].ranges)), trials, []) == found
+    for text in found:
+        assert Space(SPACE.parameters, (text,)).rules
+
+
+def test_a_trial_that_contradicts_it_forbids_it() -> None:
+    trials = [narrowed(4, 1, 4), narrowed(6, 1, 6)]
+    beyond: Parameters = {"n": 3, "other": 9, "flag": True, "k": 5}
+    assert related(SPACE, "k", trials, [Asked(beyond, whole=True)]) == []
+
+
+def test_what_is_known_is_not_learned_again() -> None:
+    known = Space(SPACE.parameters, ("k <= n",))
+    assert related(known, "k", [narrowed(4, 1, 4), narrowed(6, 1, 6)], []) == []
