@@ -38,6 +38,8 @@ class View:
     typical: float | None = None
     """Seconds that a trial usually takes, once one has succeeded."""
     best: Trial | None = None
+    reporting: bool = False
+    """Whether some trial is known to have reported before it ended."""
     parallel: int | None = None
     """So many trials run at a time, whatever the study says."""
     waits_for: str = "the study"
@@ -78,7 +80,8 @@ def _lines(view: View, width: int, height: int, now: float, ascii_only: bool) ->
         shown = shown[: max(1, room - 1)]
     hidden = len(view.running) - len(shown)
     rows = rows_of(shown, study, view.progress, view.typical, now)
-    lines = table(rows, [o.metric for o in study.spec.objectives], width, ascii_only=ascii_only)
+    metrics = [objective.metric for objective in study.spec.objectives]
+    lines = table(rows, metrics, width, ascii_only=ascii_only, reporting=view.reporting)
     if hidden:
         lines.append(Text(cut(f"{dots} and {hidden} more running", width, ascii_only=ascii_only), "dim"))
     return [*head, *lines, *foot]

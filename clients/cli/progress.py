@@ -250,7 +250,8 @@ class Progress:
             if self._view.running:
                 # A service that is away is told of elsewhere, and one that is older has no answer.
                 with suppress(WazirError):
-                    self._view.progress = ask()
+                    progress = self._view.progress = ask()
+                    self._view.reporting = self._view.reporting or bool(progress.trials)
                     self._changed.set()
             if not self._drawn:
                 self._print([Text(summary(self._view, self._clock()))])

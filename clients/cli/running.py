@@ -33,8 +33,9 @@ BAR = 10
 CURVES = (8, 12, 20)
 """Widths of the curve: the least, the usual, and the one of a wide screen."""
 
-PARAMETERS = 24
-"""Characters of parameters that are worth a column; on a wide screen they have all that is left."""
+PARAMETERS = 16
+"""Characters of parameters that are worth a column; twice as many come before a bar, three times before a longer curve.
+On a wide screen they have all that is left."""
 
 NAME = 14
 """Characters of a metric's name above its values: its last ones, which tell `val/loss` from `val/accuracy`."""
@@ -229,13 +230,14 @@ def _joined(widths: Sequence[int]) -> int:
     return sum(there) + len(GAP) * (len(there) - 1) if there else 0
 
 
-def layout_of(rows: Sequence[Row], headings: Sequence[str], width: int) -> Layout:
-    """The columns that `width` has room for. `headings`: of the columns of values."""
+def layout_of(rows: Sequence[Row], headings: Sequence[str], width: int, *, reporting: bool = False) -> Layout:
+    """The columns that `width` has room for. `headings`: of the columns of values. `reporting`: trials of the study are
+    known to report, though none of these may have; without it columns would come and go with every trial."""
 
     def widest(heading: str, cells: Sequence[str]) -> int:
         return max(map(cell_len, (heading, *cells)))
 
-    reported = any(row.step for row in rows)
+    reported = reporting or any(row.step for row in rows)
     values = [
         widest(heading, [row.values[place] for row in rows]) for place, heading in enumerate(headings[:OBJECTIVES])
     ]
@@ -257,9 +259,9 @@ def layout_of(rows: Sequence[Row], headings: Sequence[str], width: int) -> Layou
 
     if any(row.eta for row in rows):
         room(eta=widest("ETA", [row.eta for row in rows]))
-    if curve:
+    if curve or reported:
         room(curve=CURVES[0])
-    if any(row.rank for row in rows):
+    if any(row.rank for row in rows) or (reported and len(headings) == 1):
         room(rank=widest("rank", [row.rank for row in rows]))
     if reported and len(values) > 1:
         room(values=tuple(values))
@@ -268,12 +270,12 @@ def layout_of(rows: Sequence[Row], headings: Sequence[str], width: int) -> Layou
 
     parameters = max((cell_len(row.parameters) for row in rows), default=0)
     if parameters and there.get("state") and there.get("time"):
-        if curve:
+        if there.get("curve"):
             room(curve=CURVES[1])
         if room(parameters=min(parameters, PARAMETERS)):
-            if any(not math.isnan(row.done) for row in rows):
+            if any(not math.isnan(row.done) for row in rows) and room(parameters=min(parameters, 2 * PARAMETERS)):
                 room(bar=BAR)
-            if curve > CURVES[1] and room(parameters=min(parameters, 2 * PARAMETERS)):
+            if curve > CURVES[1] and room(parameters=min(parameters, 3 * PARAMETERS)):
                 room(curve=CURVES[2])
             left = width - Layout(**there).width
             there["parameters"] = min(parameters, there["parameters"] + max(0, left))
@@ -286,10 +288,12 @@ def heading_of(metric: str, *, ascii_only: bool = False) -> str:
     return shown if cell_len(shown) <= NAME else more + shown[-(NAME - len(more)) :]
 
 
-def table(rows: Sequence[Row], metrics: Sequence[str], width: int, *, ascii_only: bool = False) -> list[Text]:
+def table(
+    rows: Sequence[Row], metrics: Sequence[str], width: int, *, ascii_only: bool = False, reporting: bool = False
+) -> list[Text]:
     """The heading and one line for each row, each at most `width` wide."""
     headings = [heading_of(metric, ascii_only=ascii_only) for metric in metrics]
-    layout = layout_of(rows, headings, width)
+    layout = layout_of(rows, headings, width, reporting=reporting)
     return [_heading(layout, headings), *(_line(row, layout, width, ascii_only=ascii_only) for row in rows)]
 
 

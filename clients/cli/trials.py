@@ -20,6 +20,7 @@ from ...domain.trial import Origin, Trial, TrialState
 from .algorithm_words import suggested_by
 from .errors import Exit, reported
 from .output import Format, console, emit, in_order, pairs, trial_data, trial_table
+from .running_trials import rows_of_running, table_of
 from .session import PodLog, Session, StudyType, TrialType, address_option, format_option, value_of
 from .studies import parse_labels
 from .terminal import ShownLog, confirm, say
@@ -48,7 +49,7 @@ def trials(
     address: str | None,
     form: Format,
 ) -> None:
-    """List the trials of a study."""
+    """List the trials of a study. Running ones show their step, latest value, curve, rank at that step and ETA."""
     with session.client(address) as client:
         whole = client.get_study(study)
         pages = client.list_trials(
@@ -58,8 +59,13 @@ def trials(
             descending=limit is not None,
         )
         found = [t for t, _ in zip(pages, range(limit), strict=False)][::-1] if limit else list(pages)
+        running = rows_of_running(client, found, whole) if form is Format.TABLE else {}
     if form is not Format.TABLE:
         emit([trial_data(t) for t in found], form)
+    elif running:
+        out = console()
+        ascii_only = out.options.ascii_only
+        out.print(table_of(found, whole, running, out.width, terminal=out.is_terminal, ascii_only=ascii_only))
     elif found:
         console().print(trial_table(found, whole))
     else:

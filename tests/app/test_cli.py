@@ -17,7 +17,7 @@ from wazir.clients.client import Client
 from wazir.domain.attempt import Attempt, AttemptState, Cause
 from wazir.domain.names import StudyName
 from wazir.domain.space import Categorical, Double, Parameter, Space
-from wazir.domain.study import Algorithm, Budget
+from wazir.domain.study import Algorithm, Budget, Stopping
 from wazir.domain.template import TrialTemplate
 from wazir.domain.trial import Measurement, Trial, TrialState
 
@@ -196,6 +196,23 @@ def test_what_trials_wait_for_is_shown_and_a_dead_one_is_released(address: str) 
         attempt = client.get_trial("queued/2").attempts[0]
         assert (attempt.cause, attempt.message) == (Cause.NODE_LOST, "released by a person: fire")
         client.delete_study("queued", force=True)
+
+
+def test_running_trials_show_how_far_they_are_and_ended_ones_their_outcome(address: str) -> None:
+    with Client(address) as client:
+        client.create_study("curves", spec(stopping=Stopping("asha", {"min": 10, "max": 50})))
+        for values in ([3.0, 2.0, 1.0], [5.0, 4.0], [9.0]):
+            (trial,) = client.suggest("curves", client_id="t", start=True, leased=False).trials
+            client.report(
+                trial.name, 1, [Measurement(step, {"loss": v}, 10.0 * step) for step, v in enumerate(values, 1)]
+            )
+        client.end_attempt(trial.name, 1, Cause.SUCCEEDED)
+        (heading, first, second, third) = wazir(address, "trials", "curves").output.splitlines()
+        assert heading.split()[:8] == ["trial", "state", "step", "loss", "curve", "rank", "took", "ETA"]
+        assert first.split()[:8] == ["1", "starting", "3/50", "1.0000", "█▅▁", "1", "of", "3"]
+        assert second.split()[:8] == ["2", "starting", "2/50", "4.0000", "█▁", "2", "of", "3"]
+        assert third.split()[:3] == ["3", "succeeded", "9"]
+        client.delete_study("curves", force=True)
 
 
 def test_why_says_what_the_algorithm_expected(address: str) -> None:

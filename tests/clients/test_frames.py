@@ -140,6 +140,7 @@ WITHOUT_STEPS = View(
         ("objectives", OBJECTIVES, [(60, 30), (80, 30), (120, 30), (200, 30)], False),
         ("many", MANY, [(80, 8), (80, 16)], False),
         ("without-steps", WITHOUT_STEPS, [(60, 30), (120, 30)], False),
+        ("none-yet", replace(WITHOUT_STEPS, reporting=True), [(60, 30), (120, 30)], False),
         ("first", View(study=study()), [(60, 30)], False),
         ("started", View(study=study(requested=4)), [(60, 30)], False),
         ("next", View(study=study(succeeded=4)), [(60, 30)], False),

@@ -1,0 +1,101 @@
+"""The table of `wazir trials` while some of them run: those show step, latest value, curve, rank and ETA."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from ...domain.errors import WazirError
+from ...domain.forecast import typical_duration
+from ...domain.study import Study
+from ...domain.trial import LIVE, Trial, TrialState
+from .output import in_order, new_table, number, pairs, span, state_text, styled, took, why
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
+
+    from ..client import Client
+    from .running import Row
+
+NARROW, WIDE = 80, 110
+"""Columns below which there is no room for parameters, and from which on there is room for a longer curve."""
+
+CURVES = (8, 12)
+MOST = 1_000
+"""Running trials that are asked about."""
+
+LATEST = 50
+"""Trials whose durations say how long one usually takes."""
+
+
+def rows_of_running(client: Client, trials: Sequence[Trial], study: Study) -> dict[int, Row]:
+    """What the running ones of `trials` show, by id; empty if none runs."""
+    running = [trial for trial in trials if trial.state in LIVE]
+    if not running:
+        return {}
+
+    from .running import rows_of
+
+    progress = None
+    # An older service has no answer; what runs is shown all the same.
+    with suppress(WazirError):
+        progress = client.study_progress(study.name, limit=MOST, curve_points=2 * CURVES[1])
+    ended: Iterable[Trial] = [trial for trial in trials if trial.state is TrialState.SUCCEEDED]
+    if not ended:
+        ended = client.list_trials(study.name, states=frozenset({TrialState.SUCCEEDED}), descending=True)
+    typical = typical_duration([took(trial) for trial in islice(ended, LATEST) if trial.attempts])
+    rows = rows_of(running, study, progress, typical, time.time())
+    return {trial.id: row for trial, row in zip(running, rows, strict=True)}
+
+
+def table_of(
+    trials: Sequence[Trial], study: Study, rows: Mapping[int, Row], width: int, *, terminal: bool, ascii_only: bool
+) -> Table:
+    """One row a trial, and on a terminal one line. `rows`: of those that run."""
+    from .glyphs import sparkline
+
+    objectives = study.spec.objectives
+    narrow = terminal and width < NARROW
+    curve = CURVES[width >= WIDE]
+    reasons = any(why(trial) for trial in trials) and not narrow
+
+    table = new_table()
+    for heading in ("trial", "state"):
+        table.add_column(heading, justify="right" if heading == "trial" else "left", no_wrap=True)
+    for heading in ("step", *(objective.metric for objective in objectives)):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("curve", no_wrap=True)
+    for heading in ("rank", *(() if narrow else ("took",)), "ETA"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    if not narrow:
+        table.add_column("parameters", overflow="fold")
+    if reasons:
+        table.add_column("why", overflow="fold")
+
+    for trial in trials:
+        row = rows.get(trial.id)
+        final = [number((trial.final or {}).get(objective.metric, "")) for objective in objectives]
+        table.add_row(
+            str(trial.id),
+            state_text(trial.state) if row is None else styled(row.state, row.style),
+            "" if row is None else row.step,
+            *(final if row is None else row.values),
+            "" if row is None else styled(sparkline(row.curve, curve, ascii_only=ascii_only), "cyan"),
+            "" if row is None else row.rank,
+            *([] if narrow else [span(took(trial)) if trial.attempts else ""]),
+            "" if row is None else row.eta,
+            *([] if narrow else [_cell(pairs(in_order(trial, study)), terminal)]),
+            *([_cell(why(trial), terminal)] if reasons else []),
+        )
+    return table
+
+
+def _cell(text: str, one_line: bool) -> Text:
+    cell = styled(text, "")
+    if one_line:
+        cell.no_wrap, cell.overflow = True, "ellipsis"
+    return cell
