@@ -261,8 +261,8 @@ class Asking:
             if await self._transact(desk, _as_many(live.study, callers, found.asked), found, _nothing):
                 return
         await self._hand_out_old(desk, [c for c in callers if not (c.tried or c.future.done())])
-        if desk.computation is None and (waiting := [c for c in desk.present() if not c.failed]):
-            await self._answer_at_once(desk, live, waiting)
+        if desk.computation is None and await self._answer_some_at_once(desk, live):
+            return
         await self._stand_in_where_due(desk)
         self._limit(desk)
         if desk.present() and desk.computation is None:
@@ -347,6 +347,14 @@ class Asking:
             logger.info("%d stand-ins for %s: %s", len(late), desk.name.short, reason, extra=_about(desk, "stood_in"))
 
     # Computing
+
+    async def _answer_some_at_once(self, desk: _Desk, live: LiveStudy) -> bool:
+        """Whether somebody who waits for the algorithm was answered without a worker."""
+        waiting = [c for c in desk.present() if not c.failed]
+        # If all of them want more points than can be had without the model, the first of them may want fewer.
+        return bool(waiting) and (
+            await self._answer_at_once(desk, live, waiting) or await self._answer_at_once(desk, live, waiting[:1])
+        )
 
     async def _answer_at_once(self, desk: _Desk, live: LiveStudy, callers: Sequence[_Caller]) -> bool:
         """Answers the callers, if what they want needs no worker; else nothing was written, and they go on waiting."""

@@ -313,19 +313,22 @@ def _versions(client: Client, name: TrialName) -> Iterator[Trial]:
 @click.pass_obj
 @reported
 def watch(session: Session, study: StudyName, address: str | None) -> None:
-    """Follow a study live until it ends. Ctrl-C ends the watching only."""
+    """Follow a study live until it ends, or waits for somebody to resume it. Ctrl-C ends the watching only."""
     from .progress import Progress, asking
 
     with session.client(address) as client, Progress(console()) as progress:
         progress.ask(asking(client, study))
         for changes in client.watch_trials(study):
             progress.update(changes.study, changes.trials)
-            if changes.study.state in (StudyState.COMPLETED, StudyState.FAILED):
+            study_now = changes.study
+            if study_now.state in (StudyState.COMPLETED, StudyState.FAILED):
+                break
+            if study_now.needs_a_person and not study_now.counts.live:
                 break
     if progress.study is None:
         return
     # Also where it had ended before: silence would leave open what was seen.
     reason = f": {progress.study.reason}" if progress.study.reason else ""
     console().print(f"Study {study.short} is {progress.study.state.value}{reason}")
-    if progress.study.state is StudyState.FAILED:
+    if progress.study.state is StudyState.FAILED or progress.study.needs_a_person:
         raise click.exceptions.Exit(Exit.FAILED)

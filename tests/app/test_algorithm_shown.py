@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from wazir.app.cli import cli
 from wazir.clients.client import Client
+from wazir.domain.attempt import Cause
 from wazir.domain.study import Algorithm, StudyState
 
 from ..clients.served import serving, spec
@@ -83,6 +84,18 @@ def test_stand_ins_are_shown_with_their_reason(script: Script, tmp_path: Path) -
         assert (algorithm["stand_ins"], algorithm["stand_in_reason"]) == (2, reason)
         assert algorithm["failed_rounds"] == 1
         assert "in the place of the algorithm" in wazir(address, "why", "s/1")
+
+
+def test_a_watch_of_a_study_that_was_paused_ends_and_says_why(script: Script, tmp_path: Path) -> None:
+    with serving("memory", tmp_path) as address, Client(address) as client:
+        client.create_study("s", spec(algorithm=script.algorithm(cheap=True)))
+        script.say("nothing")
+        for _ in range(5):
+            for trial in client.suggest("s", client_id="t", start=True).trials:
+                client.end_attempt(trial.name, 1, Cause.SUCCEEDED, final={"loss": 1.0})
+        result = CliRunner().invoke(cli, ["watch", "s", "--address", address])
+        assert result.exit_code == 1
+        assert "Study s is paused: scripted_cheap failed 5 rounds in a row: it answered with NoneType" in result.output
 
 
 STUDY = """

@@ -19,7 +19,7 @@ from wazir.suggestion.registry import make_designer
 
 from .conftest import World
 from .scripted import Script, installed
-from .test_compute import play, stood_in
+from .test_compute import SHORT, play, stood_in
 
 WITH_A_MODEL = [
     Algorithm("auto", seed=5),
@@ -76,13 +76,27 @@ def test_busy_workers_do_not_change_a_study_s_first_points(script: Script, algor
     play(scenario)
 
 
+def test_callers_who_want_more_than_the_first_points_share_what_there_is_of_them(script: Script) -> None:
+    async def scenario(w: World) -> None:
+        await w.create(algorithm=Algorithm("gp", seed=5))
+        for value in range(4):
+            await w.end(await w.one(), float(value))
+        async with busy(w, script):
+            callers = [w.ask(client=f"c{i}", deadline=2 * SHORT) for i in range(4)]
+            trials = [trial for asked in await asyncio.gather(*callers) for trial in asked.trials]
+        # Six points need no model.
+        assert [bool(stood_in(trial)) for trial in sorted(trials, key=lambda t: t.id)] == [False, False, True, True]
+
+    play(scenario)
+
+
 def test_a_round_that_needs_the_model_waits_for_a_worker(script: Script) -> None:
     async def scenario(w: World) -> None:
         await w.create(algorithm=Algorithm("gp", seed=5))
         for value in range(6):
             await w.end(await w.one(), float(value))
         async with busy(w, script):
-            assert "no worker was free in time" in stood_in(await w.one(deadline=0.3))
+            assert "no worker was free in time" in stood_in(await w.one(deadline=SHORT))
         assert not stood_in(await w.one())
 
     play(scenario)
