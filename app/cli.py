@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import click
+from click.shell_completion import CompletionItem
 
 from .. import __version__
 from ..clients.cli.errors import visible_usage_errors
 from ..clients.local_address import socket_of
-from ..domain.database import Database, database_of
+from ..domain.database import Database, database_of, shown
 from ..domain.errors import FailedPrecondition, Unavailable
 
 if TYPE_CHECKING:
@@ -97,7 +98,8 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in COMMANDS and args[0] not in ALIASES and not args[0].startswith("-"):
+        known = not args or args[0].startswith("-") or args[0] in COMMANDS or args[0] in ALIASES
+        if not known and not ctx.resilient_parsing:
             from difflib import get_close_matches
 
             near = get_close_matches(args[0], [*COMMANDS, *ALIASES], n=1)
@@ -106,8 +108,20 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        if kwargs.get("resilient_parsing"):
+            # A completion runs no command, and names are completed with what the session finds.
+            kwargs.setdefault("obj", make_session())
         with visible_usage_errors():
             return super().make_context(*args, **kwargs)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        if incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        if ctx._protected_args or ctx.args:
+            return []  # of no command that there is
+        return [
+            CompletionItem(name, help=entry.help) for name, entry in COMMANDS.items() if name.startswith(incomplete)
+        ]
 
     def invoke(self, ctx: click.Context) -> Any:
         with visible_usage_errors():
@@ -172,13 +186,16 @@ def open_client(access: Access, retry_for: float | None) -> Iterator[Client]:
         try:
             looking = FileClient(database, patience)
         except NotReadable:
+            if access.only_look:
+                raise
             # Of an older schema, for instance: to serve it brings it up to date, or says why not.
-            pass
         else:
             with looking:
                 yield cast("Client", looking)
             return
 
+    if access.only_look and not answers(socket_of(database)):
+        raise Unavailable(f"nobody serves {shown(database)}")
     from ..clients.client import Client
     from .local_service import LocalService
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import sys
 
+COMPLETE = "_WAZIR_COMPLETE"
+"""Set by a shell's completion script (clients/cli/shells.py)."""
+
 
 def main() -> None:
     """Runs the command line; without its packages it says in one sentence what to install."""
@@ -14,4 +17,8 @@ def main() -> None:
         from .cli import cli
     except ModuleNotFoundError as missing:
         sys.exit(f"wazir: the command line needs {missing.name}; install it with: pip install 'wazir[run]'")
+    if COMPLETE in os.environ:
+        from ..clients.cli.shells import register
+
+        register()
     cli(prog_name="wazir")

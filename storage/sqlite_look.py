@@ -26,7 +26,7 @@ LOCK_SECONDS = 5.0
 
 
 class NotReadable(FailedPrecondition):
-    """Another schema, or no database of Wazir at all: who may write to the file has to open it first."""
+    """Another schema, or none yet: who may write to the file has to open it first."""
 
 
 @contextmanager
@@ -106,6 +106,10 @@ def _meanings(file: Path) -> Iterator[None]:
             raise Unavailable(f"{file} is locked by another process. Try again") from error
         if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY):
             raise _unreadable(file, error) from error
+        if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+            raise FailedPrecondition(
+                f"{file} is no sound database ({error}). Name another file, or restore this one from a copy"
+            ) from error
         raise NotReadable(f"{file} cannot be read as a database of Wazir: {error}") from error
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
+from .shells import VARIABLE, register
+
 HOW = {
     "bash": 'eval "$(wazir completion bash)"    # in ~/.bashrc',
     "zsh": 'eval "$(wazir completion zsh)"     # in ~/.zshrc',
@@ -17,7 +19,8 @@ HOW = {
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
     """Print the completion script of a SHELL."""
+    register()
     kind = get_completion_class(shell)
     assert kind is not None, "click knows the three shells"
     root = ctx.find_root()
-    click.echo(kind(root.command, {}, "wazir", "_WAZIR_COMPLETE").source())
+    click.echo(kind(root.command, {}, "wazir", VARIABLE).source())

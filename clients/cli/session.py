@@ -13,7 +13,7 @@ from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from ...domain.database import DATABASE_VARIABLE, DEFAULT_DATABASE, Database, shown
-from ...domain.errors import InvalidArgument, WazirError
+from ...domain.errors import InvalidArgument
 from ...domain.names import DEFAULT_OWNER, StudyName, check_id, parse_study, parse_trial
 from ...domain.numbers import as_typed
 from .database import DatabaseType
@@ -36,6 +36,8 @@ class Access:
     """Named on the command line, in place of an address."""
     token: str | None = field(default=None, repr=False)
     tls: Tls | bool | None = None
+    only_look: bool = False
+    """Rather fail than start a service or change anything."""
 
 
 Opener = Callable[["Access", float | None], AbstractContextManager["Client"]]
@@ -73,7 +75,9 @@ class Session:
         self.discard_beside(self.database, study, trial)
 
     @contextmanager
-    def client(self, address: str | None, retry_for: float | None = None) -> Iterator[Client]:
+    def client(
+        self, address: str | None, retry_for: float | None = None, *, only_look: bool = False
+    ) -> Iterator[Client]:
         """A client, for the time of the block. `retry_for`: seconds of patience with a service that is away."""
         context = click.get_current_context(silent=True)
         given = _given(context)
@@ -92,7 +96,7 @@ class Session:
             from ..credentials import Tls
 
             tls = Tls(**files)
-        with self.open(Access(address, database, token, tls), retry_for) as client:
+        with self.open(Access(address, database, token, tls, only_look), retry_for) as client:
             yield client
 
 
@@ -194,16 +198,9 @@ class StudyType(click.ParamType):  # type: ignore[type-arg]
             return parse_study(str(value), "STUDY", owner_of(ctx))
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        session = ctx.find_object(Session)
-        if session is None:
-            return []
-        try:
-            with session.client(ctx.params.get("address"), retry_for=0) as client:
-                names = [study.name.short for study in client.list_studies(owner=owner_of(ctx))]
-        except WazirError:
-            # Completion has nowhere to put an error: no names is its way to say so.
-            return []
-        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+        from . import completing
+
+        return completing.studies(ctx, incomplete)
 
 
 class TrialType(click.ParamType):  # type: ignore[type-arg]
@@ -217,6 +214,11 @@ class TrialType(click.ParamType):  # type: ignore[type-arg]
         with _told_as_usage(ctx):
             return parse_trial(value, "TRIAL", owner_of(ctx))
 
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from . import completing
+
+        return completing.trials(ctx, incomplete)
+
 
 class NameType(StudyType):
     """A study or a trial; told apart by the number at the end."""
@@ -228,6 +230,25 @@ class NameType(StudyType):
         parse = parse_trial if "/" in str(value) and last.isdigit() else parse_study
         with _told_as_usage(ctx):
             return parse(str(value), "NAME", owner_of(ctx))
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from . import completing
+
+        return completing.studies_and_trials(ctx, incomplete)
+
+
+class ParameterValueType(click.ParamType):  # type: ignore[type-arg]
+    """NAME=VALUE, taken apart by the command."""
+
+    name = "name=value"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return str(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from . import completing
+
+        return completing.parameter_values(ctx, incomplete)
 
 
 def value_of(text: str) -> bool | int | float | str:

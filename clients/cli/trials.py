@@ -21,7 +21,7 @@ from .algorithm_words import suggested_by
 from .errors import Exit, reported
 from .output import Format, console, emit, in_order, pairs, trial_data, trial_table
 from .running_trials import rows_of_running, table_of
-from .session import PodLog, Session, StudyType, TrialType, address_option, format_option, value_of
+from .session import ParameterValueType, PodLog, Session, StudyType, TrialType, address_option, format_option, value_of
 from .studies import parse_labels
 from .terminal import ShownLog, confirm, say
 
@@ -74,7 +74,7 @@ def trials(
 
 @click.command()
 @click.argument("study", type=StudyType())
-@click.argument("values", nargs=-1, metavar="NAME=VALUE...")
+@click.argument("values", type=ParameterValueType(), nargs=-1, metavar="NAME=VALUE...")
 @click.option("--label", "labels", metavar="KEY=VALUE", multiple=True, help="A label of the trial.")
 @address_option
 @format_option
