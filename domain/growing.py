@@ -50,10 +50,10 @@ def fitted(kind: Kind, value: Value | None) -> Value | None:
 
 def described(kind: Kind) -> str:
     """The values in a few words."""
-    if isinstance(kind, Categorical):
-        return f"the choices {', '.join(repr(restored(value)) for value in kind.values)}"
-    if isinstance(kind, Discrete):
-        return f"the numbers {', '.join(map(repr, kind.values))}"
+    if isinstance(kind, Categorical | Discrete):
+        what = "choice" if isinstance(kind, Categorical) else "number"
+        values = ", ".join(repr(restored(value)) for value in kind.values)
+        return f"the {what}{'s' if len(kind.values) > 1 else ''} {values}"
     what = "whole numbers" if isinstance(kind, Integer) else "numbers"
     step = "" if kind.step in (None, 1) else f" in steps of {kind.step!r}"
     scale = "" if kind.scale is Scale.LINEAR else f" on a {kind.scale.value} scale"

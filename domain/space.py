@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
 
+from .choices import shown
 from .constraint import Constraint, ConstraintSyntaxError
 from .constraint import parse as parse_constraint
 from .errors import MISSING, InvalidArgument, nearest
@@ -510,6 +511,8 @@ def _bound(number: float) -> str:
 
 def _word(value: Value) -> str:
     """As a study file has it: a text in quotes where it would be taken for something else."""
+    if isinstance(value, str) and shown(value) != value:
+        return shown(value)
     if isinstance(value, str):
         return value if re.fullmatch(r"[A-Za-z_][\w./-]*", value) and value not in ("true", "false") else repr(value)
     return str(value).lower() if isinstance(value, bool) else repr(value)

@@ -114,6 +114,7 @@ def trial_data(trial: Trial, measurements: Sequence[Measurement] | None = None) 
                 "devices": list(a.devices),
                 "gpus": a.gpus,
                 "log": a.log_path,
+                **({"unasked": {n: plain(value) for n, value in a.unasked.items()}} if a.unasked else {}),
             }
             for a in trial.attempts
         ],

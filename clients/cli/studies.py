@@ -18,6 +18,7 @@ from ...domain.trial import Trial, TrialState
 from .algorithm_words import algorithm_line, stand_in_words, suggested_by
 from .errors import Exit, reported
 from .failures import failure_lines, failures_data, failures_of
+from .grown_space import space_table, unasked_words
 from .measured import in_short, measured, own_first
 from .output import (
     Format,
@@ -151,6 +152,9 @@ def _show_study(client: Client, name: StudyName, form: Format) -> None:
         out.print(f"waiting     {counted(number_, 'trial')}: {words}")
     if study.gpu_seconds:
         out.print(f"GPU hours   {study.gpu_seconds / 3600:.3g}")
+    if grown := space_table(study):
+        out.print(styled("\nParameters, as its trials asked for them", "bold"))
+        out.print(grown)
     if best:
         out.print(styled("\nBest trial" if len(best) == 1 else "\nBest trials", "bold"))
         out.print(trial_table(best, study))
@@ -169,6 +173,8 @@ def _show_trial(client: Client, name: TrialName, form: Format) -> None:
     out = console()
     out.print(styled(trial.name.short, "bold"), state_text(trial.state), trial.reason, sep="  ")
     out.print(f"parameters  {pairs(in_order(trial, study))}")
+    if unasked := unasked_words(trial):
+        out.print(f"not asked   {unasked}")
     if trial.final:
         at = "" if trial.final_step is None else f" (step {trial.final_step})"
         out.print(f"metrics     {pairs(own_first(trial.final, study.spec))}{at}")
