@@ -11,6 +11,7 @@ import threading
 from functools import lru_cache
 
 import numpy as np
+from scipy.stats import qmc
 
 from .encoding import Array
 
@@ -48,9 +49,6 @@ class _Engine:
     """scipy's generator, which only goes forward or back to its start, made to go to any place."""
 
     def __init__(self, seed: int, epoch: int, dimension: int) -> None:
-        # scipy.stats takes half a second to load, more than making a study does.
-        from scipy.stats import qmc
-
         rng = np.random.default_rng([seed, epoch])
         # Named `seed` by every scipy from 1.12 on; newer ones call it `rng` too.
         self._sobol = qmc.Sobol(dimension, scramble=True, bits=BITS, seed=rng)
