@@ -165,7 +165,7 @@ class AsyncClient:
                     return cast(T, None)
                 wait = patience.wait_after(told, time.monotonic())
                 if wait is None:
-                    raise told from error
+                    raise told from None
                 # What was refused for being too much was certainly not done.
                 broken_off |= isinstance(told, Unavailable)
             else:
@@ -195,7 +195,7 @@ class AsyncClient:
                 told = self._endpoint.explain(error)
                 wait = patience.wait_after(told, time.monotonic())
                 if wait is None and not cursor.restarts(told):
-                    raise told from error
+                    raise told from None
             finally:
                 call.cancel()
             await asyncio.sleep(patience.pause() if wait is None else wait)

@@ -56,7 +56,7 @@ class Connection:
                     return None
                 wait = patience.wait_after(told, time.monotonic())
                 if wait is None:
-                    raise told from error
+                    raise told from None
                 # What was refused for being too much was certainly not done.
                 broken_off |= isinstance(told, Unavailable)
             else:

@@ -126,8 +126,19 @@ class Endpoint:
         self.tls = None if credentials.tls is None else grpc.ssl_channel_credentials(*credentials.tls.read())
 
     def explain(self, error: grpc.RpcError, timeout: float | None = None) -> WazirError:
-        """The error behind a failed call, in words that name this service."""
+        """The error behind a failed call, in words that name this service.
+
+        To be raised `from None`: gRPC's own error says nothing to a caller. If its words are not the service's, they
+        are in `details["grpc"]`.
+        """
         call: Any = error  # what a call raises is a grpc.Call too
+        told = self._explained(error, timeout)
+        if not any(key == STATUS_KEY for key, _ in call.trailing_metadata() or ()):
+            told.details["grpc"] = f"{call.code().name}: {call.details() or ''}"
+        return told
+
+    def _explained(self, error: grpc.RpcError, timeout: float | None) -> WazirError:
+        call: Any = error
         code: grpc.StatusCode = call.code()
         if any(key == STATUS_KEY for key, _ in call.trailing_metadata() or ()):
             return from_rpc(error)

@@ -47,7 +47,7 @@ def _private_folder() -> Path:
         raise FailedPrecondition(
             f"cannot use {folder} for the sockets of local services: {error.strerror}. Make /tmp writable, or serve "
             "with `wazir serve --listen` elsewhere and set WAZIR_ADDRESS"
-        ) from error
+        ) from None
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
         raise FailedPrecondition(
             f"{folder} is not a folder that only you may use (mode {stat.S_IMODE(found.st_mode):o}, user id "

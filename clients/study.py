@@ -558,10 +558,10 @@ class Study:
         pandas."""
         try:
             import pandas
-        except ModuleNotFoundError as error:
+        except ModuleNotFoundError:
             raise FailedPrecondition(
                 "trials_dataframe needs pandas, which is not installed: pip install pandas"
-            ) from error
+            ) from None
         return pandas.DataFrame(list(map(row, self.trials)))
 
     # How it is done

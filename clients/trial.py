@@ -281,7 +281,7 @@ def check_metrics(metrics: Mapping[str, SupportsFloat]) -> dict[str, float]:
         except (TypeError, ValueError, OverflowError) as error:
             raise InvalidArgument(
                 f"metrics.{name}", value, f"must be one number: {error}", "Reduce it first, for instance by its mean"
-            ) from error
+            ) from None
     return numbers
 
 

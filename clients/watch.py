@@ -158,7 +158,7 @@ class Watch(Iterator[T]):
                 told = self._connection.endpoint.explain(error)
                 wait = patience.wait_after(told, time.monotonic())
                 if not self._cancelled.is_set() and wait is None and not self._cursor.restarts(told):
-                    raise told from error
+                    raise told from None
             finally:
                 call.cancel()
             self._cancelled.wait(patience.pause() if wait is None else wait)

@@ -27,6 +27,7 @@ people: it names the value, the rule it broke and the way out. The mapping to gR
 from __future__ import annotations
 
 import difflib
+import enum
 import json
 from collections.abc import Iterable
 from typing import ClassVar, Self
@@ -229,5 +230,15 @@ def _shown(value: object) -> str:
     try:
         text = json.dumps(value, ensure_ascii=False)
     except (TypeError, ValueError):
-        text = repr(value)
+        text = _described(value)
     return text if len(text) <= 120 else text[:117] + "..."
+
+
+def _described(value: object) -> str:
+    """What has no JSON. Of our own classes people are told what they say, and never how they are built."""
+    if isinstance(value, enum.Enum):
+        return str(value.value)
+    if type(value).__module__.partition(".")[0] != __name__.partition(".")[0]:
+        return repr(value)
+    said = type(value).__str__ is not object.__str__
+    return str(value) if said else type(value).__name__

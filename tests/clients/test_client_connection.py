@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -224,3 +225,12 @@ for thread in threads:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
     assert sum(beat.attempt == 2 for beat in recorder.beats) == 10
+
+
+def test_errors_come_without_the_transports_own_which_is_a_detail(tmp_path: Path) -> None:
+    with Client(f"unix:{tmp_path}/nobody.sock", retry_for=0) as client, pytest.raises(Unavailable) as away:
+        client.get_study("s")
+    shown = "".join(traceback.format_exception(away.value))
+    assert shown.count("Traceback") == 1
+    assert "RpcError" not in shown
+    assert away.value.details["grpc"].startswith("UNAVAILABLE: ")

@@ -4,6 +4,8 @@ import pytest
 
 from wazir.domain import errors
 from wazir.domain.errors import MISSING, InvalidArgument, SpecChanged, StaleAttempt, WazirError, nearest
+from wazir.domain.metric import Goal, Objective
+from wazir.domain.space import Integer
 
 
 @pytest.mark.parametrize(
@@ -18,6 +20,9 @@ from wazir.domain.errors import MISSING, InvalidArgument, SpecChanged, StaleAtte
         (InvalidArgument("", MISSING, "the file is empty"), "the file is empty"),
         (InvalidArgument("x", "größe", "no"), 'x = "größe": no'),
         (InvalidArgument("x", {1, 2}, "no"), "x = {1, 2}: no"),
+        (InvalidArgument("x", Goal.MINIMIZE, "no"), "x = minimize: no"),
+        (InvalidArgument("x", Integer(1, 2), "no"), "x = whole numbers from 1 to 2: no"),
+        (InvalidArgument("x", Objective("loss", Goal.MINIMIZE), "no"), "x = Objective: no"),
     ],
 )
 def test_a_refusal_names_field_value_rule_and_way_out(error: InvalidArgument, text: str) -> None:
