@@ -167,4 +167,5 @@ def _read(thing: object, setting: str) -> Any:
     """As it was given: our stand-ins keep it, Optuna's objects have it under a name of their own."""
     if isinstance(thing, Named):
         return thing.settings.get(setting, MISSING)
-    return getattr(thing, f"_{setting}", MISSING)
+    # Their seeds are gone, or were drawn.
+    return MISSING if setting == "seed" else getattr(thing, f"_{setting}", MISSING)

@@ -16,6 +16,8 @@ import pytest
 
 from wazir.clients.local_address import address_of
 
+from ..postgres import Postgres
+
 OBJECTIVE = """
 import sys, wazir
 study = wazir.create_study("s", load_if_exists=True, algorithm="random", seed=1)
@@ -100,6 +102,16 @@ def test_a_service_that_is_named_is_used(folder: Path) -> None:
     assert script(code.replace("CALL", "storage='sqlite:///third.db'")) == "NotFound\n"
     assert sorted(p.name for p in folder.glob("*.db")) == ["other.db", "third.db"]
     assert not database(folder).exists()
+
+
+def test_a_postgresql_is_served_as_well(folder: Path, postgres: Postgres) -> None:
+    url = postgres.ready()
+    code = f"study = wazir.create_study('s', storage={url!r}, algorithm='random')\n"
+    script("import wazir\n" + code + "study.tell(study.ask(), 1.0)")
+    again = (
+        f"import wazir; print(wazir.get_all_study_names({url!r}), wazir.load_study('s', storage={url!r}).best_value)"
+    )
+    assert script(again) == "['s'] 1.0\n"
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
