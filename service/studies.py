@@ -68,7 +68,7 @@ def _checked(study: Study) -> Study:
         make_rule(spec.stopping, spec.objectives)
     if spec.space is not None:
         check_feasible(spec.space)
-    problem = problem_of(spec if spec.space is not None else replace(spec, space=STAND_IN))
+    problem = problem_of(spec if spec.space is not None else replace(spec, space=STAND_IN), growing=study.growing)
     assert problem is not None
     designer = make_designer(spec.algorithm, problem)
     # Of a space that is still to grow nothing can be said yet.

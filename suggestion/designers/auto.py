@@ -38,7 +38,7 @@ class Auto(Chooses, StartsWithoutModel):
     """
 
     name = "auto"
-    version = 3
+    version = 4
     cheap = False
 
     @dataclass(frozen=True)
@@ -89,8 +89,11 @@ def _begun(problem: Problem, memo: str) -> _Begun:
 
 
 def _choose(problem: Problem) -> tuple[str, str]:
-    points = enumeration(problem.space)
-    if points is None:
+    points = None if problem.growing else enumeration(problem.space)
+    if problem.growing:
+        # What covers all points that are known now would not know what to do with the others.
+        about = "the space may still grow"
+    elif points is None:
         about = "the space is not finite"
     else:
         whole = points.size * problem.repeats

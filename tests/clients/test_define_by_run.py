@@ -386,6 +386,16 @@ def test_an_algorithm_takes_enqueued_values_that_the_space_does_not_know(address
 # A growing space has no last point
 
 
+def test_a_budget_that_covers_the_first_points_says_nothing_of_those_to_come(address: str) -> None:
+    with create_study("s", trials=40, seed=3) as study:
+        study.enqueue_trial({"clf": "rf"})
+        study.optimize(classifier)
+        assert study.details().algorithm_status.chosen == "gp"
+        assert study.details().algorithm_status.chosen_because == "the space may still grow"
+        assert len(set(points(study))) == 40
+        assert {t.parameters["clf"] for t in study.trials} == {"svc", "rf"}
+
+
 @pytest.mark.parametrize("algorithm", ["auto", "random", "grid", "tpe"])
 def test_a_growing_study_is_never_exhausted(address: str, algorithm: str) -> None:
     with create_study("s", algorithm=algorithm, seed=3) as study, warnings.catch_warnings():
