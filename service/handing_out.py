@@ -247,7 +247,7 @@ def _supply(unit: Unit, lacking: int, start: bool, computed: Round | None) -> li
         study,
         rounds=study.rounds + (not computed.fallback),
         memo=suggestions.memo,
-        exhausted=suggestions.exhausted and len(suggestions.proposals) <= need,
+        exhausted=suggestions.exhausted and len(suggestions.proposals) <= need and not study.growing,
     )
     resumed = [trial for p in taken if isinstance(p, Resume) and (trial := _resume(unit, p)) is not None]
     points = [p for p in taken if isinstance(p, New)][: wanted(study)]
