@@ -33,7 +33,7 @@ _WORD = r"[A-Za-z_][\w./@%-]{0,99}+"
 # train.py:12 and cuda:0 are places.
 _PAIR = re.compile(
     rf"(?<![\w./@%=-])(?<!=\s)(?!(?:DEBUG|INFO|WARNING|ERROR|CRITICAL)\s)((?:[A-Za-z][\w/@-]{{0,99}}+ )?{_WORD})"
-    r"(?:[\"']\s*[=:]|\s*=|\s*:(?=\s))\s*"
+    r"(?:[\"']\s*+[=:]|\s*+=|\s*+:(?=\s))\s*+"
 )
 _COUNTERS = frozenset({"step", "steps", "epoch", "epochs", "iter", "iteration"})
 

@@ -42,7 +42,7 @@ _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)
 # A step is a whole number, so commas in it can only set groups of digits apart.
 _STEPS = tuple(
     re.compile(
-        rf"(?<![\w/]){word}[\"']?\s*[=:]?\s*\[?\s*([0-9]{{1,3}}(?:,[0-9]{{3}})+|[0-9]{{1,19}})(?!\w|[.,:]\d)",
+        rf"(?<![\w/]){word}[\"']?\s*+[=:]?\s*+\[?\s*+([0-9]{{1,3}}(?:,[0-9]{{3}})+|[0-9]{{1,19}})(?!\w|[.,:]\d)",
         re.IGNORECASE,
     )
     for word in ("step", "epoch")
@@ -78,7 +78,7 @@ class StdoutReader:
         self._custom = re.compile(pattern) if pattern else None
         # Longest first, so that `val/loss` is not read where `val/loss_total` is wanted too.
         names = "|".join(re.escape(name) for name in sorted(self._wanted, key=len, reverse=True))
-        self._pairs = re.compile(rf"(?<![\w./-])({names})[\"']?\s*[=:]\s*")
+        self._pairs = re.compile(rf"(?<![\w./-])({names})[\"']?\s*+[=:]\s*+")
         self._line = bytearray()
         self._overwritten = b""
         self._step = 0
@@ -125,6 +125,8 @@ class StdoutReader:
         yield from self._read_custom(text, time) if self._custom else self._read_pairs(text, time)
 
     def _read_pairs(self, text: str, time: float) -> Iterator[Measurement]:
+        if "=" not in text and ":" not in text:
+            return
         metrics: dict[str, float] = {}
         before, rest, end = self.doubtful, [], 0
         for match in self._pairs.finditer(text):

@@ -47,7 +47,7 @@ WITH_OUTPUT = [path for path, command in _commands(cli) if any("-o" in p.opts fo
 
 
 ARGUMENTS = {
-    "create": "FILE",
+    "create": "FILE --resume",
     "studies": "",
     "show": "odd/1",
     "best": "odd",
@@ -60,10 +60,11 @@ ARGUMENTS = {
 """What to give to each command that has `-o`; a new one is to be added here."""
 
 
-@pytest.mark.parametrize("path", WITH_OUTPUT)
-@pytest.mark.parametrize("form", ["json", "yaml"])
-def test_what_is_not_finite_is_valid_data_in_every_command(tmp_path: Path, path: str, form: str) -> None:
-    with serving("sqlite", tmp_path) as address:
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """A service and its folder, with a trial whose metrics are not finite."""
+    folder = tmp_path_factory.mktemp("served")
+    with serving("sqlite", folder) as address:
         with Client(address) as client:
             client.create_study("odd", spec(space=LINE))
             client.create_study("waiting", spec(space=LINE))
@@ -71,15 +72,24 @@ def test_what_is_not_finite_is_valid_data_in_every_command(tmp_path: Path, path:
             values = {"nan": math.nan, "up": math.inf, "down": -math.inf, "on": 1e-5}
             client.report(trial.name, 1, [Measurement(1, {"loss": 0.5, **values}, 1.0)])
             client.end_attempt(trial.name, 1, Cause.SUCCEEDED, final={"loss": 0.5, **values})
-        (tmp_path / "made.yaml").write_text(FILE)
-        arguments = ARGUMENTS[path].replace("FILE", str(tmp_path / "made.yaml")).split()
-        if path.startswith("token"):
-            arguments += ["--db", str(tmp_path / "wazir.db")]
-        result = CliRunner().invoke(cli, [*path.split(), *arguments, "-o", form], env={"WAZIR_ADDRESS": address})
+        (folder / "made.yaml").write_text(FILE)
+        yield address, folder
+
+
+@pytest.mark.parametrize("path", WITH_OUTPUT)
+@pytest.mark.parametrize("form", ["json", "yaml"])
+def test_what_is_not_finite_is_valid_data_in_every_command(served: tuple[str, Path], path: str, form: str) -> None:
+    address, folder = served
+    arguments = ARGUMENTS[path].replace("FILE", str(folder / "made.yaml")).split()
+    if path.startswith("token"):
+        arguments += ["--db", str(folder / "wazir.db")]
+
+    result = CliRunner().invoke(cli, [*path.split(), *arguments, "-o", form], env={"WAZIR_ADDRESS": address})
+
+    assert result.exit_code in (0, 1), result.output
     if form == "json":
         json.loads(result.stdout, parse_constant=_not_json)
     else:
         yaml.safe_load(result.stdout)
     if path in ("show", "best", "trials"):
         assert ("NaN" if form == "json" else ".nan") in result.stdout
-    assert result.exit_code in (0, 1), result.output

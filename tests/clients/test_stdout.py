@@ -207,6 +207,14 @@ def test_an_endless_line_takes_no_memory() -> None:
 
 
 @pytest.mark.parametrize(
+    "filler", ["step" + " " * 500, "loss" + " " * 500, "a" + " " * 500, "loss=1" + ",234" * 9, "a b "]
+)
+def test_a_line_that_nearly_matches_takes_no_longer_than_others(filler: str) -> None:
+    # With patterns that go back over blanks one such line would take minutes.
+    assert read((filler * 20)[:MAX_LINE] + "=x\nloss=1\n")[-1][1] == {"loss": 1}
+
+
+@pytest.mark.parametrize(
     ("pattern", "line", "expected", "reason"),
     [
         (r"(?P<name>\w+) is (?P<value>\S+)", "loss is 0.5", [(1, {"loss": 0.5})], "name and value"),
