@@ -103,7 +103,7 @@ study: broken
 objective: {metric: loss, goal: minimize}
 algorithm: {name: NAME, folder: FOLDER, seed: 1}
 parameters: {x: {min: 0.0, max: 1.0}, kind: {values: [a, b]}}
-budget: {trials: 20, parallel: 1}
+budget: {trials: 7, parallel: 1}
 trial: {command: [python, -c, "print('loss=1.0')", "${x}"], metrics: {from: stdout}}
 """
 
