@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .app.ask_tell import create_study as create_study
     from .app.ask_tell import delete_study as delete_study
     from .app.ask_tell import get_all_study_names as get_all_study_names
+    from .app.ask_tell import get_all_study_summaries as get_all_study_summaries
     from .app.ask_tell import load_study as load_study
     from .clients import verbosity as logging
     from .clients.aio import AsyncClient as AsyncClient
@@ -59,6 +60,7 @@ _FORWARDED = {
     "current_trial": ".clients.trial",
     "delete_study": ".app.ask_tell",
     "get_all_study_names": ".app.ask_tell",
+    "get_all_study_summaries": ".app.ask_tell",
     "load_study": ".app.ask_tell",
 }
 """Public name -> module that defines it."""
@@ -88,6 +90,7 @@ __all__ = [
     "delete_study",
     "exceptions",
     "get_all_study_names",
+    "get_all_study_summaries",
     "load_study",
     "logging",
     "pruners",

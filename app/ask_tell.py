@@ -34,4 +34,5 @@ def _served(function: Callable[P, T]) -> Callable[P, T]:
 create_study = _served(study.create_study)
 delete_study = _served(study.delete_study)
 get_all_study_names = _served(study.get_all_study_names)
+get_all_study_summaries = _served(study.get_all_study_summaries)
 load_study = _served(study.load_study)

@@ -175,7 +175,8 @@ class _Served:
         process.wait()
         if "error" in reply:
             kind = getattr(errors, str(reply["error"]), FailedPrecondition)
-            raise kind.restore(str(reply["message"]), "", {})
+            # The same errors end commands, where a database is named by an option.
+            raise kind.restore(str(reply["message"]).replace("--db", "database="), "", {})
         return False
 
 

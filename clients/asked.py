@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import warnings
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,8 @@ from .trial import Reported, Trial
 
 V = TypeVar("V")
 
+logger = logging.getLogger(__name__)
+
 
 class Definitions:
     """What is known of a study's parameters, so that naming a known one needs no call."""
@@ -30,6 +33,8 @@ class Definitions:
     def __init__(self, study: Study) -> None:
         self.growing = study.growing
         self.objectives = [o.metric for o in study.spec.objectives]
+        self.told_of_stopping = study.spec.stopping is not None or "max" in study.spec.algorithm.settings
+        """Whether nobody needs to be told that no trial is ever stopped early."""
         self.by_name: dict[str, Parameter] = dict(study.spec.space.by_name) if study.spec.space else {}
 
     def covers(self, asked: Parameter) -> bool:
@@ -93,6 +98,18 @@ class AskedTrial(Trial):
         """As `Trial.should_stop`. What the trial is then told with is what it is worth where it stands."""
         self.heard_stop = super().should_stop()
         return self.heard_stop
+
+    def should_prune(self) -> bool:
+        """As `Trial.should_prune`. Says once if there is no rule by which it could be true."""
+        if not self._definitions.told_of_stopping:
+            self._definitions.told_of_stopping = True
+            logger.warning(
+                "%s has no stopping rule, so no trial of it is pruned: create it with pruner= or stopping=, for "
+                'instance "median"',
+                self.record.study.short,
+                extra={"action": "never_pruned"},
+            )
+        return self.should_stop()
 
     def infeasible(self, reason: str) -> None:
         """As `Trial.infeasible`. Raises FailedPrecondition once the trial has been told."""

@@ -22,7 +22,9 @@ class Result(Trial):
     """Asks the service for what the trial has reported; None in a copy, which has no service."""
 
     @classmethod
-    def of(cls, trial: Trial, objectives: Sequence[str], measurements: Callable[[], list[Measurement]]) -> Result:
+    def of(
+        cls, trial: Trial, objectives: Sequence[str], measurements: Callable[[], list[Measurement]] | None
+    ) -> Result:
         record = {f.name: getattr(trial, f.name) for f in fields(Trial)}
         return cls(**record, objectives=tuple(objectives), measurements=measurements)
 

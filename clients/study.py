@@ -27,7 +27,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from html import escape
@@ -52,7 +52,7 @@ from ..domain.metric import Goal
 from ..domain.names import TrialName, check_id
 from ..domain.space import Space
 from ..domain.study import Shortage
-from ..domain.trial import Measurement, TrialState
+from ..domain.trial import ENDED, Measurement, TrialState
 from ..domain.trial import Trial as Record
 from . import verbosity
 from .asked import AskedTrial, Definitions, enqueued
@@ -211,7 +211,10 @@ def create_study(
 
         client = open_client(address, database=database, storage=storage, serve=serve)
         made = client.create_study(study_id, spec, resume=load_if_exists)
-    return Study(client, made, lease=lease)
+    study = Study(client, made, lease=lease)
+    # Somebody who gives Optuna's NopPruner knows.
+    study._definitions.told_of_stopping |= pruner is not None
+    return study
 
 
 def load_study(
@@ -244,6 +247,51 @@ def delete_study(
     name = _named(name, study_name)
     with open_client(address, database=database, storage=storage, serve=serve) as client:
         client.delete_study(name)
+
+
+@dataclass(frozen=True)
+class StudySummary:
+    """What `get_all_study_summaries` says of a study."""
+
+    study_name: str
+    directions: Sequence[Goal]
+    best_trial: Result | None
+    n_trials: int
+    user_attrs: Mapping[str, object]
+    datetime_start: datetime
+
+    @property
+    def direction(self) -> Goal:
+        """Of the first objective."""
+        return self.directions[0]
+
+
+def get_all_study_summaries(
+    storage: Storage | None = None,
+    include_best_trial: bool = True,
+    *,
+    address: str | None = None,
+    database: str | os.PathLike[str] | None = None,
+    serve: Serve | None = None,
+) -> list[StudySummary]:
+    """All studies, the oldest first. `best_trial` is None with several objectives. Arguments as in `create_study`."""
+    with open_client(address, database=database, storage=storage, serve=serve) as client:
+        found = sorted(client.list_studies(), key=lambda study: study.create_time)
+        summaries = []
+        for study in found:
+            objectives = [o.metric for o in study.spec.objectives]
+            best = client.best_trials(study.name, 1) if include_best_trial and len(objectives) == 1 else []
+            summaries.append(
+                StudySummary(
+                    study_name=study.name.short,
+                    directions=[o.goal for o in study.spec.objectives],
+                    best_trial=Result.of(best[0], objectives, None) if best else None,
+                    n_trials=study.counts.total,
+                    user_attrs=from_metadata(study.metadata),
+                    datetime_start=datetime.fromtimestamp(study.create_time, UTC),
+                )
+            )
+        return summaries
 
 
 def get_all_study_names(
@@ -339,18 +387,34 @@ class Study:
         until = None if timeout is None else time.monotonic() + timeout
         return self._ask(until, threading.Event())
 
-    def tell(self, trial: AskedTrial | int, value: Outcome = None, state: TrialState | str | None = None) -> Result:
-        """Ends a trial; returns it as the service then has it.
+    def tell(
+        self,
+        trial: AskedTrial | int,
+        value: Outcome = None,
+        state: TrialState | str | None = None,
+        skip_if_finished: bool = False,
+        *,
+        values: Outcome = None,
+    ) -> Result:
+        """Ends a trial; returns it as the service then has it. `trial`: what `ask` returned, or its id.
 
-        `value`: the objective; all objectives in order; or metrics by name, also further ones. Without it the trial's
-        reports count. A value that is NaN or infinite makes the trial INFEASIBLE. `state`: SUCCEEDED unless told
-        otherwise; STOPPED (ended early; its reports count), INFEASIBLE (these parameters cannot be evaluated) or FAILED
-        (says nothing about the parameters). A trial whose `should_stop` has answered true has ended early: it becomes
-        STOPPED, or PAUSED where the algorithm may let it go on, with that value.
+        `value`, or `values`: the objective; all objectives in order; or metrics by name, also further ones. Without it
+        the trial's reports count. A value that is NaN or infinite makes the trial INFEASIBLE. `state`: SUCCEEDED unless
+        told otherwise; STOPPED (ended early; its reports count), INFEASIBLE (these parameters cannot be evaluated) or
+        FAILED (evidence of how likely success is). A trial whose `should_stop` has answered true has ended early: it
+        becomes STOPPED, or PAUSED where the algorithm may let it go on, with that value. `skip_if_finished`: a trial
+        that has ended already is returned as it is.
 
         Raises InvalidArgument on a value that is none, StaleAttempt where the trial is somebody else's by now, and
         FailedPrecondition where it has ended with another outcome.
         """
+        _refuse_both("value", value, "values", values)
+        value = values if value is None else value
+        if isinstance(trial, int) and trial < 1:
+            raise InvalidArgument("trial", trial, "ids count from 1", "Give the trial itself, or trial.id")
+        if skip_if_finished and (known := self._finished(trial)) is not None:
+            return known
+
         final = self._final(value)
         asked = self._held.get(trial) if isinstance(trial, int) else trial
         if state is not None:
@@ -553,16 +617,22 @@ class Study:
         """What the code of the best trial asked for: in a growing space nothing else. Raises as `best_trial`."""
         return self.best_trial.params
 
-    def trials_dataframe(self) -> pandas.DataFrame:
-        """A row for each trial: id, state, `metric_*`, `params_*`, times (UTC), duration in seconds, `labels_*`. Needs
+    def trials_dataframe(self, attrs: Sequence[str] | None = None, multi_index: bool = False) -> pandas.DataFrame:
+        """A row for each trial: id, number, state, `metric_*`, `params_*`, times (UTC), duration in seconds,
+        `user_attrs_*`, `labels_*`; and value, if there is one objective. `attrs`: only these, without `_*`. Needs
         pandas."""
+        if multi_index:
+            raise InvalidArgument("multi_index", True, "columns have one level here", "Leave it out")
         try:
             import pandas
         except ModuleNotFoundError:
             raise FailedPrecondition(
                 "trials_dataframe needs pandas, which is not installed: pip install pandas"
             ) from None
-        return pandas.DataFrame(list(map(row, self.trials)))
+        rows = [_framed(trial) for trial in self.trials]
+        if attrs is not None:
+            rows = [{name: cell for name, cell in each.items() if _is_of(name, attrs)} for each in rows]
+        return pandas.DataFrame(rows)
 
     # How it is done
 
@@ -654,6 +724,11 @@ class Study:
                 details={"name": str(record.name), "state": record.state.name},
             )
         return self._result(self._client.end_attempt(record.name, record.attempt.number, cause, final=final))
+
+    def _finished(self, trial: AskedTrial | int) -> Result | None:
+        """The trial, if it has ended."""
+        record = self._client.get_trial(self._name.trial(trial if isinstance(trial, int) else trial.id))
+        return self._result(record) if record.state in ENDED else None
 
     def _result(self, record: Record) -> Result:
         return Result.of(record, [o.metric for o in self._spec.objectives], partial(self._measured, record.name))
@@ -868,6 +943,18 @@ def row(trial: Record) -> dict[str, object]:
         "duration": None if begin is None or end is None else end - begin,
         **{f"labels_{name}": text for name, text in trial.labels.items()},
     }
+
+
+def _framed(trial: Result) -> dict[str, object]:
+    """A row of the data frame: `row`, with what Optuna's has."""
+    value = {"value": trial.value} if len(trial.objectives) == 1 else {}
+    attributes = {f"user_attrs_{name}": attribute for name, attribute in trial.user_attrs.items()}
+    cells = row(trial)
+    return {"id": cells.pop("id"), "number": trial.number, **value, **cells, **attributes}
+
+
+def _is_of(column: str, attrs: Sequence[str]) -> bool:
+    return any(column == name or column.startswith(f"{name}_") for name in attrs)
 
 
 def _either(name: str, value: N | None, other: str, alias: N | None) -> N | None:

@@ -16,7 +16,14 @@ from wazir.clients.asked import AskedTrial
 from wazir.clients.familiar import pruners, samplers
 from wazir.clients.opening import place_of
 from wazir.clients.results import Result
-from wazir.clients.study import Study, create_study, delete_study, get_all_study_names, load_study
+from wazir.clients.study import (
+    Study,
+    create_study,
+    delete_study,
+    get_all_study_names,
+    get_all_study_summaries,
+    load_study,
+)
 from wazir.clients.trial import TrialPruned
 from wazir.domain.errors import FailedPrecondition, InvalidArgument, NotFound
 from wazir.domain.metric import Goal
@@ -278,6 +285,28 @@ def test_a_number_alone_is_refused_with_several_objectives(address: str) -> None
             trial.report(0.5, 1, 2)
 
 
+def test_a_script_that_asks_whether_to_prune_is_told_once_if_nothing_ever_is(
+    address: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def objective(trial: AskedTrial) -> float:
+        assert not trial.should_prune()
+        return 1.0
+
+    for pruner, lines in ((None, 1), (pruners.NopPruner(), 0), (pruners.MedianPruner(), 0)):
+        caplog.clear()
+        with create_study(pruner=pruner) as made:
+            made.optimize(objective, n_trials=2)
+        assert len([r for r in caplog.records if "no stopping rule" in r.getMessage()]) == lines
+
+
+def test_a_trial_is_told_by_its_id_and_not_by_its_number(study: Study) -> None:
+    trial = study.ask()
+    with pytest.raises(InvalidArgument, match=r"trial = 0: ids count from 1\. Give the trial itself, or trial\.id"):
+        study.tell(trial.number, 1.0)
+    told = study.tell(trial.id, values=[1.0])
+    assert study.tell(trial, 2.0, skip_if_finished=True) == told
+
+
 # What is printed
 
 
@@ -388,8 +417,15 @@ def test_an_enqueued_trial_has_attributes_and_is_not_made_twice(address: str) ->
 
 
 def test_studies_are_listed_and_deleted(study: Study) -> None:
-    with create_study("t"):
+    study.tell(study.ask(), 0.5)
+    study.set_user_attr("rows", 3)
+    with create_study("t", directions=["minimize", "maximize"]):
         assert get_all_study_names() == ["s", "t"]
+    first, second = get_all_study_summaries()
+    assert (first.study_name, first.direction, first.n_trials, first.user_attrs) == ("s", Goal.MINIMIZE, 1, {"rows": 3})
+    assert first.best_trial is not None
+    assert first.best_trial.value == 0.5
+    assert (second.directions, second.best_trial) == ([Goal.MINIMIZE, Goal.MAXIMIZE], None)
     delete_study(study_name="t")
     assert get_all_study_names() == ["s"]
     with pytest.raises(NotFound):
@@ -401,6 +437,14 @@ def test_studies_are_listed_and_deleted(study: Study) -> None:
 def test_a_study_says_what_it_optimises(study: Study) -> None:
     assert repr(study).startswith("Study('s', minimize value, at unix:/")
     assert (study.direction, study.metric_names) == (Goal.MINIMIZE, ["value"])
+
+
+def test_a_data_frame_has_what_optunas_has(study: Study) -> None:
+    pytest.importorskip("pandas")
+    study.optimize(quadratic, n_trials=2)
+    frame = study.trials_dataframe(attrs=("number", "value", "params", "state"))
+    assert list(frame.columns) == ["number", "value", "state", "params_x"]
+    assert list(frame["number"]) == [0, 1]
 
 
 # Notebooks
