@@ -32,7 +32,7 @@ DEFAULT_TRIALS: Final = 100
 SHARE: Final = 20
 """An answer that took t seconds to make is given for 20 t."""
 
-LONGEST: Final = 5.0
+LONGEST: Final = 15.0
 """Seconds for which the costliest answer is given."""
 
 KEPT: Final = 256

@@ -147,7 +147,7 @@ def summary(view: View, now: float) -> str:
 def _head(view: View, study: Study, width: int, now: float, ascii_only: bool) -> Text:
     """The study in one line. What it has no room for goes from the least important part on."""
     done, budget = done_of(study)
-    failed = study.counts[TrialState.FAILED]
+    failed, paused = study.counts[TrialState.FAILED], study.counts[TrialState.PAUSED]
     eta = study_eta(view, study, now)
     name = study.name.short
     if width < 100:
@@ -165,6 +165,7 @@ def _head(view: View, study: Study, width: int, now: float, ascii_only: bool) ->
         (7, bar_text),
         (1, Text(f"{done}/{budget} trials" if budget else counted(done, "trial"))),
         (2, Text(f"{study.counts.live} running")),
+        (5, Text(f"{paused} paused") if paused else Text()),
         (3, Text(f"{failed} failed", "red") if failed else Text()),
         (6, Text(time_text(max(0.0, now - study.create_time)), "dim")),
         (4, Text(f"ETA {eta_text(eta)}") if eta is not None else Text()),

@@ -116,7 +116,8 @@ def eta_of(
         return None
     target = target_of(trial, progress)
     if progress is None or found is None or target is None:
-        return time_left(running_for(trial, now), typical)
+        # What a whole trial takes says little of one that is to be paused on the way.
+        return time_left(running_for(trial, now), typical) if trial.until_step is None else None
     fresh = len(trial.attempts) == 1 and trial.checkpoint_of is None
     began = attempt.start_time if attempt.run_time is None else attempt.run_time
     return time_to_go(found.pace, target, progress.time, began=began if fresh else None)

@@ -117,6 +117,15 @@ OBJECTIVES = View(
     ),
 )
 
+RUNGS = View(
+    study=study(active=3, succeeded=4, paused=17),
+    running=[trial(5, until_step=9), trial(6, until_step=3), trial(7, until_step=27)],
+    progress=StudyProgress((doing(5, *falling(7), rank=2),), 27, NOW),
+    typical=400.0,
+    reporting=True,
+)
+"""Trials of hyperband, which are paused at a rung: one that has not reported may be done with it at any time."""
+
 MANY = View(
     study=study(active=150),
     running=[trial(number) for number in range(1, 151)],
@@ -138,6 +147,7 @@ WITHOUT_STEPS = View(
         ("several", SEVERAL, [(60, 30), (80, 30), (120, 30), (200, 30), (240, 30)], False),
         ("ascii", SEVERAL, [(60, 30), (120, 30)], True),
         ("objectives", OBJECTIVES, [(60, 30), (80, 30), (120, 30), (200, 30)], False),
+        ("rungs", RUNGS, [(80, 30)], False),
         ("many", MANY, [(80, 8), (80, 16)], False),
         ("without-steps", WITHOUT_STEPS, [(60, 30), (120, 30)], False),
         ("none-yet", replace(WITHOUT_STEPS, reporting=True), [(60, 30), (120, 30)], False),
