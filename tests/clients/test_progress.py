@@ -113,7 +113,10 @@ def test_after_a_minute_without_a_line_a_pipe_is_told_how_far_the_study_is() -> 
 
 def test_a_service_that_is_away_or_older_leaves_the_last_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "ASKED", 0.0)
-    answers = [Unavailable("away"), StudyProgress((doing(1, *falling(12)),), 50, NOW)]
+    answers: list[Unavailable | StudyProgress] = [
+        Unavailable("away"),
+        StudyProgress((doing(1, *falling(12)),), 50, NOW),
+    ]
     asked: queue.Queue[None] = queue.Queue()
 
     def ask() -> StudyProgress:
