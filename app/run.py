@@ -23,6 +23,7 @@ from ..clients.cli.study_files import load_and_warn
 from ..clients.cli.terminal import say
 from ..domain.database import Database, database_of
 from ..domain.errors import FailedPrecondition, InvalidArgument, NotFound, WazirError
+from ..domain.names import DEFAULT_OWNER, StudyName
 from ..domain.study import EndReason, Study, StudyState
 from ..domain.trial import Origin, TrialState
 from .claim import folder_of, make_folder
@@ -75,10 +76,13 @@ def run(file: Path, db: Database, parallel: int | None, gpus: int | None) -> Non
     with ExitStack() as stack:
         with Progress(console(), waits_for="the service to start"):
             from ..clients.client import Client
+            from ..service.studies import draft
             from .local_run import LocalRun
             from .local_service import LocalService
 
             try:
+                # What the service would refuse is refused before a database is made for it.
+                draft(StudyName(DEFAULT_OWNER, study_file.study_id), study_file.spec, {}, now=0.0)
                 LocalRun.check(study_file.spec, gpus=gpus)
             except WazirError as error:
                 raise study_file.explain(error) from error

@@ -110,6 +110,24 @@ def test_a_program_that_is_not_there_is_refused_before_anything_is_written(
 
 
 @pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("algorithm: gpp", ':5: algorithm.name = "gpp": is not known. Did you mean "gp"?'),
+        ("stopping: {name: medain}", ':5: stopping.name = "medain": is not known. Did you mean "median"?'),
+        ('constraints: ["x > 5"]', ":5: constraints"),
+    ],
+)
+def test_what_the_service_would_refuse_is_refused_before_a_database_is_made(
+    file: Path, tmp_path: Path, line: str, says: str
+) -> None:
+    file.write_text(FILE.replace("budget:", f"{line}\nbudget:"))
+    result = wazir("run", file, "--db", tmp_path / "new" / "w.db")
+    assert f"{file}{says}" in result.stderr
+    assert result.exit_code == 2
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
     ("program", "says"),
     [
         ("pyhton", 'is no program that can be run here. Did you mean "python"? Looked in '),
