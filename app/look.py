@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
@@ -42,6 +43,7 @@ class FileClient:
         self._patience = patience
         self._served: Client | None = None
         self._stack = ExitStack()
+        self._lock = threading.Lock()
         with look(self._file):
             pass
 
@@ -125,14 +127,16 @@ class FileClient:
         return getattr(self._service(), call)(*arguments, **named)
 
     def _service(self) -> Client:
-        if self._served is None:
-            self._check_writable()
-            from ..clients.client import Client
-            from .local_service import LocalService
+        from ..clients.client import Client
+        from .local_service import LocalService
 
-            service = self._stack.enter_context(LocalService(self._file))
-            self._served = self._stack.enter_context(Client(service.address, retry_for=self._patience))
-        return self._served
+        # A watch asks on a thread of its own how far the trials are.
+        with self._lock:
+            if self._served is None:
+                self._check_writable()
+                service = self._stack.enter_context(LocalService(self._file))
+                self._served = self._stack.enter_context(Client(service.address, retry_for=self._patience))
+            return self._served
 
     def _check_writable(self) -> None:
         if not writable(self._file):

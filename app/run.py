@@ -9,6 +9,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,7 +46,7 @@ FAILURES_SHOWN = 10
 """Lines about failed trials, two for each thing that they have in common."""
 
 HOW_TO_GO_ON = {
-    EndReason.TRIALS: "raise budget.trials in {file}, and run it again",
+    EndReason.TRIALS: "raise budget.trials in {file}, and run it again; or: wazir run {file}{at} --trials N",
     EndReason.DURATION: "raise budget.duration in {file}, and run it again",
     EndReason.GPU_HOURS: "raise budget.gpu_hours in {file}, and run it again",
     EndReason.STOPPED: "wazir run {file}{at}",
@@ -58,8 +59,9 @@ HOW_TO_GO_ON = {
 @database_option
 @click.option("--parallel", type=click.IntRange(1), help="At most so many trials at a time, whatever the file says.")
 @click.option("--gpus", type=click.IntRange(0), help="GPUs to hand out; without it, those that are found.")
+@click.option("--trials", type=click.IntRange(1), help="budget.trials of this run, more or fewer than the file says.")
 @reported
-def run(file: Path, db: Database, parallel: int | None, gpus: int | None) -> None:
+def run(file: Path, db: Database, parallel: int | None, gpus: int | None, trials: int | None) -> None:
     """Run the study of a study FILE here, from its start or from where it was left, and show its best trial.
 
     Ctrl-C once lets running trials end and starts no more; twice stops them. The same command goes on with the study.
@@ -69,6 +71,10 @@ def run(file: Path, db: Database, parallel: int | None, gpus: int | None) -> Non
         raise study_file.explain(
             InvalidArgument("trial", None, "is missing, so there is nothing to run", "Name a command under `trial:`")
         )
+
+    spec = study_file.spec
+    if trials is not None:
+        spec = replace(spec, budget=replace(spec.budget, trials=trials))
 
     # Not before the file is known to be sound: what a run needs takes longer to load than it takes to refuse a file.
     from ..clients.cli.progress import Progress
@@ -91,7 +97,7 @@ def run(file: Path, db: Database, parallel: int | None, gpus: int | None) -> Non
             service = stack.enter_context(LocalService(db))
             client = stack.enter_context(Client(service.address, retry_for=PATIENCE))
             try:
-                study = client.create_study(study_file.study_id, study_file.spec, resume=True)
+                study = client.create_study(study_file.study_id, spec, resume=True)
             except WazirError as error:
                 raise study_file.explain(error) from error
             if study.state is StudyState.PAUSED and not study.needs_a_person:

@@ -21,7 +21,7 @@ from ..domain.space import Double, Parameter, Space
 from ..domain.study import PAUSED_BY_A_PERSON, EndReason, Study, StudySpec, StudyState
 from ..storage.store import Transaction
 from ..suggestion.designer import choice_of
-from ..suggestion.registry import make_designer, make_rule
+from ..suggestion.registry import called_as_here, make_designer, make_rule
 from ..suggestion.space.sampling import check_feasible
 from .compute.answering import problem_of
 from .feed import Change
@@ -45,6 +45,7 @@ STAND_IN = Space((Parameter("x", Double(0.0, 1.0)),))
 def draft(name: StudyName, spec: StudySpec, metadata: Mapping[str, str], now: float) -> Study:
     """The study that would be made, all of it checked. Raises InvalidArgument. May take a tenth of a second: it
     samples the space for points that satisfy the constraints."""
+    spec = called_as_here(spec)
     check_labels("labels", spec.labels)
     check_metadata("metadata", metadata)
     seed = spec.algorithm.seed if spec.algorithm.seed is not None else secrets.randbits(63)
@@ -128,7 +129,7 @@ def update(
         changes[UPDATABLE[path]] = getattr(spec, UPDATABLE[path])
     if not changes:
         raise InvalidArgument("update_mask", [], "names nothing to change", f"Known are: {', '.join(UPDATABLE)}")
-    wanted = replace(unit.study.spec, **changes)
+    wanted = called_as_here(replace(unit.study.spec, **changes))
     check_labels("labels", wanted.labels)
     if wanted.algorithm != unit.study.spec.algorithm and wanted.algorithm.seed not in (None, unit.study.seed):
         raise InvalidArgument("algorithm.seed", wanted.algorithm.seed, f"is fixed; the study has {unit.study.seed}")

@@ -21,7 +21,8 @@ from typing import Any, Final
 
 from ..domain.errors import InvalidArgument, nearest
 from ..domain.metric import Objective
-from ..domain.study import ALGORITHM_KEYS, STOPPING_KEYS, Algorithm, Stopping
+from ..domain.study import ALGORITHM_KEYS, STOPPING_KEYS, Algorithm, Stopping, StudySpec
+from .aliases import ELSEWHERE, with_known_names
 from .designer import Designer, Problem
 from .settings import read_settings
 from .stopping.rule import StoppingRule
@@ -62,15 +63,6 @@ RULES: Final = {
     "threshold": Known(".stopping.threshold:Threshold"),
 }
 
-ELSEWHERE: Final = {
-    "bayesianoptimization": "bayesian",
-    "multivariate-tpe": "tpe",
-    "skopt": "bayesian",
-    "sobol": "quasirandom",
-    "medianstop": "median",
-}
-"""What Katib and others call algorithms and rules, and what they are called here."""
-
 
 def designer_names() -> list[str]:
     """All names that `algorithm.name` may have, in order."""
@@ -80,6 +72,11 @@ def designer_names() -> list[str]:
 def rule_names() -> list[str]:
     """All names that `stopping.name` may have, in order."""
     return sorted({*RULES, *_others(RULE_GROUP)})
+
+
+def called_as_here(spec: StudySpec) -> StudySpec:
+    """The specification with names of other programs for its algorithm and rule replaced by those of this one."""
+    return with_known_names(spec, {*DESIGNERS, *_others(DESIGNER_GROUP)}, {*RULES, *_others(RULE_GROUP)})
 
 
 def make_designer(algorithm: Algorithm, problem: Problem) -> Designer:
@@ -118,7 +115,7 @@ def _load(field: str, name: str, table: Mapping[str, Known], group: str) -> Any:
     if own is None and other is None:
         known = {*table, *_others(group)}
         meant = ELSEWHERE.get(name.lower())
-        hint = f"Here it is called {meant}" if meant in known else nearest(name, known)
+        hint = f"Here it is called {meant}" if meant else nearest(name, known)
         if name in RULES:
             hint = "It is a rule that stops trials: write it under `stopping`"
         elif name in DESIGNERS:

@@ -9,3 +9,5 @@ class Format(enum.Enum):
     TABLE = "table"
     JSON = "json"
     YAML = "yaml"
+    CSV = "csv"
+    """Of lists alone."""

@@ -10,14 +10,23 @@ from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
+from rich.table import Table
 from rich.text import Text
 
-from ...domain.visible import visible
+from ...domain.visible import on_one_line, visible
 
 
 class Terminal(Console):
     """A console that shows control characters escaped, in whatever is printed through it. Its own colours and cursor
     movements are not affected."""
+
+    def print(self, *objects: Any, **how: Any) -> None:
+        """A table that does not go to a terminal is a line for each row, its cells separated by a tab."""
+        if len(objects) == 1 and isinstance(objects[0], Table) and not self.is_terminal:
+            # Written past rich, which would make blanks of the tabs.
+            self.file.write(tab_separated(objects[0]))
+        else:
+            super().print(*objects, **how)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         if isinstance(renderable, str):
@@ -31,6 +40,20 @@ class Terminal(Console):
 
     def render_str(self, text: str, **how: Any) -> Text:
         return super().render_str(visible(text), **how)
+
+
+def tab_separated(table: Table) -> str:
+    """The headings, if it has any, and the rows of a table. No cell has a tab or a line feed in it, and none is cut or
+    padded."""
+    columns = [list(column.cells) for column in table.columns]
+    rows = [list(row) for row in zip(*columns, strict=True)]
+    if table.show_header:
+        rows.insert(0, [column.header for column in table.columns])
+    return "".join("\t".join(map(_cell_text, row)) + "\n" for row in rows)
+
+
+def _cell_text(cell: object) -> str:
+    return on_one_line(cell.plain if isinstance(cell, Text) else str(cell))
 
 
 def visible_text(text: Text) -> Text:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -175,15 +175,37 @@ def _kept(*names: str, kept_as: str, **how: Any) -> Callable[[F], F]:
 
 
 def format_option(command: F) -> F:
+    forms = [form for form in Format if form is not Format.CSV]
+    return _output_option(forms, "A table for people, json or yaml for scripts.")(command)
+
+
+def list_options(command: F) -> F:
+    """`-o`, `--columns` and `--sort` of commands that print a list (`columns.py`)."""
+    for option in (
+        click.option(
+            "--columns", metavar="A,B,C", help="These columns, in this order; for json and yaml these fields alone."
+        ),
+        click.option(
+            "--sort",
+            metavar="COLUMN",
+            help="Order by a column, from its least value up; -COLUMN from its greatest down.",
+        ),
+        _output_option(list(Format), "A table for people; csv, json or yaml for scripts."),
+    ):
+        command = option(command)
+    return command
+
+
+def _output_option(forms: Sequence[Format], words: str) -> Callable[[F], F]:
     return click.option(
         "-o",
         "--output",
         "form",
-        type=click.Choice([f.value for f in Format]),
+        type=click.Choice([form.value for form in forms]),
         default=Format.TABLE.value,
         callback=lambda _ctx, _param, value: Format(value),
-        help="A table for people, json or yaml for scripts.",
-    )(command)
+        help=words,
+    )
 
 
 class StudyType(click.ParamType):  # type: ignore[type-arg]

@@ -38,7 +38,7 @@ from .output import (
     trial_table,
     waits_for,
 )
-from .session import NameType, Session, StudyType, address_option, format_option, owner_of
+from .session import NameType, Session, StudyType, address_option, format_option, list_options, owner_of
 from .terminal import confirm, say
 
 if TYPE_CHECKING:
@@ -90,11 +90,17 @@ def for_controllers(spec: StudySpec) -> StudySpec:
 @click.option("--state", "states", type=STATES, multiple=True, help="Only studies in this state; may be repeated.")
 @click.option("--label", "labels", metavar="KEY=VALUE", multiple=True, help="Only studies with this label.")
 @address_option
-@format_option
+@list_options
 @click.pass_obj
 @reported
 def studies(
-    session: Session, states: tuple[str, ...], labels: tuple[str, ...], address: str | None, form: Format
+    session: Session,
+    states: tuple[str, ...],
+    labels: tuple[str, ...],
+    address: str | None,
+    form: Format,
+    columns: str | None,
+    sort: str | None,
 ) -> None:
     """List studies."""
     with session.client(address) as client:
@@ -105,7 +111,15 @@ def studies(
                 owner=owner_of(click.get_current_context()),
             )
         )
-    if form is not Format.TABLE:
+
+    from .columns import STUDY_COLUMNS, chosen, ordered, print_columns
+
+    if sort is not None:
+        found = ordered(found, sort, STUDY_COLUMNS)
+    if columns is not None or form is Format.CSV:
+        names = list(STUDY_COLUMNS) if columns is None else chosen("--columns", columns, STUDY_COLUMNS)
+        print_columns(found, names, STUDY_COLUMNS, form)
+    elif form is not Format.TABLE:
         emit([study_data(s) for s in found], form)
     elif found:
         console().print(study_table(found))

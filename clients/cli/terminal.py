@@ -13,6 +13,7 @@ import sys
 
 import click
 
+from ...domain.errors import MISSING, InvalidArgument
 from ...domain.visible import escape, visible
 
 _SPELLED = {"·": "-", "…": "...", "±": "+-", "×": "x", "—": "-"}
@@ -41,8 +42,21 @@ def say(words: object, *, err: bool = False) -> None:
 
 
 def confirm(question: str) -> None:
-    """Asks a yes-or-no question; ends the command if the answer is no."""
-    click.confirm(visible(question), abort=True)
+    """Asks a yes-or-no question, and ends the command if the answer is no. The command has an option --yes.
+
+    Raises InvalidArgument if nobody is there to answer.
+    """
+    try:
+        agreed = click.confirm(visible(question))
+    except click.Abort:
+        if sys.stdin is not None and sys.stdin.isatty():
+            raise
+        click.echo(err=True)  # ends the line of the question
+        raise InvalidArgument(
+            "--yes", MISSING, "is missing, and nobody is there to be asked", "Give -y to do it without a question"
+        ) from None
+    if not agreed:
+        raise click.Abort
 
 
 _COLOUR = "\x1b\\[[0-9;:]*m"

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,10 +19,21 @@ from ...domain.names import StudyName, TrialName
 from ...domain.study import StudyState
 from ...domain.trial import Origin, Trial, TrialState
 from .algorithm_words import suggested_by
+from .columns import chosen, csv_trial_columns, ordered, print_columns, trial_columns
 from .errors import Exit, reported
 from .output import Format, console, emit, in_order, pairs, trial_data, trial_table
 from .running_trials import rows_of_running, table_of
-from .session import ParameterValueType, PodLog, Session, StudyType, TrialType, address_option, format_option, value_of
+from .session import (
+    ParameterValueType,
+    PodLog,
+    Session,
+    StudyType,
+    TrialType,
+    address_option,
+    format_option,
+    list_options,
+    value_of,
+)
 from .studies import parse_labels
 from .terminal import ShownLog, confirm, say
 
@@ -35,9 +47,9 @@ TRIAL_STATES = click.Choice([s.value for s in TrialState])
 @click.argument("study", type=StudyType())
 @click.option("--state", "states", type=TRIAL_STATES, multiple=True, help="Only trials in this state.")
 @click.option("--label", "labels", metavar="KEY=VALUE", multiple=True, help="Only trials with this label.")
-@click.option("-n", "--limit", type=click.IntRange(1), help="Only the latest so many.")
+@click.option("-n", "--limit", type=click.IntRange(1), help="Only the latest so many; with --sort, the first so many.")
 @address_option
-@format_option
+@list_options
 @click.pass_obj
 @reported
 def trials(
@@ -48,19 +60,36 @@ def trials(
     limit: int | None,
     address: str | None,
     form: Format,
+    columns: str | None,
+    sort: str | None,
 ) -> None:
-    """List the trials of a study. Running ones show their step, latest value, curve, rank at that step and ETA."""
+    """List the trials of a study. Running ones show their step, latest value, curve, rank at that step and ETA.
+
+    Columns are trial, name, state, took, step, why, origin, attempts, node, created, started, ended, parameters, and
+    every metric, parameter and label by its name (or as metrics.NAME, params.NAME, labels.NAME):
+    `trials digits --sort=-val/accuracy -n 5 --columns trial,val/accuracy,lr`.
+    """
     with session.client(address) as client:
         whole = client.get_study(study)
         pages = client.list_trials(
             study,
             states=frozenset(map(TrialState, states)),
             labels=parse_labels("--label", labels),
-            descending=limit is not None,
+            descending=limit is not None and sort is None,
         )
-        found = [t for t, _ in zip(pages, range(limit), strict=False)][::-1] if limit else list(pages)
-        running = rows_of_running(client, found, whole) if form is Format.TABLE else {}
-    if form is not Format.TABLE:
+        latest = islice(pages, limit if sort is None else None)
+        found = list(latest) if limit is None or sort is not None else list(latest)[::-1]
+
+        known = trial_columns(whole, found)
+        if sort is not None:
+            found = ordered(found, sort, known)[:limit]
+        plain = columns is None and form is Format.TABLE
+        running = rows_of_running(client, found, whole) if plain else {}
+
+    if columns is not None or form is Format.CSV:
+        names = csv_trial_columns(known) if columns is None else chosen("--columns", columns, known)
+        print_columns(found, names, known, form)
+    elif form is not Format.TABLE:
         emit([trial_data(t) for t in found], form)
     elif running:
         out = console()
@@ -314,12 +343,18 @@ def _versions(client: Client, name: TrialName) -> Iterator[Trial]:
 @reported
 def watch(session: Session, study: StudyName, address: str | None) -> None:
     """Follow a study live until it ends, or waits for somebody to resume it. Ctrl-C ends the watching only."""
+    from .idle import Idle
     from .progress import Progress, asking
 
-    with session.client(address) as client, Progress(console()) as progress:
+    with (
+        session.client(address) as client,
+        Progress(console()) as progress,
+        Idle(progress.tell_trouble) as idle,
+    ):
         progress.ask(asking(client, study))
         for changes in client.watch_trials(study):
             progress.update(changes.study, changes.trials)
+            idle.update(changes.study)
             study_now = changes.study
             if study_now.state in (StudyState.COMPLETED, StudyState.FAILED):
                 break

@@ -60,7 +60,7 @@ def wazir(address: str | None, *arguments: str, typed: str = "") -> Result:
 @pytest.mark.parametrize(
     ("command", "code", "words"),
     [
-        ("studies", 0, "done   completed"),
+        ("studies", 0, "done\tcompleted"),
         ("studies", 0, "enough [/reason] [red]seen"),
         ("studies --state failed", 0, "No studies."),
         ("show done", 0, "done  completed  enough [/reason] [red]seen"),

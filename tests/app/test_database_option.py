@@ -113,7 +113,7 @@ def test_a_study_runs_on_postgresql_and_every_command_finds_it(postgres: Postgre
     assert "wazir show mine ·" in wazir("run mine.yaml", WAZIR_DB=url).stdout, "the environment names it"
 
     for command, code, words in (
-        ("studies", 0, "mine   completed"),
+        ("studies", 0, "mine\tcompleted"),
         ("show mine", 0, "2 succeeded of 2"),
         ("best mine", 0, "Best trial: mine/"),
         ("logs mine/2", 0, "loss="),

@@ -11,8 +11,8 @@ import pytest
 from wazir.domain.errors import InvalidArgument
 from wazir.domain.metric import Goal, Objective
 from wazir.domain.space import Double, Integer, Parameter, Space
-from wazir.domain.study import Algorithm, Stopping
-from wazir.suggestion import registry
+from wazir.domain.study import Algorithm, Stopping, StudySpec
+from wazir.suggestion import aliases, registry
 from wazir.suggestion.designer import Problem
 from wazir.suggestion.memo import read_memo, write_memo
 from wazir.suggestion.registry import DESIGNERS, RULES, designer_names, make_designer, make_rule, rule_names
@@ -54,8 +54,8 @@ def test_the_tables_are_alphabetical() -> None:
         ),
         ("", {}, r'algorithm\.name = "": is empty. Leave `algorithm` out for auto'),
         ("GP", {}, r'algorithm\.name = "GP": is not known. Did you mean "gp"\?'),
-        ("bayesianoptimization", {}, "is not known. Here it is called bayesian"),
-        ("Sobol", {}, "is not known. Here it is called quasirandom"),
+        ("bayesianoptimization", {}, "is not known. Here it is called bayesian, by scikit-optimize"),
+        ("hyperopt", {}, "is not known. Here it is called tpe"),
         ("medianstop", {}, "is not known. Known are: asha"),
         ("median", {}, "is not known. It is a rule that stops trials: write it under `stopping`"),
         ("grid", {"pionts": 5}, r'algorithm\.pionts = 5: no such setting. Did you mean "points"\?'),
@@ -79,7 +79,6 @@ def test_wrong_algorithms_are_refused(name: str, settings: Mapping[str, object],
     ("name", "settings", "objectives", "message"),
     [
         ("hyperband", {}, LOSS, "is not known. It is an algorithm: write it under `algorithm`"),
-        ("medianstop", {}, LOSS, "is not known. Here it is called median"),
         ("medain", {}, LOSS, r'stopping\.name = "medain": is not known. Did you mean "median"\?'),
         ("median", {"min_trails": 3}, LOSS, r'stopping\.min_trails = 3: no such setting. Did you mean "min_trials"\?'),
         ("median", {"min_trials": 0}, LOSS, r"stopping\.min_trials = 0: must be 1 or more"),
@@ -216,3 +215,34 @@ def test_memos_say_whose_they_are() -> None:
     assert read_memo("grid/1", memo) == {"position": 3}
     assert read_memo("grid/2", memo) == {}
     assert read_memo("random/1", "") == {}
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("bayes", "gp"),
+        ("Bayesian Optimization", "gp"),
+        ("gaussian-process", "gp"),
+        ("GP", "gp"),
+        ("TPE", "tpe"),
+        ("multivariate-tpe", "tpe"),
+        ("CMA-ES", "cmaes"),
+        ("Sobol", "quasirandom"),
+        ("random_search", "random"),
+        ("bayesian", "bayesian"),
+        ("bayesianoptimization", "bayesianoptimization"),
+        ("zzz", "zzz"),
+    ],
+)
+def test_what_others_call_an_algorithm_is_taken_for_it_if_it_means_one(theirs: str, ours: str) -> None:
+    spec = StudySpec(LOSS, PROBLEM.space, algorithm=Algorithm(theirs, seed=3), stopping=Stopping("median-stop"))
+    known = registry.called_as_here(spec)
+    assert (known.algorithm, known.stopping) == (Algorithm(ours, seed=3), Stopping("median"))
+
+
+def test_other_names_are_spelt_as_they_are_looked_up_and_mean_what_there_is() -> None:
+    for names, table in ((aliases.ALGORITHMS, DESIGNERS), (aliases.RULES, RULES)):
+        for name, meant in names.items():
+            assert (name, name in table) == (name.lower().replace("-", "_"), False)
+            assert meant in table
+    assert list(aliases.ALGORITHMS) == sorted(aliases.ALGORITHMS)
