@@ -14,6 +14,10 @@ from ..domain.template import references
 _PYTHON = re.compile(r"(python|pypy)[0-9.]*[tw]?")
 _SHELL = re.compile(r"(ba|da|k|z)?sh")
 _OTHERS = re.compile(r"Rscript|julia|perl|ruby|node")
+_WRAPPERS = re.compile(
+    r"uv|poetry|pipenv|conda|env|nice|nohup|time|stdbuf|numactl|taskset|xvfb-run|srun|mpirun|mpiexec"
+)
+"""Programs that run another one, which is found among their arguments."""
 
 
 def check_program(program: str, path: str, workdir: str) -> None:
@@ -56,9 +60,22 @@ def script_of(command: Sequence[str]) -> int | None:
         return _behind_options(command, no_file="cm", with_value="WX", long_with_value=("--check-hash-based-pycs",))
     if _SHELL.fullmatch(name):
         return _behind_options(command, no_file="cs", with_value="oO", long_with_value=("--rcfile", "--init-file"))
+    if _WRAPPERS.fullmatch(name):
+        return next((_behind(command, i) for i, word in enumerate(command) if _runs_scripts(word)), None)
     if _OTHERS.fullmatch(name) and len(command) > 1 and not command[1].startswith("-"):
         return 1
     return None
+
+
+def _runs_scripts(word: str) -> bool:
+    name = Path(word).name
+    return any(pattern.fullmatch(name) for pattern in (_PYTHON, _SHELL, _OTHERS))
+
+
+def _behind(command: Sequence[str], start: int) -> int | None:
+    """The script of the command that begins within another one."""
+    place = script_of(command[start:])
+    return None if place is None else start + place
 
 
 def _programs(path: str) -> list[str]:
