@@ -142,7 +142,7 @@ def _row(
     found = of_this_attempt(trial, earlier)
     eta = eta_of(trial, found, progress, typical, now)
     target = target_of(trial, progress)
-    state, style = state_of(trial)
+    state, style = state_of(trial, study, reported=found is not None)
     by_metric = {m.metric: m for m in found.metrics} if found is not None else {}
     first = by_metric.get(study.spec.objectives[0].metric)
     # By one of several objectives alone a rank would mean little.
@@ -173,13 +173,17 @@ def _step(found: TrialProgress | None, target: int | None) -> str:
     return f"{found.pace.last_step}/{target}" if target else str(found.pace.last_step)
 
 
-def state_of(trial: Trial) -> tuple[str, str]:
-    """A word for what the trial or its attempt does, and its style."""
+def state_of(trial: Trial, study: Study, *, reported: bool) -> tuple[str, str]:
+    """A word for what the trial or its attempt does, and its style.
+
+    Nobody says of an attempt of ask and tell that it runs now, and of one that has reported it needs no saying.
+    """
     if trial.state is TrialState.STOPPING:
         return STOPPING[trial.goal], STATE_STYLES["stopping"]
     if trial.state is TrialState.ACTIVE and trial.attempt is not None and trial.attempt.live:
-        waiting = trial.attempt.state is not AttemptState.RUNNING
-        return trial.attempt.state.value, "yellow" if waiting else STATE_STYLES["active"]
+        if reported or study.spec.trial is None or trial.attempt.state is AttemptState.RUNNING:
+            return AttemptState.RUNNING.value, STATE_STYLES["active"]
+        return trial.attempt.state.value, "yellow"
     return trial.state.value, STATE_STYLES.get(trial.state.value, "")
 
 

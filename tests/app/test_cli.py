@@ -209,8 +209,8 @@ def test_running_trials_show_how_far_they_are_and_ended_ones_their_outcome(addre
         client.end_attempt(trial.name, 1, Cause.SUCCEEDED)
         (heading, first, second, third) = wazir(address, "trials", "curves").output.splitlines()
         assert heading.split()[:8] == ["trial", "state", "step", "loss", "curve", "rank", "took", "ETA"]
-        assert first.split()[:8] == ["1", "starting", "3/50", "1.0000", "█▅▁", "1", "of", "3"]
-        assert second.split()[:8] == ["2", "starting", "2/50", "4.0000", "█▁", "2", "of", "3"]
+        assert first.split()[:8] == ["1", "running", "3/50", "1.0000", "█▅▁", "1", "of", "3"]
+        assert second.split()[:8] == ["2", "running", "2/50", "4.0000", "█▁", "2", "of", "3"]
         assert third.split()[:3] == ["3", "succeeded", "9"]
         client.delete_study("curves", force=True)
 

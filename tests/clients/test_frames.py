@@ -126,6 +126,13 @@ RUNGS = View(
 )
 """Trials of hyperband, which are paused at a rung: one that has not reported may be done with it at any time."""
 
+ASKED = View(
+    study=replace(study(active=2), spec=replace(study().spec, trial=None)),
+    running=[trial(1, AttemptState.STARTING), trial(2, AttemptState.STARTING)],
+    progress=StudyProgress((doing(1, *falling(7), rank=2),), None, NOW),
+)
+"""Ask and tell: nobody says that an attempt runs."""
+
 MANY = View(
     study=study(active=150),
     running=[trial(number) for number in range(1, 151)],
@@ -148,6 +155,7 @@ WITHOUT_STEPS = View(
         ("ascii", SEVERAL, [(60, 30), (120, 30)], True),
         ("objectives", OBJECTIVES, [(60, 30), (80, 30), (120, 30), (200, 30)], False),
         ("rungs", RUNGS, [(80, 30)], False),
+        ("asked", ASKED, [(80, 30)], False),
         ("many", MANY, [(80, 8), (80, 16)], False),
         ("without-steps", WITHOUT_STEPS, [(60, 30), (120, 30)], False),
         ("none-yet", replace(WITHOUT_STEPS, reporting=True), [(60, 30), (120, 30)], False),
