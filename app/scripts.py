@@ -14,10 +14,9 @@ from ..domain.template import references
 _PYTHON = re.compile(r"(python|pypy)[0-9.]*[tw]?")
 _SHELL = re.compile(r"(ba|da|k|z)?sh")
 _OTHERS = re.compile(r"Rscript|julia|perl|ruby|node")
-_WRAPPERS = re.compile(
-    r"uv|poetry|pipenv|conda|env|nice|nohup|time|stdbuf|numactl|taskset|xvfb-run|srun|mpirun|mpiexec"
-)
+_WRAPPERS = re.compile(r"uv|poetry|pipenv|env|nice|nohup|time|stdbuf|numactl|taskset")
 """Programs that run another one, which is found among their arguments."""
+_CHANGES_FOLDER = re.compile(r"-C.*|--?\w*(dir|cwd).*")
 
 
 def check_program(program: str, path: str, workdir: str) -> None:
@@ -61,7 +60,7 @@ def script_of(command: Sequence[str]) -> int | None:
     if _SHELL.fullmatch(name):
         return _behind_options(command, no_file="cs", with_value="oO", long_with_value=("--rcfile", "--init-file"))
     if _WRAPPERS.fullmatch(name):
-        return next((_behind(command, i) for i, word in enumerate(command) if _runs_scripts(word)), None)
+        return _behind_wrapper(command)
     if _OTHERS.fullmatch(name) and len(command) > 1 and not command[1].startswith("-"):
         return 1
     return None
@@ -72,10 +71,16 @@ def _runs_scripts(word: str) -> bool:
     return any(pattern.fullmatch(name) for pattern in (_PYTHON, _SHELL, _OTHERS))
 
 
-def _behind(command: Sequence[str], start: int) -> int | None:
-    """The script of the command that begins within another one."""
-    place = script_of(command[start:])
-    return None if place is None else start + place
+def _behind_wrapper(command: Sequence[str]) -> int | None:
+    """The script of a command that another one runs."""
+    for start, word in enumerate(command):
+        if _CHANGES_FOLDER.fullmatch(word):
+            return None
+        # In `uv run --python python3.12 python train.py` the first one is the value of an option.
+        if _runs_scripts(word) and not any(map(_runs_scripts, command[start + 1 : start + 2])):
+            place = script_of(command[start:])
+            return None if place is None else start + place
+    return None
 
 
 def _programs(path: str) -> list[str]:
