@@ -17,8 +17,9 @@ ARGUMENTS = {
     "algorithm.name": "algorithm",
     "algorithm.seed": "seed",
     "stopping.name": "stopping",
+    "trial.parameters": "params",
 }
-"""Fields of a study file, and the arguments of `create_study` that they come from."""
+"""Fields of study files and requests, and the arguments of Python's calls that they come from."""
 
 _FIELD = re.compile("|".join(re.escape(field) for field in ARGUMENTS))
 
@@ -44,7 +45,7 @@ def _translated(error: InvalidArgument | SpecChanged) -> WazirError:
             "; a study keeps its search space and metrics for life. Give the changed one another name, or delete the "
             "old study first"
         )
-    told = type(error).restore(message, ARGUMENTS.get(error.field, error.field), error.details)
+    told = type(error).restore(message, in_python(error.field), error.details)
     if isinstance(error, InvalidArgument) and isinstance(told, InvalidArgument):
         told.rule, told.hint = error.rule, in_python(error.hint)
     return told

@@ -465,6 +465,8 @@ class Study:
         If the study ends before `trials` of them were evaluated, it warns with the reason. If none was evaluated, it
         raises: StudyEnded with the reason, or DeadlineExceeded after `timeout`.
         """
+        if not callable(function):
+            raise InvalidArgument("function", function, "must be callable", "Give it without parentheses")
         trials = _either("trials", trials, "n_trials", n_trials)
         parallel = _either("parallel", parallel, "n_jobs", n_jobs)
         if parallel == -1:
@@ -541,7 +543,9 @@ class Study:
                 if dict(trial.parameters) == dict(values):
                     return self._result(trial)
 
-        return self._result(self._client.create_trial(self._name, values, labels=labels, metadata=attributes))
+        with python_words():
+            made = self._client.create_trial(self._name, values, labels=labels, metadata=attributes)
+        return self._result(made)
 
     def set_user_attr(self, key: str, value: object) -> None:
         """Stores a JSON value with the study. Raises InvalidArgument."""
@@ -986,6 +990,8 @@ def _objectives(
         )
     if directions is not None:
         goals = [_goal(f"directions[{place}]", goal) for place, goal in enumerate(directions)]
+        if not goals:
+            raise InvalidArgument("directions", [], "must have one for each objective", 'For instance ["minimize"]')
         if len(goals) == 1:
             return {"objective": {"metric": "value", "goal": goals[0]}}
         return {"objectives": [{"metric": f"value_{place}", "goal": goal} for place, goal in enumerate(goals)]}

@@ -19,7 +19,7 @@ def to_metadata(key: str, value: object) -> dict[str, str]:
         text = json.dumps(value, ensure_ascii=False, default=_plain)
     except (TypeError, ValueError) as error:
         raise InvalidArgument(
-            f"user_attrs.{key}", type(value).__name__, f"must be a JSON value: {error}", "Store str(value), or a path"
+            f"user_attrs.{key}", type(value).__name__, f"must be a JSON value ({error})", "Store str(value), or a path"
         ) from None
     if isinstance(value, str) and _read(value) == value:
         text = value
@@ -43,4 +43,4 @@ def _plain(value: object) -> object:
     for method in ("tolist", "item"):
         if hasattr(value, method):
             return getattr(value, method)()
-    raise TypeError(f"{type(value).__name__} is none")
+    raise TypeError(f"{type(value).__name__} has no form in JSON")

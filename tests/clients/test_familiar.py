@@ -133,6 +133,7 @@ def test_settings_without_an_equivalent_are_named_in_one_line(address: str, capl
         ({"name": "s", "study_name": "s"}, "study_name: is given beside name"),
         ({"study_name": "My Study 1"}, 'name = "My Study 1": must be 1 to 40 .* For instance "my-study-1"'),
         ({"directions": ["minimize", "max"]}, r'directions\[1\] = "max"'),
+        ({"directions": []}, r"directions = \[\]: must have one for each objective"),
         ({"direction": "minimize", "directions": ["minimize"]}, "what is optimised is said twice"),
         ({"storage": "sqlite:///x.db", "address": "localhost:1"}, "storage: is given beside address"),
         ({"trials": 0}, "^trials = 0: "),
@@ -414,6 +415,15 @@ def test_an_enqueued_trial_has_attributes_and_is_not_made_twice(address: str) ->
         assert made.enqueue_trial({"x": 0.5}, skip_if_exists=True).id == first.id
         trial = made.ask()
         assert (trial.params["x"], trial.user_attrs, trial.number) == (0.5, {"by": "hand"}, 0)
+
+
+def test_mistakes_of_calls_are_told_by_their_arguments(address: str) -> None:
+    with create_study(parameters={"x": {"min": 0.0, "max": 1.0}}) as made:
+        with pytest.raises(InvalidArgument, match=r"^params\.x = 5: must lie in"):
+            made.enqueue_trial({"x": 5})
+        with pytest.raises(InvalidArgument, match="function = 5: must be callable"):
+            made.optimize(5)  # type: ignore[arg-type]
+        assert made.trials == []
 
 
 def test_studies_are_listed_and_deleted(study: Study) -> None:
