@@ -48,9 +48,6 @@ class Double:
     scale: Scale = Scale.LINEAR
     step: float | None = None
 
-    def __str__(self) -> str:
-        return f"real numbers from {self.min!r} to {self.max!r}{_how(self.scale, self.step)}"
-
     @property
     def size(self) -> int | None:
         """How many values there are; None where they are not countable."""
@@ -101,10 +98,6 @@ class Integer:
     scale: Scale = Scale.LINEAR
     step: int = 1
 
-    def __str__(self) -> str:
-        how = _how(self.scale, None if self.step == 1 else self.step)
-        return f"whole numbers from {self.min} to {self.max}{how}"
-
     @property
     def size(self) -> int:
         return (self.max - self.min) // self.step + 1
@@ -144,9 +137,6 @@ class Discrete:
     values: tuple[int | float, ...]
     scale: Scale = Scale.LINEAR
 
-    def __str__(self) -> str:
-        return f"one of {_listed(self.values)}{_how(self.scale, None)}"
-
     @property
     def size(self) -> int:
         return len(self.values)
@@ -180,9 +170,6 @@ class Categorical:
     """A list of strings, booleans or numbers between which there is no order. Types are kept."""
 
     values: tuple[Value, ...]
-
-    def __str__(self) -> str:
-        return f"one of {_listed(self.values)}"
 
     @property
     def size(self) -> int:
@@ -529,11 +516,6 @@ def _word(value: Value) -> str:
     if isinstance(value, str):
         return value if re.fullmatch(r"[A-Za-z_][\w./-]*", value) and value not in ("true", "false") else repr(value)
     return str(value).lower() if isinstance(value, bool) else repr(value)
-
-
-def _how(scale: Scale, step: float | None) -> str:
-    """What a range is beside its bounds."""
-    return (f", scale {scale.value}" if scale is not Scale.LINEAR else "") + (f", step {step!r}" if step else "")
 
 
 def _listed(values: Sequence[Value], most: int = 12) -> str:

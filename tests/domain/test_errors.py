@@ -21,7 +21,7 @@ from wazir.domain.space import Integer
         (InvalidArgument("x", "größe", "no"), 'x = "größe": no'),
         (InvalidArgument("x", {1, 2}, "no"), "x = {1, 2}: no"),
         (InvalidArgument("x", Goal.MINIMIZE, "no"), "x = minimize: no"),
-        (InvalidArgument("x", Integer(1, 2), "no"), "x = whole numbers from 1 to 2: no"),
+        (InvalidArgument("x", Integer(1, 2), "no"), "x = Integer: no"),
         (InvalidArgument("x", Objective("loss", Goal.MINIMIZE), "no"), "x = Objective: no"),
     ],
 )

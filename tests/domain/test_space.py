@@ -393,18 +393,3 @@ def test_what_is_active_lies_in_its_range_and_what_is_not_is_not_there(space: Sp
                 rest = {n: v for n, v in point.items() if n != name}
                 with pytest.raises(InvalidArgument, match="is missing"):
                     space.check(rest)
-
-
-@pytest.mark.parametrize(
-    ("kind", "words"),
-    [
-        (Double(0.0, 1.0), "real numbers from 0.0 to 1.0"),
-        (Double(1e-5, 0.1, Scale.LOG), "real numbers from 1e-05 to 0.1, scale log"),
-        (Double(0.0, 1.0, step=0.25), "real numbers from 0.0 to 1.0, step 0.25"),
-        (Integer(1, 9, step=2), "whole numbers from 1 to 9, step 2"),
-        (Discrete((32, 64)), "one of 32, 64"),
-        (Categorical(("adam", True)), "one of adam, true"),
-    ],
-)
-def test_people_are_told_what_a_parameter_may_be_in_words(kind: Kind, words: str) -> None:
-    assert str(kind) == words
