@@ -315,7 +315,8 @@ class Space:
             try:
                 point[name] = parameter.kind.coerce(value)
             except ValueError as error:
-                hint = suggestion(value) if isinstance(value, str) else ""
+                number_meant = isinstance(value, str) and not isinstance(parameter.kind, Categorical)
+                hint = suggestion(str(value)) if number_meant else ""
                 raise InvalidArgument(f"{where}.{name}", value, str(error), hint) from None
         for rule in self.rules:
             if not rule.holds(point):

@@ -134,6 +134,7 @@ def test_nothing_is_valid_data_too(address: str, form: str) -> None:
         ("enqueue done x=0.5 kind=[bold]", 4, "would never run"),
         ("enqueue idle x=9", 2, "trial.parameters.x"),
         ("enqueue idle x=0,5", 2, 'x = "0,5": must be a number. Write 0.5'),
+        ("enqueue idle x=0.5 n=1 kind=0,5", 2, 'kind = "0,5": must be one of'),
         ("enqueue idle x=1_0", 2, 'x = "1_0": must be a number. Write 10'),
         ("enqueue idle y=1", 2, "no such parameter"),
         ("enqueue idle x", 2, "must be a parameter and its value"),
