@@ -18,8 +18,7 @@ from rich.text import Text
 
 from ..clients.cli.errors import Exit, reported
 from ..clients.cli.output import Format, console, emit
-from ..clients.cli.session import format_option
-from ..clients.client import Client
+from ..clients.cli.session import Session, connection_options, format_option
 from ..clients.endpoint import resolve_address
 from ..clients.local_address import address_of, socket_of
 from ..domain.database import Database, shown
@@ -46,11 +45,13 @@ class Finding:
 @click.command()
 @database_option
 @click.option("--address", metavar="ADDRESS", help="A service to look at too: host:port or unix:/path.")
+@connection_options
 @format_option
+@click.pass_obj
 @reported
-def doctor(db: Database, address: str | None, form: Format) -> None:
+def doctor(session: Session, db: Database, address: str | None, form: Format) -> None:
     """Check this machine, a database and a service, and say how to mend what is wrong."""
-    findings = [*machine(), *packages(), *database(db), *service(db, address), *devices()]
+    findings = [*machine(), *packages(), *database(db), *service(session, db, address), *devices()]
     if form is not Format.TABLE:
         emit([asdict(finding) for finding in findings], form)
     else:
@@ -126,7 +127,7 @@ def database(db: Database) -> Iterator[Finding]:
     yield _looked_at("database", look)
 
 
-def service(db: Database, address: str | None) -> Iterator[Finding]:
+def service(session: Session, db: Database, address: str | None) -> Iterator[Finding]:
     if address is None:
         named = os.environ.get("WAZIR_ADDRESS")
         address = named or (address_of(db) if socket_of(db).exists() else None)
@@ -136,7 +137,7 @@ def service(db: Database, address: str | None) -> Iterator[Finding]:
 
     def look() -> str:
         assert address is not None
-        with Client(resolve_address(address), retry_for=1.0) as client:
+        with session.client(resolve_address(address), retry_for=1.0) as client:
             began = time.monotonic()
             number = sum(1 for _ in client.list_studies(owner=os.environ.get("WAZIR_OWNER") or DEFAULT_OWNER))
             took = (time.monotonic() - began) * 1000

@@ -18,6 +18,7 @@ from ..domain.database import database_of, read_database
 from ..domain.database import shown as database_shown
 from ..domain.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, RateLimited, Unavailable, WazirError
 from ..wire.errors import STATUS_KEY, from_rpc
+from .certificate_names import certificate_names
 from .credentials import CA_VARIABLE, TLS_VARIABLE, Credentials
 from .local_address import address_of, socket_of
 from .pauses import pauses
@@ -85,6 +86,10 @@ def wait_after(error: WazirError, pause: float, rest: float) -> float | None:
     if isinstance(error, RateLimited):
         return max(pause, error.retry_after) if error.retry_after <= rest else None
     return min(pause, rest) if isinstance(error, Unavailable) else None
+
+
+OTHER_NAME = ("is not in peer certificate", "Hostname Verification Check failed")
+"""gRPC's words, of older and newer versions, for a certificate of another name than the one that was called."""
 
 
 class Patience:
@@ -157,11 +162,13 @@ class Endpoint:
 
     def _not_secured(self, words: str) -> WazirError | None:
         """The error where the two sides do not agree on TLS, which trying again would not change. `words`: gRPC's."""
-        if "CERTIFICATE_VERIFY_FAILED" in words or "is not in peer certificate" in words:
+        if any(sign in words for sign in OTHER_NAME):
+            return self._other_name()
+        if "CERTIFICATE_VERIFY_FAILED" in words:
             why = words.rpartition("CERTIFICATE_VERIFY_FAILED: ")[2].removesuffix(": OK")
             return FailedPrecondition(
                 f"the certificate of the service at {self.address} is not to be trusted: {why}. Name the authority "
-                f"that issued it (--ca, `tls=` or {CA_VARIABLE}), and the service by the name in its certificate"
+                f"that issued it (--ca, `tls=` or {CA_VARIABLE})"
             )
         if "WRONG_VERSION_NUMBER" in words:
             return FailedPrecondition(
@@ -176,3 +183,14 @@ class Endpoint:
                 details={"address": self.address},
             )
         return None
+
+    def _other_name(self) -> FailedPrecondition:
+        assert self.credentials.tls is not None
+        host, _, port = self.address.rpartition(":")
+        names = certificate_names(self.address, self.credentials.tls)
+        known = f"for {', '.join(names)}, and not" if names else "not"
+        usable = f", for instance {names[0]}:{port}" if names else ""
+        return FailedPrecondition(
+            f"the certificate of the service at {self.address} is {known} for {host}. Call it by a name in its "
+            f"certificate{usable}, or have one issued for this name"
+        )

@@ -10,10 +10,12 @@ from typing import Any
 
 import grpc
 import pytest
+from click.testing import CliRunner
 from google.protobuf import descriptor_pool
 from google.protobuf.message_factory import GetMessageClass
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
+from wazir.app.cli import cli
 from wazir.clients.client import Client
 from wazir.clients.credentials import Tls
 from wazir.domain.access import Role
@@ -98,6 +100,28 @@ def test_an_expired_certificate_is_not_trusted(authority: Authority) -> None:
         pytest.raises(FailedPrecondition, match="certificate has expired"),
     ):
         client.get_study("none")
+
+
+@pytest.mark.parametrize("mutual", [False, True])
+def test_a_service_that_is_called_by_another_name_is_told_by_its_own(authority: Authority, mutual: bool) -> None:
+    files = TlsFiles(*authority.issue("elsewhere", host="tuning.example"), authority.file if mutual else None)
+    tls = Tls(authority.file, *(authority.issue("caller") if mutual else ()))
+    with serving(replace(SETTINGS, authenticate=False, tls=files)) as served:
+        port = served.address.rpartition(":")[2]
+        with Client(f"localhost:{port}", tls=tls, retry_for=60) as client, pytest.raises(FailedPrecondition) as refused:
+            client.get_study("none")
+    words = "for tuning.example, 127.0.0.1, and not for localhost. Call it by a name in its certificate, for instance"
+    assert f"{words} tuning.example:{port}" in str(refused.value)
+
+
+def test_doctor_names_the_names_of_a_certificate(authority: Authority, tmp_path: Path) -> None:
+    files = TlsFiles(*authority.issue("doctored", host="tuning.example"))
+    with serving(replace(SETTINGS, authenticate=False, tls=files)) as served:
+        address = f"localhost:{served.address.rpartition(':')[2]}"
+        arguments = ["doctor", "--db", str(tmp_path / "w.db"), "--address", address, "--ca", str(authority.file)]
+        result = CliRunner().invoke(cli, arguments)
+    assert result.exit_code == 1
+    assert "is for tuning.example, 127.0.0.1, and not for localhost" in result.output
 
 
 def test_a_client_without_tls_hears_that_it_may_be_wanted(served: Served) -> None:
