@@ -7,6 +7,8 @@
 | evicted, pre-empted, deleted                       | PREEMPTED     |
 | its node went away                                 | NODE_LOST     |
 | what it was to run could not be started            | CONFIG_BROKEN |
+| too large for any place, by its parameters         | TOO_LARGE     |
+| too large for any place, whatever its parameters   | CONFIG_BROKEN |
 | over a limit of its own                            | TIMED_OUT     |
 | its trial was told to stop, pause or be cancelled  | STOPPED       |
 | it was told to end: over its time                  | TIMED_OUT     |
@@ -49,6 +51,8 @@ def classify(execution: Execution, trial: Trial, template: TrialTemplate) -> Out
     """The outcome of an ended execution of a live trial, before its output is looked at."""
     ended = execution.exit
     assert ended is not None, f"{execution.key} has not ended"
+    if ended.fault is Fault.TOO_LARGE:
+        return Outcome(_oversized(template), ended.error)
     if ended.fault is not None:
         return Outcome(_FAULTS[ended.fault], ended.error or "the machine or its supervisor went away", ended.code)
     code = ended.code
@@ -61,6 +65,8 @@ def classify(execution: Execution, trial: Trial, template: TrialTemplate) -> Out
         return Outcome(Cause.TIMED_OUT, f"ran for {ran:.1f} s, longer than trial.timeout{limit}", code)
     if execution.ending is not None and execution.ending.why is Why.BROKEN:
         return Outcome(Cause.CONFIG_BROKEN, execution.ending.words)
+    if execution.ending is not None and execution.ending.why is Why.TOO_LARGE:
+        return Outcome(_oversized(template), f"too large for any node that it may run on: {execution.ending.words}")
     if execution.ending is not None and execution.ending.why is Why.UNSCHEDULABLE:
         waited = execution.ending.time - execution.start_time
         words = f"waited {waited:.0f} s to be started, longer than trial.start_timeout"
@@ -70,6 +76,11 @@ def classify(execution: Execution, trial: Trial, template: TrialTemplate) -> Out
     if code == 0:
         return Outcome(Cause.SUCCEEDED, "", 0)
     return _failed(ended)
+
+
+def _oversized(template: TrialTemplate) -> Cause:
+    """Other parameters may make it smaller; if they cannot, no trial of the study will ever run."""
+    return Cause.TOO_LARGE if template.sized_by_parameters else Cause.CONFIG_BROKEN
 
 
 _FAULTS = {

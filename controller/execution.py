@@ -44,6 +44,8 @@ class Why(enum.Enum):
     TIMEOUT = "timeout"
     BROKEN = "broken"
     """It cannot start as it is: no such image, a secret that is missing."""
+    TOO_LARGE = "too_large"
+    """No place would ever take it, by its size."""
     UNSCHEDULABLE = "unschedulable"
     """It waited for a place longer than it may."""
     SHUTDOWN = "shutdown"
@@ -57,6 +59,8 @@ class Fault(enum.Enum):
 
     COMMAND = "command"
     """What it is to run could not be started: no such command, folder or image; a pod that the cluster refuses."""
+    TOO_LARGE = "too_large"
+    """It was refused for its size, for good."""
     MACHINE = "machine"
     """Nothing could be started: no memory, no disk."""
     PREEMPTED = "preempted"
@@ -121,6 +125,8 @@ class Execution:
     """What it waits for, in the words of whoever lets it wait; empty where nothing is known to hold it up."""
     stuck_since: float | None = None
     """Since when it waits for what time alone does not mend; minus infinity where that is sure."""
+    too_large_since: float | None = None
+    """Since when it has been seen that no place would take it if it were empty."""
     ordered: bool = False
     """Its launch was asked for, and nothing of it is there yet."""
     silent: bool = False

@@ -27,6 +27,10 @@ ORPHAN_GRACE = 10.0
 """Seconds between SIGTERM and SIGKILL for a process that nobody waits for any more, and for one that has had its
 grace already."""
 
+TOO_LARGE_PATIENCE = 5.0
+"""So many times `Limits.patience` a pod waits that is too large for every node, if nobody said how long it may: a
+cluster that grows takes minutes to have a larger node, and one whose GPUs are being set up has none for a while."""
+
 
 class Mode(enum.Enum):
     RUN = "run"
@@ -269,10 +273,15 @@ class _Planner:
 
     def _attend_waiting(self, execution: Execution, template: TrialTemplate) -> Iterator[Action]:
         stuck, limit = execution.stuck_since, template.pod.start_timeout
+        oversized = execution.too_large_since
         if stuck is not None and self._due(stuck + self._limits.patience):
             yield from self._terminate(execution, Why.BROKEN, template.grace)
-        elif limit is not None and self._due(execution.start_time + limit):
-            yield from self._terminate(execution, Why.UNSCHEDULABLE, template.grace)
+        elif limit is not None:
+            if self._due(execution.start_time + limit):
+                why = Why.UNSCHEDULABLE if oversized is None else Why.TOO_LARGE
+                yield from self._terminate(execution, why, template.grace)
+        elif oversized is not None and self._due(oversized + TOO_LARGE_PATIENCE * self._limits.patience):
+            yield from self._terminate(execution, Why.TOO_LARGE, template.grace)
 
     def _is_news(self, execution: Execution) -> bool:
         """Whether the service is to be told now how the attempt is doing. Words change often and matter less."""

@@ -48,12 +48,14 @@ class Cause(enum.Enum):
     CONFIG_BROKEN = "config_broken"
     """Nothing could be started: no such image, command or directory."""
     UNSCHEDULABLE = "unschedulable"
+    TOO_LARGE = "too_large"
+    """No place would ever take it, and its size depends on its parameters."""
     TIMED_OUT = "timed_out"
     LEASE_LOST = "lease_lost"
 
 
-OWN_FAULT = frozenset({Cause.CODE_FAILED, Cause.OUT_OF_MEMORY, Cause.TIMED_OUT})
-"""Causes that use up `retries.failed`."""
+OWN_FAULT = frozenset({Cause.CODE_FAILED, Cause.OUT_OF_MEMORY, Cause.TIMED_OUT, Cause.TOO_LARGE})
+"""Causes that use up `retries.failed`. One that is too large is so the next time as well, and is not tried again."""
 
 NOT_ITS_FAULT = frozenset({Cause.PREEMPTED, Cause.NODE_LOST, Cause.UNSCHEDULABLE, Cause.LEASE_LOST})
 """Causes that use up `retries.preempted`."""
@@ -166,6 +168,7 @@ def after_end(
     | own fault                    | as the goal says         | REQUESTED while `failed` lasts, then FAILED      |
     |                              |                          | (out of memory: INFEASIBLE)                      |
     | not its fault                | as the goal says         | REQUESTED while `preempted` lasts, then FAILED   |
+    | too large                    | as the goal says         | FAILED                                           |
     | config broken                | FAILED                   | FAILED                                           |
 
     "As the goal says": cancel gives CANCELLED; pause gives PAUSED; stop gives STOPPED where something was measured,
@@ -190,7 +193,7 @@ def after_end(
         return Next(TrialState.FAILED, message or f"ended well but never reported {looked_for}")
     own = cause in OWN_FAULT
     tried, allowed = (failed_before, policy.failed) if own else (lost_before, policy.preempted)
-    if tried < allowed:
+    if tried < allowed and cause is not Cause.TOO_LARGE:
         return Next(TrialState.REQUESTED, message) if study_open else ended
     if cause is Cause.OUT_OF_MEMORY:
         return Next(TrialState.INFEASIBLE, message or "out of memory")

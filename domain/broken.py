@@ -16,6 +16,7 @@ _HOW_TO_MEND = {
     Cause.CODE_FAILED: "Mend the script",
     Cause.OUT_OF_MEMORY: "Let it need less memory, or give it more",
     Cause.TIMED_OUT: "Raise trial.timeout, or let it take less time",
+    Cause.TOO_LARGE: "Let it ask for less",
     Cause.SUCCEEDED: "If its name is wrong, delete the study and start over; otherwise let the script report it",
     Cause.CONFIG_BROKEN: "Mend the section `trial` of the study file",
 }

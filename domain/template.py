@@ -82,6 +82,14 @@ class TrialTemplate:
         """Whether it says what a pod is made of."""
         return bool(self.image) or self.pod.manifest is not None
 
+    @property
+    def sized_by_parameters(self) -> bool:
+        """Whether what its pod asks for depends on the trial's parameters. Only a manifest can say so."""
+        return any(
+            ".resources." in where and any(name not in STUDY_NAMES for name in references(text))
+            for where, text in texts(self.pod.manifest or {}, "trial.manifest")
+        )
+
     def check(self, space: Space | None) -> None:
         """Raises InvalidArgument on an empty command, unknown `${...}`, no use of any parameter, or a bad number."""
         if self.command and not self.command[0].strip():

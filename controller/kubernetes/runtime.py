@@ -38,6 +38,7 @@ from .pods import (
 )
 from .reflector import Reflector
 from .settings import KubernetesSettings
+from .size import refused_for_size
 from .status import execution_of
 from .writer import Later, Writer
 
@@ -330,6 +331,8 @@ class KubernetesRuntime:
             pod.pod, pod.gone = item, kind == "DELETED"
             if pod.execution.phase is Phase.ENDED:
                 return
+            if execution.too_large_since is not None and pod.execution.too_large_since is not None:
+                execution = replace(execution, too_large_since=pod.execution.too_large_since)
             pod.execution = execution
             if execution.phase is Phase.ENDED:
                 if pod.follower is not None:
@@ -512,8 +515,11 @@ class KubernetesRuntime:
             raise Later(str(error)) from error
 
     def _refused(self, pod: _Pod, error: ApiError) -> None:
-        """A pod that the API server would not create: broken where its own words are to blame, else it waits."""
+        """A pod that the API server would not create: broken or too large if it is to blame itself, else it waits."""
         words = f"the API server refuses its pod: {error.words}"
+        if error.status == 403 and refused_for_size(error.words):
+            self._over(pod, Exit(None, self._clock(), Fault.TOO_LARGE, words))
+            return
         if error.status == 403 and "exceeded quota" in error.words:
             self._wait(pod, error.words, QUOTA_PAUSE)
         if error.passing or error.status in (401, 404, 409) or _lacks_rights(error):
@@ -569,8 +575,8 @@ def _failed(execution: Execution) -> bool:
     """Whether it ended by its own fault, so that people will want to look at its pod."""
     ended = execution.exit
     if ended is None or execution.ending is not None:
-        return execution.ending is not None and execution.ending.why in (Why.TIMEOUT, Why.BROKEN)
-    return ended.fault is Fault.COMMAND or (ended.fault is None and ended.code != 0)
+        return execution.ending is not None and execution.ending.why in (Why.TIMEOUT, Why.BROKEN, Why.TOO_LARGE)
+    return ended.fault in (Fault.COMMAND, Fault.TOO_LARGE) or (ended.fault is None and ended.code != 0)
 
 
 def _last_words(pod: Json) -> bytes:

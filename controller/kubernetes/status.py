@@ -25,6 +25,7 @@ from typing import Any
 from ...domain.pod import main_container
 from ..execution import Execution, Exit, Fault, Phase
 from .pods import GPUS, ending_of, key_of, killed, log_reference, study_of
+from .size import fits_no_node
 
 Json = dict[str, Any]
 
@@ -64,6 +65,7 @@ def execution_of(pod: Json, now: float, *, gone: bool = False) -> Execution:
         phase = Phase.STARTING
     silent = deleted is not None and not over and _forsaken(pod)
     waiting, stuck = ("", None) if over else _waiting(pod, state, deleted, silent)
+    unplaced = _condition(pod, "PodScheduled") if not node and deleted is None and not over else {}
     created = time_of(metadata.get("creationTimestamp")) or now
     return Execution(
         key_of(pod),
@@ -78,6 +80,7 @@ def execution_of(pod: Json, now: float, *, gone: bool = False) -> Execution:
         log_path=log_reference(pod),
         waiting=waiting,
         stuck_since=stuck,
+        too_large_since=now if fits_no_node(str(unplaced.get("message", ""))) else None,
         silent=silent,
     )
 

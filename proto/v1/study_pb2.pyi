@@ -36,7 +36,7 @@ class _StudyStateEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._Enu
     STUDY_STATE_COMPLETED: _StudyState.ValueType  # 3
     """Ended, with an end reason; a raised budget or a retried trial makes it ACTIVE again."""
     STUDY_STATE_FAILED: _StudyState.ValueType  # 4
-    """Too many trials failed."""
+    """Too many trials failed, or nothing came of any."""
 
 class StudyState(_StudyState, metaclass=_StudyStateEnumTypeWrapper):
     """States of a study."""
@@ -50,7 +50,7 @@ STUDY_STATE_PAUSED: StudyState.ValueType  # 2
 STUDY_STATE_COMPLETED: StudyState.ValueType  # 3
 """Ended, with an end reason; a raised budget or a retried trial makes it ACTIVE again."""
 STUDY_STATE_FAILED: StudyState.ValueType  # 4
-"""Too many trials failed."""
+"""Too many trials failed, or nothing came of any."""
 global___StudyState = StudyState
 
 class _EndReason:
@@ -74,7 +74,7 @@ class _EndReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._Enum
     END_REASON_STOPPED: _EndReason.ValueType  # 6
     """A person stopped it."""
     END_REASON_FAILURES: _EndReason.ValueType  # 7
-    """More than budget.failed trials failed."""
+    """More than budget.failed trials failed that their parameters do not explain."""
 
 class EndReason(_EndReason, metaclass=_EndReasonEnumTypeWrapper):
     """Why a study ended or is on its way to its end."""
@@ -94,7 +94,7 @@ END_REASON_EXHAUSTED: EndReason.ValueType  # 5
 END_REASON_STOPPED: EndReason.ValueType  # 6
 """A person stopped it."""
 END_REASON_FAILURES: EndReason.ValueType  # 7
-"""More than budget.failed trials failed."""
+"""More than budget.failed trials failed that their parameters do not explain."""
 global___EndReason = EndReason
 
 @typing.final

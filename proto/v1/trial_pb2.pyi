@@ -164,6 +164,8 @@ class _CauseEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumType
     """Ran longer than its timeout."""
     CAUSE_LEASE_LOST: _Cause.ValueType  # 11
     """Its heartbeats stayed away for a whole lease."""
+    CAUSE_TOO_LARGE: _Cause.ValueType  # 12
+    """No place would ever take it, and its size depends on its parameters."""
 
 class Cause(_Cause, metaclass=_CauseEnumTypeWrapper):
     """Why an attempt ended."""
@@ -192,6 +194,8 @@ CAUSE_TIMED_OUT: Cause.ValueType  # 10
 """Ran longer than its timeout."""
 CAUSE_LEASE_LOST: Cause.ValueType  # 11
 """Its heartbeats stayed away for a whole lease."""
+CAUSE_TOO_LARGE: Cause.ValueType  # 12
+"""No place would ever take it, and its size depends on its parameters."""
 global___Cause = Cause
 
 class _Origin:

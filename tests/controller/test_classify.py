@@ -7,6 +7,8 @@ import pytest
 from wazir.controller.classify import Outcome, classify, never_printed, with_output
 from wazir.controller.execution import Ending, Execution, Exit, Fault, Key, Phase, Why
 from wazir.domain.attempt import Cause
+from wazir.domain.pod import PodOptions
+from wazir.domain.template import TrialTemplate
 from wazir.domain.trial import TrialState
 
 from .world import make_study, make_trial
@@ -40,6 +42,7 @@ def outcome(ended: Exit, state: TrialState = ACTIVE, why: Why | None = None) -> 
         (Exit(None, 9.0, Fault.LOST), ACTIVE, None, Cause.PREEMPTED, "went away"),
         (Exit(None, 9.0, Fault.LOST), STOPPING, Why.STOP, Cause.PREEMPTED, "went away"),
         (Exit(None, 9.0, Fault.MACHINE, "disk full"), ACTIVE, None, Cause.PREEMPTED, "disk full"),
+        (Exit(None, 9.0, Fault.TOO_LARGE, "above its quota"), ACTIVE, None, Cause.CONFIG_BROKEN, "above its quota"),
         (Exit(None, 9.0, Fault.COMMAND, "no such program"), ACTIVE, None, Cause.CONFIG_BROKEN, "no such program"),
         # A trial told to stop has stopped, however its process took it.
         (Exit(0, 9.0), STOPPING, None, Cause.STOPPED, "rank 7 of 8"),
@@ -79,6 +82,22 @@ def test_the_last_words_tell_memory_from_other_failures(line: str, cause: Cause)
     result = with_output(outcome(Exit(1, 9.0)), f"Traceback ...\n  File ...\n{line}\n\n")
     assert result.cause is cause
     assert result.message == f"exit code 1: {line}"
+
+
+def test_a_pod_is_to_blame_for_its_size_only_if_that_follows_from_its_parameters() -> None:
+    def template(gpus: str) -> TrialTemplate:
+        limits = {"resources": {"limits": {"nvidia.com/gpu": gpus}}, "args": ["${x}"]}
+        return TrialTemplate(pod=PodOptions(manifest={"spec": {"containers": [{"image": "i", **limits}]}}))
+
+    key = Key("u", 1, 1)
+    refused = Execution(key, STUDY.name, Phase.ENDED, 0.0, exit=Exit(None, 9.0, Fault.TOO_LARGE, "above its quota"))
+    ending = Ending(Why.TOO_LARGE, 600.0, "0/1 nodes are available")
+    waited = Execution(key, STUDY.name, Phase.ENDED, 0.0, exit=Exit(None, 601.0), ending=ending)
+    for execution, words in ((refused, "above its quota"), (waited, "too large for any node that it may run on: 0/1")):
+        for gpus, cause in (("${gpus}", Cause.TOO_LARGE), ("16", Cause.CONFIG_BROKEN)):
+            result = classify(execution, make_trial(STUDY, 1, state=ACTIVE), template(gpus))
+            assert result.cause is cause
+            assert words in result.message
 
 
 def test_words_about_memory_change_nothing_else() -> None:

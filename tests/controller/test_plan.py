@@ -11,7 +11,7 @@ A scenario is a list of what happens and of ticks; under each tick stand the act
     answer ID... [short=SECOND] [study=NAME]                the service answers an ask with these trials
     run ID [attempt=1] [at=5] [uid=u1] [study=NAME] [devices=0] [gpus=1]      an execution is seen running
     run ID silent                                           its node answers no more
-    wait ID [partial] [words=no_GPU] [stuck=SECOND]         it is seen waiting to be started; _ stands for a blank
+    wait ID [partial] [words=no_GPU] [stuck=SECOND] [too_large=SECOND]   it is seen waiting to be started; _ is a blank
     exit ID [CODE] [attempt=1] [at=9] [fault=lost] [error=WORDS]              it is seen ended
     failed ID later=20   stale ID                           a call about it failed; was refused as stale
     tick SECOND                                             plan, and act
@@ -185,6 +185,7 @@ class Scenario:
             known,
             waiting=options.get("words", "").replace("_", " "),
             stuck_since=float(options["stuck"]) if "stuck" in options else None,
+            too_large_since=float(options["too_large"]) if "too_large" in options else None,
             partial="partial" in plain,
         )
 
@@ -300,6 +301,7 @@ def worlds(draw: st.DrawFn) -> World:
             ending is not None and draw(st.booleans()),
             waiting=draw(st.sampled_from(["", "no GPU"])),
             stuck_since=draw(st.none() | TIMES),
+            too_large_since=draw(st.none() | TIMES),
             partial=phase is Phase.STARTING and draw(st.booleans()),
         )
     keys = [*world.executions, *(Key(w.study.uid, t, 1) for w in world.studies.values() for t in w.trials)]

@@ -252,6 +252,17 @@ def test_memory_is_its_own_fault_whoever_told_it_to_end(told: bool, status: int,
     assert (execution.exit.code, execution.exit.out_of_memory) == (code, True)
 
 
+def test_a_pod_that_fits_no_node_says_since_when_that_is_seen() -> None:
+    words = (
+        "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, "
+        "preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling."
+    )
+    never = condition("PodScheduled", "False", "Unschedulable", words)
+    assert execution_of(pod(node="", conditions=[never]), NOW).too_large_since == NOW
+    assert execution_of(pod(node="", conditions=[FULL]), NOW).too_large_since is None
+    assert execution_of(pod(node="", conditions=[never], deleted=30), NOW).too_large_since is None
+
+
 def test_an_object_that_is_gone_is_lost_unless_it_was_seen_to_end() -> None:
     gone = execution_of(pod(phase="Running", state=RUNNING, told=True), NOW, gone=True)
     assert (gone.phase, gone.exit and gone.exit.fault) == (Phase.ENDED, Fault.LOST)

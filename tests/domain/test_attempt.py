@@ -141,6 +141,7 @@ ROWS = [
     (Cause.CODE_FAILED, True, 0, 9, True, S.REQUESTED, "lost attempts do not use up its own retries"),
     (Cause.TIMED_OUT, False, 0, 0, True, S.REQUESTED, "its own fault, too"),
     (Cause.TIMED_OUT, False, 1, 0, True, S.FAILED, "no retry is left"),
+    (Cause.TOO_LARGE, False, 0, 0, True, S.FAILED, "it would be too large again"),
     (Cause.OUT_OF_MEMORY, False, 0, 0, True, S.REQUESTED, "another trial may have had the memory"),
     (Cause.OUT_OF_MEMORY, False, 1, 0, True, S.INFEASIBLE, "these parameters need more memory than there is"),
     (Cause.PREEMPTED, True, 0, 0, True, S.REQUESTED, "one loss is allowed"),

@@ -11,6 +11,7 @@ from wazir.domain.attempt import Cause
 from wazir.domain.study import StudyState
 from wazir.domain.trial import TrialState
 
+from .cluster import IMAGE
 from .witness import Witness
 from .world import PRINTS, PUSHES, KubernetesWorld
 
@@ -31,12 +32,17 @@ def test_a_study_from_its_start_to_its_end(world: KubernetesWorld, witness: Witn
         assert ("loss=" in attempt.log_tail) is (code is PRINTS)
 
 
+HUNDREDS_OF_GIGABYTES = {
+    "spec": {"containers": [{"image": IMAGE, "args": ["${x}"], "resources": {"limits": {"memory": "1${x}Ti"}}}]}
+}
+
 ENDS: list[tuple[str, str, dict[str, Any], Cause, str]] = [
     ("exits", "import sys; sys.exit(3)", {}, Cause.CODE_FAILED, "exit code 3"),
     ("memory", "b = bytearray(1 << 30)", {"resources": {"memory": "64Mi"}}, Cause.OUT_OF_MEMORY, "memory"),
     ("image", "", {"image": "localhost/no/such:1"}, Cause.CONFIG_BROKEN, "ErrImage"),
     ("program", "", {"command": ["/no/such", "${x}"]}, Cause.CONFIG_BROKEN, "/no/such"),
-    ("full", "", {"resources": {"cpu": 999}, "start_timeout": "2s"}, Cause.UNSCHEDULABLE, "Insufficient cpu"),
+    ("large", "", {"resources": {"cpu": 999}, "start_timeout": "2s"}, Cause.CONFIG_BROKEN, "Insufficient cpu"),
+    ("larger", "", {"manifest": HUNDREDS_OF_GIGABYTES}, Cause.TOO_LARGE, "too large for any node"),
     ("secret", "", {"volumes": {"/s": {"secret": "nope"}}, "start_timeout": "30s"}, Cause.UNSCHEDULABLE, "nope"),
     ("long", "import time; time.sleep(99)", {"timeout": "1s"}, Cause.TIMED_OUT, "timeout"),
 ]
@@ -55,7 +61,7 @@ def test_every_end_has_its_cause_and_its_words(world: KubernetesWorld) -> None:
             assert client.get_trial(f"{name}/1").state in (TrialState.FAILED, TrialState.INFEASIBLE)
         # Their pods are kept to be looked at where they failed by their own fault, and go with their study.
         assert world.kept("exits")
-        assert not world.kept("full")
+        assert not world.kept("secret")
         client.delete_study("exits", force=True)
         world.until(lambda: not world.kept("exits"), "the pods of a deleted study are gone")
 
@@ -75,6 +81,20 @@ def test_a_quota_lets_trials_wait_and_says_so(world: KubernetesWorld, witness: W
         world.until(told, "a trial says that it waits for the quota")
     world.completed("study")
     world.check_study(witness, "study", trials=5, limit=2)
+
+
+def test_a_quota_that_a_pod_alone_exceeds_pauses_the_study(world: KubernetesWorld) -> None:
+    quota = {"metadata": {"name": "small"}, "spec": {"hard": {"requests.nvidia.com/gpu": "2"}}}
+    world.cluster.api.create(f"/api/v1/namespaces/{world.namespace}/resourcequotas", quota)
+    world.serve()
+    world.control()
+    world.create("study", trials=5, parallel=1, resources={"gpu": 3})
+    with world.connect() as client:
+        assert world.over(client, "study/1").cause is Cause.CONFIG_BROKEN
+        study = client.get_study("study")
+        assert study.needs_a_person
+        assert "trial 1 could not be started: the API server refuses its pod" in study.reason
+        assert "exceeded quota: small" in study.reason
 
 
 def test_a_trial_that_is_stopped_gets_its_grace_and_a_deaf_one_is_killed(world: KubernetesWorld) -> None:

@@ -93,9 +93,9 @@ class KubernetesWorld(World):
         """Makes a study whose trials run `code` in the image of the tests."""
         file = self.folder / f"{name}.yaml"
         code = textwrap.dedent(code).replace("SECONDS", repr(seconds))
+        made_of = {"image": IMAGE, "command": command or ["python3", "-c", code, "${x}"]}
         trial = {
-            "image": IMAGE,
-            "command": command or ["python3", "-c", code, "${x}"],
+            **(made_of if "manifest" not in template else {}),
             "grace": "2s",
             "retries": {"failed": 0, "preempted": 100},
             "metrics": {"from": "push" if "import wazir" in code else "stdout"},
