@@ -18,6 +18,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
+from ...domain.metric import MAX_NAME_LENGTH
 from ...domain.numbers import read_at
 
 MAX_NAMES = 50
@@ -128,6 +129,8 @@ class Others:
     def _kept(self, values: Values) -> dict[str, float]:
         kept = {}
         for name, value in values.items():
+            if len(name) > MAX_NAME_LENGTH or not name.isprintable():
+                continue  # a pattern may find anything, and the service would refuse the whole report
             if name in self.names or len(self.names) < MAX_NAMES:
                 self.names[name] = None
                 kept[name] = value

@@ -127,6 +127,12 @@ def test_a_pattern_with_steps() -> None:
 # Limits
 
 
+def test_a_name_that_the_service_does_not_take_is_left_out() -> None:
+    pattern = r"(?P<name>[^=;]+)=(?P<value>[^;]+)"
+    line = f"val=30;a\x85b=1;{'x' * 257}=2;loss=3"
+    assert curves(line, pattern=pattern) == {"val": {1: 30}, "loss": {1: 3}}
+
+
 def test_names_beyond_the_limit_are_left_out_and_known() -> None:
     line = " ".join(f"m{i}={i}" for i in range(MAX_NAMES + 3))
     reader = StdoutReader(("val",))
