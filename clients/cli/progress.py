@@ -238,7 +238,8 @@ class Progress:
         self._widths = [line.cell_len for line in lines]
         for line in lines:
             line.no_wrap = True
-        return Group(*lines)
+        # The cursor rests on a line of its own: the `^C` that a terminal echoes would fold the last line.
+        return Group(*lines, Text())
 
     # Asking
 

@@ -65,7 +65,12 @@ def test_lines_of_ended_trials_remain_and_running_ones_are_redrawn() -> None:
 
 
 def after_cursor_movements(written: str) -> list[str]:
-    """The lines of a terminal without folds after carriage returns, line feeds, erasures and moves up."""
+    return [line for line in drawn(written)[1] if line]
+
+
+def drawn(written: str) -> tuple[str, list[str]]:
+    """A terminal without folds after carriage returns, line feeds, erasures and moves up: the line that the cursor is
+    in, and all lines."""
     lines, row = [""], 0
     plain = re.sub(r"\x1b\[(?:[0-9;]*m|\?25[lh])", "", written)
     for part in re.split(r"(\r|\n|\x1b\[1A|\x1b\[2K)", plain):
@@ -78,7 +83,7 @@ def after_cursor_movements(written: str) -> list[str]:
             lines[row] = ""
         elif part != "\r":
             lines[row] += part
-    return [line for line in lines if line]
+    return lines[row], lines
 
 
 def test_of_trials_that_ended_before_a_terminal_is_shown_the_latest() -> None:
@@ -133,6 +138,15 @@ def test_a_service_that_is_away_or_older_leaves_the_last_answer(monkeypatch: pyt
         for _ in range(3):
             asked.get(timeout=60)
         out.wait_for("12/50")
+
+
+def test_what_is_typed_meets_an_empty_line() -> None:
+    """A terminal echoes `^C` where the cursor is; at the end of a full line it would begin another one."""
+    console, out = terminal(width=60)
+    with Progress(console, clock=lambda: NOW) as progress:
+        progress.update(study(active=2), [trial(1), trial(2)])
+        out.wait_for("no report yet")
+        assert drawn(out.getvalue())[0] == ""
 
 
 def test_what_a_narrower_terminal_folds_is_erased() -> None:
