@@ -18,7 +18,9 @@ the root of the repository is this package (ARCHITECTURE.md says why), and impor
 nothing that it does not use.
 """
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -102,14 +104,25 @@ __all__ = [
 if not TYPE_CHECKING:  # a type checker would take it for a promise that every name exists
 
     def __getattr__(name: str) -> object:
-        if name in _MODULES:
-            value = import_module(_MODULES[name], __name__)
-        elif name in _FORWARDED:
-            value = getattr(import_module(_FORWARDED[name], __name__), name)
-        else:
+        if name not in _FORWARDED:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(_FORWARDED[name], __name__), name)
         globals()[name] = value
         return value
+
+    class _Familiar(ModuleType):
+        """Stands for a module until something of it is used, so that `from wazir.samplers import TPESampler` finds it
+        and `import wazir` loads nothing."""
+
+        def __getattr__(self, name: str) -> object:
+            module = import_module(_MODULES[self.__name__.rpartition(".")[2]], __name__)
+            # `optuna.study.create_study` is `optuna.create_study`.
+            value = getattr(module, name) if hasattr(module, name) or name not in _FORWARDED else __getattr__(name)
+            setattr(self, name, value)
+            return value
+
+    for _name in _MODULES:
+        globals()[_name] = sys.modules[f"{__name__}.{_name}"] = _Familiar(f"{__name__}.{_name}")
 
 
 def __dir__() -> list[str]:

@@ -182,6 +182,18 @@ class AskedTrial(Trial):
         compared with the declared one."""
         return self._definitions.growing and name in self._asked
 
+    def suggest_uniform(self, name: str, low: SupportsFloat, high: SupportsFloat) -> float:
+        """`suggest_float`, under a name that Optuna has deprecated; so are the next two."""
+        return self.suggest_float(name, low, high)
+
+    def suggest_loguniform(self, name: str, low: SupportsFloat, high: SupportsFloat) -> float:
+        """`suggest_float` with `log=True`."""
+        return self.suggest_float(name, low, high, log=True)
+
+    def suggest_discrete_uniform(self, name: str, low: SupportsFloat, high: SupportsFloat, q: SupportsFloat) -> float:
+        """`suggest_float` with the step `q`."""
+        return self.suggest_float(name, low, high, step=q)
+
     def _suggest(self, name: str, kind: Kind, choices: Sequence[Any] | None = None) -> Any:
         asked = Parameter(name, kind)
         value = self._grown(asked) if self._definitions.growing else self._declared(asked)

@@ -27,6 +27,7 @@ from wazir.clients.study import (
 from wazir.clients.trial import TrialPruned
 from wazir.domain.errors import FailedPrecondition, InvalidArgument, NotFound
 from wazir.domain.metric import Goal
+from wazir.domain.space import Double, Scale
 from wazir.domain.study import StudyState
 from wazir.domain.trial import TrialState
 
@@ -187,6 +188,20 @@ def test_several_directions_are_several_objectives(address: str) -> None:
         assert [t.values for t in made.best_trials] == [min(t.values or [] for t in made.trials)]
         with pytest.raises(FailedPrecondition, match="use `values`"):
             _ = made.trials[0].value
+
+
+def test_the_deprecated_names_of_suggest_float_mean_it(study: Study) -> None:
+    trial = study.ask()
+    assert 0 <= trial.suggest_uniform("x", 0, 1) <= 1
+    assert 1e-3 <= trial.suggest_loguniform("y", 1e-3, 1) <= 1
+    assert trial.suggest_discrete_uniform("z", 0, 1, 0.5) in (0, 0.5, 1)
+    space = study.details().spec.space
+    assert space is not None
+    assert {p.name: p.kind for p in space.parameters} == {
+        "x": Double(0.0, 1.0),
+        "y": Double(1e-3, 1.0, Scale.LOG),
+        "z": Double(0.0, 1.0, step=0.5),
+    }
 
 
 # Optimize

@@ -26,7 +26,25 @@ sys.meta_path.insert(0, Blocked())
 def test_importing_wazir_loads_nothing_that_is_not_used() -> None:
     loaded = python("import sys, wazir; print(*sys.modules)").split()
     assert "grpc" not in loaded
-    assert [name for name in loaded if name.startswith("wazir")] == ["wazir"]
+    # The names under it stand for modules that are loaded when something of them is used.
+    assert {name.partition(".")[0] for name in loaded if name.startswith("wazir")} == {"wazir"}
+    assert not [name for name in loaded if name.startswith(("wazir.clients", "wazir.app", "wazir.domain"))]
+
+
+def test_modules_that_optunas_users_know_are_found_by_every_kind_of_import() -> None:
+    code = """
+from wazir.samplers import TPESampler
+from wazir.trial import TrialState
+from wazir.study import MaxTrialsCallback, create_study
+import wazir.pruners, wazir as optuna
+print(TPESampler(seed=1), TrialState.COMPLETE.name, create_study is optuna.create_study, optuna.pruners.NopPruner())
+try: wazir.samplers.Nothing
+except AttributeError as error: print(error)
+"""
+    assert python(code).splitlines() == [
+        "TPESampler(seed=1) SUCCEEDED True NopPruner()",
+        "module 'wazir.clients.familiar.samplers' has no attribute 'Nothing'",
+    ]
 
 
 @pytest.mark.parametrize("room", ["domain", "proto", "wire", "clients"])
