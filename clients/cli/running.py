@@ -290,7 +290,11 @@ def layout_of(rows: Sequence[Row], headings: Sequence[str], width: int, *, repor
 def heading_of(metric: str, *, ascii_only: bool = False) -> str:
     """The metric's name, or its end."""
     shown, more = on_one_line(metric), "..." if ascii_only else "…"
-    return shown if cell_len(shown) <= NAME else more + shown[-(NAME - len(more)) :]
+    if cell_len(shown) <= NAME:
+        return shown
+    while cell_len(shown) > NAME - len(more):
+        shown = shown[1:]
+    return more + shown
 
 
 def table(
@@ -305,7 +309,11 @@ def table(
 def _heading(layout: Layout, headings: Sequence[str]) -> Text:
     measured = [
         ("step".rjust(layout.step) + " " * (layout.bar and layout.bar + 1), layout.step),
-        *((heading.rjust(width), width) for heading, width in zip(headings, layout.values, strict=False)),
+        # Not by rjust: some characters are two cells wide.
+        *(
+            (" " * (width - cell_len(heading)) + heading, width)
+            for heading, width in zip(headings, layout.values, strict=False)
+        ),
         ("curve".ljust(layout.curve), layout.curve),
         ("rank".rjust(layout.rank), layout.rank),
     ]

@@ -140,6 +140,17 @@ MANY = View(
     note="Draining: running trials go on to their end, none start. Ctrl-C again stops them.",
 )
 
+WIDE = View(
+    study=study(Objective("検証データ/損失", Goal.MINIMIZE), name="resnet", active=1),
+    running=[trial(1, parameters={"最適化": "アダム" * 20})],
+    progress=StudyProgress(
+        (TrialProgress(1, Pace(1, 1, 0.0, 1, 0.0), (MetricProgress("検証データ/損失", 1, 0.5, 1, 1, ((1, 0.5),)),)),),
+        27,
+        NOW,
+    ),
+)
+"""Characters that are two cells wide."""
+
 WITHOUT_STEPS = View(
     study=study(active=2, succeeded=30),
     running=[trial(31), trial(32)],
@@ -156,6 +167,7 @@ WITHOUT_STEPS = View(
         ("objectives", OBJECTIVES, [(60, 30), (80, 30), (120, 30), (200, 30)], False),
         ("rungs", RUNGS, [(80, 30)], False),
         ("asked", ASKED, [(80, 30)], False),
+        ("wide", WIDE, [(60, 30), (100, 30)], False),
         ("many", MANY, [(80, 8), (80, 16)], False),
         ("without-steps", WITHOUT_STEPS, [(60, 30), (120, 30)], False),
         ("none-yet", replace(WITHOUT_STEPS, reporting=True), [(60, 30), (120, 30)], False),
@@ -184,7 +196,7 @@ def test_frames_are_drawn_as_in_their_file(
     assert text == file.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("view", [SEVERAL, OBJECTIVES, MANY, WITHOUT_STEPS, View(study=study()), View()])
+@pytest.mark.parametrize("view", [SEVERAL, OBJECTIVES, WIDE, MANY, WITHOUT_STEPS, View(study=study()), View()])
 @pytest.mark.parametrize("ascii_only", [False, True])
 def test_no_frame_is_larger_than_its_screen(view: View, ascii_only: bool) -> None:
     for width in (1, 7, 20, 33, *range(40, 241, 7)):
