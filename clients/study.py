@@ -364,6 +364,10 @@ class Study:
         goals = ", ".join(f"{o.goal.value} {o.metric}" for o in self._spec.objectives)
         return f"Study({self.name!r}, {goals}, at {self._client.address})"
 
+    def __reduce__(self) -> tuple[Callable[..., Study], tuple[str, str, float]]:
+        """Pickled, it is a way to the same study, for workers that are given it; its trials stay here."""
+        return _reopened, (str(self._name), self._client.address, self._lease)
+
     def _repr_html_(self) -> str:
         """For notebooks. A service that is away is not waited for."""
         client = self._client.patient(HTML_PATIENCE, HTML_PATIENCE)
@@ -947,6 +951,10 @@ def row(trial: Record) -> dict[str, object]:
         "duration": None if begin is None or end is None else end - begin,
         **{f"labels_{name}": text for name, text in trial.labels.items()},
     }
+
+
+def _reopened(name: str, address: str, lease: float) -> Study:
+    return load_study(name, address=address, lease=lease)
 
 
 def _framed(trial: Result) -> dict[str, object]:

@@ -416,6 +416,12 @@ def test_a_copy_of_a_record_needs_no_service_but_for_its_reports(study: Study) -
             _ = copied.intermediate_values
 
 
+def test_a_pickled_study_is_a_way_to_it(study: Study) -> None:
+    with pickle.loads(pickle.dumps(study)) as same:
+        same.optimize(quadratic, n_trials=1, progress=False)
+    assert len(study.trials) == 1
+
+
 def test_trials_are_filtered_by_state(study: Study) -> None:
     study.optimize(quadratic, n_trials=2)
     study.ask()
