@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from ...domain.errors import WazirError
 from ...domain.forecast import typical_duration
+from ...domain.progress import MetricProgress, StudyProgress, TrialProgress
 from ...domain.study import Study
 from ...domain.trial import LIVE, Trial, TrialState
+from .columns import Column
 from .output import in_order, new_table, number, pairs, span, state_text, styled, took, why
 
 if TYPE_CHECKING:
@@ -32,13 +35,24 @@ LATEST = 50
 """Trials whose durations say how long one usually takes."""
 
 
-def rows_of_running(client: Client, trials: Sequence[Trial], study: Study) -> dict[int, Row]:
-    """What the running ones of `trials` show, by id; empty if none runs."""
+PROGRESS_COLUMNS = frozenset({"step", "value", "curve", "rank", "eta"})
+"""What `with_progress` adds, and what it knows better."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The running ones of some trials, how far they are, and how long a trial usually takes."""
+
+    trials: Sequence[Trial]
+    progress: StudyProgress | None
+    typical: float | None
+
+
+def look_at_running(client: Client, trials: Sequence[Trial], study: Study) -> Running | None:
+    """None if none of them runs."""
     running = [trial for trial in trials if trial.state in LIVE]
     if not running:
-        return {}
-
-    from .running import rows_of
+        return None
 
     progress = None
     # An older service has no answer; what runs is shown all the same.
@@ -48,8 +62,72 @@ def rows_of_running(client: Client, trials: Sequence[Trial], study: Study) -> di
     if not ended:
         ended = client.list_trials(study.name, states=frozenset({TrialState.SUCCEEDED}), descending=True)
     typical = typical_duration([took(trial) for trial in islice(ended, LATEST) if trial.attempts])
-    rows = rows_of(running, study, progress, typical, time.time())
-    return {trial.id: row for trial, row in zip(running, rows, strict=True)}
+    return Running(running, progress, typical)
+
+
+def with_progress(
+    columns: Mapping[str, Column[Trial]], found: Running | None, study: Study
+) -> dict[str, Column[Trial]]:
+    """`columns` and what `--columns` and `--sort` know of running trials. A metric, parameter or label called `value`
+    is meant rather than the objective."""
+    more = _progress_columns(found, study)
+    return {**columns, "step": more.pop("step"), **{name: more[name] for name in more if name not in columns}}
+
+
+def _progress_columns(found: Running | None, study: Study) -> dict[str, Column[Trial]]:
+    """Step, value, curve, rank and ETA of running trials, step and value of ended ones."""
+    from .glyphs import sparkline
+    from .running import eta_of, of_this_attempt
+
+    objective = study.spec.objectives[0].metric
+    now = time.time()
+    doing: dict[int, TrialProgress] = {}
+    etas: dict[int, float | None] = {}
+    if found is not None:
+        by_id = {known.trial_id: known for known in found.progress.trials} if found.progress is not None else {}
+        for trial in found.trials:
+            known = of_this_attempt(trial, by_id.get(trial.id))
+            etas[trial.id] = eta_of(trial, known, found.progress, found.typical, now)
+            if known is not None:
+                doing[trial.id] = known
+
+    def first(trial: Trial) -> MetricProgress | None:
+        metrics = doing[trial.id].metrics if trial.id in doing else ()
+        return next((metric for metric in metrics if metric.metric == objective), None)
+
+    def step(trial: Trial) -> int | None:
+        return doing[trial.id].pace.last_step if trial.id in doing else trial.final_step
+
+    def value(trial: Trial) -> float | None:
+        latest = first(trial)
+        return (trial.final or {}).get(objective) if latest is None else latest.value
+
+    def rank(trial: Trial) -> int | None:
+        latest = first(trial)
+        return None if latest is None else latest.rank
+
+    def curve(trial: Trial) -> str:
+        latest = first(trial)
+        return "" if latest is None else sparkline(latest.curve, CURVES[1])
+
+    return {
+        "step": Column(step),
+        "value": Column(value),
+        "curve": Column(curve),
+        "rank": Column(rank),
+        "eta": Column(lambda trial: etas.get(trial.id), lambda seconds: "" if seconds is None else span(seconds)),
+    }
+
+
+def rows_by_id(found: Running | None, study: Study) -> dict[int, Row]:
+    """What the running trials show, by id; empty if none runs."""
+    if found is None:
+        return {}
+
+    from .running import rows_of
+
+    rows = rows_of(found.trials, study, found.progress, found.typical, time.time())
+    return {trial.id: row for trial, row in zip(found.trials, rows, strict=True)}
 
 
 def table_of(

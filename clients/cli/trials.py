@@ -22,7 +22,7 @@ from .algorithm_words import suggested_by
 from .columns import chosen, csv_trial_columns, ordered, print_columns, trial_columns
 from .errors import Exit, reported
 from .output import Format, console, emit, in_order, pairs, trial_data, trial_table
-from .running_trials import rows_of_running, table_of
+from .running_trials import PROGRESS_COLUMNS, look_at_running, rows_by_id, table_of, with_progress
 from .session import (
     ParameterValueType,
     PodLog,
@@ -65,8 +65,8 @@ def trials(
 ) -> None:
     """List the trials of a study. Running ones show their step, latest value, curve, rank at that step and ETA.
 
-    Columns are trial, name, state, took, step, why, origin, attempts, node, created, started, ended, parameters, and
-    every metric, parameter and label by its name (or as metrics.NAME, params.NAME, labels.NAME):
+    Columns are trial, name, state, took, step, value, curve, rank, eta, why, origin, attempts, node, created, started,
+    ended, parameters, and every metric, parameter and label by its name (or as metrics.NAME, params.NAME, labels.NAME):
     `trials digits --sort=-val/accuracy -n 5 --columns trial,val/accuracy,lr`.
     """
     with session.client(address) as client:
@@ -80,11 +80,15 @@ def trials(
         latest = islice(pages, limit if sort is None else None)
         found = list(latest) if limit is None or sort is not None else list(latest)[::-1]
 
-        known = trial_columns(whole, found)
+        asked = {*(columns or "").replace(" ", "").split(","), (sort or "").removeprefix("-")}
+        plain = columns is None and form is Format.TABLE
+        looks = plain or form is Format.CSV or asked & PROGRESS_COLUMNS
+        looked = look_at_running(client, found, whole) if looks else None
+        known = with_progress(trial_columns(whole, found), looked, whole)
+
         if sort is not None:
             found = ordered(found, sort, known)[:limit]
-        plain = columns is None and form is Format.TABLE
-        running = rows_of_running(client, found, whole) if plain else {}
+        running = rows_by_id(looked, whole) if plain else {}
 
     if columns is not None or form is Format.CSV:
         names = csv_trial_columns(known) if columns is None else chosen("--columns", columns, known)

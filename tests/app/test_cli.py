@@ -213,6 +213,13 @@ def test_running_trials_show_how_far_they_are_and_ended_ones_their_outcome(addre
         assert first.split()[:8] == ["1", "running", "3/50", "1.0000", "█▅▁", "1", "of", "3"]
         assert second.split()[:8] == ["2", "running", "2/50", "4.0000", "█▁", "2", "of", "3"]
         assert third.split()[:3] == ["3", "succeeded", "9"]
+
+        chosen = wazir(address, "trials", "curves", "--columns", "trial,step,value,rank,curve", "--sort", "-value")
+        assert [line.split() for line in chosen.output.splitlines()[1:]] == [
+            ["3", "1", "9"],
+            ["2", "2", "4", "2", "█▁"],
+            ["1", "3", "1", "1", "█▅▁"],
+        ]
         client.delete_study("curves", force=True)
 
 
