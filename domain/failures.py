@@ -31,6 +31,10 @@ NOT_EVALUATED = frozenset({TrialState.FAILED, TrialState.INFEASIBLE})
 MAX_LOOKED_AT = 400
 """Failures, and evaluated trials, that are looked at: the latest ones. It bounds the cost."""
 
+IN_A_ROW = 3
+"""A study ends if this many times `budget.failed` trials fail in a row, though their parameters explain it: its
+algorithm does not leave that region, or nothing lies outside it."""
+
 MAX_WORDS = 300
 """Characters of a failure's words that are shown."""
 
@@ -69,10 +73,12 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Common:
-    """`groups`: the most frequent first. `shared`: regions of what the groups' own regions leave over."""
+    """`groups`: the most frequent first. `shared`: regions of what the groups' own regions leave over. `in_a_row`:
+    failures since the latest trial that was evaluated."""
 
     groups: tuple[Group, ...] = ()
     shared: tuple[Region, ...] = ()
+    in_a_row: int = 0
 
     @property
     def explained(self) -> frozenset[int]:
@@ -110,6 +116,7 @@ _NUMBER = re.compile(r"0x[0-9a-f]+|\b[0-9a-f]{8,}\b|[-+]?\d+(?:\.\d+)?(?:e[-+]?\
 def common(ended: Iterable[Case], space: Space | None) -> Common:
     """What the failures among the cases have in common, whatever their order."""
     ordered = sorted(ended, key=lambda case: case.id)
+    latest = max((case.id for case in ordered if case.cause is None), default=0)
     evaluated = [case.parameters for case in ordered if case.cause is None][-MAX_LOOKED_AT:]
     failed = [case for case in ordered if case.cause is not None][-MAX_LOOKED_AT:]
 
@@ -138,7 +145,8 @@ def common(ended: Iterable[Case], space: Space | None) -> Common:
         )
         for kind, members in kinds.items()
     ]
-    return Common(tuple(sorted(groups, key=lambda group: (-len(group.trials), group.trials))), shared)
+    most_first = sorted(groups, key=lambda group: (-len(group.trials), group.trials))
+    return Common(tuple(most_first), shared, in_a_row=sum(case.id > latest for case in failed))
 
 
 def _regions(members: Sequence[Case], evaluated: Sequence[Parameters], space: Space | None) -> tuple[Region, ...]:
@@ -196,15 +204,21 @@ def _share(rule: Rule) -> str:
 
 
 def too_many(found: Common, failed: int, limit: int) -> str:
-    """Why a study of which `failed` trials FAILED ends, if more of them than `limit` are not explained; else empty.
-    `found` is of those trials and the evaluated ones."""
+    """Why a study of which `failed` trials FAILED ends, if more of them than `limit` are not explained, or if too many
+    failed in a row; else empty. `found` is of those trials and the evaluated ones."""
     unexplained = failed - len(found.explained)
-    if unexplained <= limit:
+    if unexplained <= limit and found.in_a_row <= IN_A_ROW * limit:
         return ""
+
     rest = max(found.groups, key=lambda group: len(group.trials) - len(group.explained), default=None)
     mostly = f": {rest.words}" if rest is not None else ""
     if not found.explained:
         return f"{failed} trials failed, more than budget.failed = {limit} allows{mostly}"
+    if unexplained <= limit:
+        return (
+            f"{found.in_a_row} trials in a row failed, more than {IN_A_ROW} times budget.failed = {limit}, though "
+            f"their parameters explain most{mostly}"
+        )
     return (
         f"{unexplained} trials failed that their parameters do not explain, more than budget.failed = {limit} allows"
         f"{mostly} ({len(found.explained)} more failed where their parameters do explain it)"

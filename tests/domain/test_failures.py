@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wazir.domain.attempt import Attempt, AttemptState, Cause
-from wazir.domain.failures import Case, alike, cases, common, sentences
+from wazir.domain.failures import Case, alike, cases, common, sentences, too_many
 from wazir.domain.gathered import gathered
 from wazir.domain.names import StudyName
 from wazir.domain.rules import between, covering
@@ -202,6 +202,23 @@ def test_thresholds_are_short() -> None:
     assert between(512, 513) == 512
     assert between(0.00997, 0.0113, Scale.LOG) == 0.01
     assert isinstance(between(7, 9), int)
+
+
+@pytest.mark.parametrize(
+    ("in_a_row", "ends"),
+    [
+        (30, ""),
+        (31, "31 trials in a row failed, more than 3 times budget.failed = 10, though their parameters explain most"),
+    ],
+)
+def test_explained_failures_end_a_study_only_in_a_row(in_a_row: int, ends: str) -> None:
+    mixed = study(1, 60, lambda p, _: p["batch"] > 512)
+    behind_the_wall: Point = {"lr": 0.1, "batch": 2048, "width": 100, "opt": "adam"}
+    after = [Case(100 + i, behind_the_wall, Cause.CODE_FAILED, WORDS, True) for i in range(in_a_row)]
+    evaluated = Case(99, {**behind_the_wall, "batch": 64})
+    ended = [*mixed, evaluated, *after]
+    failed = sum(case.cause is not None for case in ended)
+    assert too_many(common(ended, SPACE), failed, 10).partition(":")[0] == ends
 
 
 def test_trials_as_cases() -> None:
