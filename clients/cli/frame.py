@@ -105,9 +105,18 @@ def done_of(study: Study) -> tuple[int, int | None]:
 
 
 def study_eta(view: View, study: Study, now: float) -> float | None:
-    """Seconds until the study has done its trials; None if it runs none, has no such number, or nothing is known."""
+    """Seconds until the study has done its trials or used up its duration; None if it does not run, or if neither is
+    known."""
+    if study.state is not StudyState.ACTIVE:
+        return None
+    duration = study.spec.budget.duration
+    times = [_trials_eta(view, study, now), None if duration is None else study.create_time + duration - now]
+    return max(0.0, min(known)) if (known := [time for time in times if time is not None]) else None
+
+
+def _trials_eta(view: View, study: Study, now: float) -> float | None:
     done, budget = done_of(study)
-    if budget is None or study.state is not StudyState.ACTIVE or not view.running:
+    if budget is None or not view.running:
         return None
     by_id = {found.trial_id: found for found in view.progress.trials} if view.progress is not None else {}
     running = [

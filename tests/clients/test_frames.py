@@ -45,6 +45,11 @@ def study(*objectives: Objective, name: str = "resnet", state: StudyState = Stud
     return Study(StudyName("default", name), "u", spec, state, create_time=NOW - 400, seed=1, counts=Counts(by_state))
 
 
+def lasting(study: Study, seconds: float) -> Study:
+    """With a budget of that duration, of which 400 s are over."""
+    return replace(study, spec=replace(study.spec, budget=replace(study.spec.budget, duration=seconds)))
+
+
 def trial(number: int, seen: AttemptState = AttemptState.RUNNING, **changes: object) -> Trial:
     """Its process began 90 s ago, if it is seen running."""
     attempt = Attempt(1, seen, NOW - 95, run_time=None if seen is not AttemptState.RUNNING else NOW - 90)
@@ -233,6 +238,10 @@ def test_where_there_is_little_room_running_trials_stay_and_the_others_are_count
             "resnet: 20/60 trials, 8 running, at step 2 to 40 of 50, best val/loss=0.1984 (trial 7), ETA 32 min",
         ),
         (WITHOUT_STEPS, "resnet: 30/60 trials, 2 running, ETA 8 min"),
+        (
+            replace(WITHOUT_STEPS, study=lasting(study(active=2, succeeded=30), 700.0)),
+            "resnet: 30/60 trials, 2 running, ETA 5 min",
+        ),
     ],
 )
 def test_output_that_cannot_be_redrawn_is_told_in_one_line(view: View, words: str) -> None:

@@ -92,6 +92,11 @@ def test_the_code_of_a_trial_may_touch_nothing_but_its_trial(name: Name, verbs: 
     assert {verb.value for verb in Verb if may(TRIAL_CODE, verb, name)} == verbs
 
 
+@pytest.mark.parametrize("method", ["ListTrials", "ListOptimalTrials", "GetStudyProgress", "WatchTrials"])
+def test_the_code_of_a_trial_cannot_see_other_trials_of_its_study(method: str) -> None:
+    assert not may(TRIAL_CODE, RULES[method].verb, STUDY)
+
+
 def test_a_refusal_names_what_would_do() -> None:
     with pytest.raises(PermissionDenied, match=r"role viewer.*may not delete owners/vision/studies/s.*role admin"):
         authorize(caller(Role.VIEWER), Verb.DELETE, STUDY)
