@@ -24,6 +24,9 @@ from .trial import Reported, Trial
 
 V = TypeVar("V")
 
+PRUNE_PATIENCE = 0.25
+"""Seconds for which `should_prune` waits for the answer to a report: scripts for Optuna ask at every step."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -33,8 +36,10 @@ class Definitions:
     def __init__(self, study: Study) -> None:
         self.growing = study.growing
         self.objectives = [o.metric for o in study.spec.objectives]
-        self.told_of_stopping = study.spec.stopping is not None or "max" in study.spec.algorithm.settings
-        """Whether nobody needs to be told that no trial is ever stopped early."""
+        self.stops_early = study.spec.stopping is not None or "max" in study.spec.algorithm.settings
+        """Whether a rule or the algorithm may end trials early."""
+        self.told_of_stopping = self.stops_early
+        """Whether nobody needs to be told that none is."""
         self.by_name: dict[str, Parameter] = dict(study.spec.space.by_name) if study.spec.space else {}
 
     def covers(self, asked: Parameter) -> bool:
@@ -70,6 +75,8 @@ class AskedTrial(Trial):
         """Whether `should_stop` has told the code to end."""
         self.told = False
         """Whether it has been ended; set under `lock`."""
+        self._waits_to_prune = True
+        """Whether `should_prune` waits for reports to arrive."""
         self.lock = threading.Lock()
         self._client = client
         self._definitions = definitions
@@ -100,7 +107,8 @@ class AskedTrial(Trial):
         return self.heard_stop
 
     def should_prune(self) -> bool:
-        """As `Trial.should_prune`. Says once if there is no rule by which it could be true."""
+        """As `should_stop`, by an answer that knows the last report: it waits for that, for PRUNE_PATIENCE at most, and
+        not again in this trial if that was in vain. Says once if there is no rule by which it could be true."""
         if not self._definitions.told_of_stopping:
             self._definitions.told_of_stopping = True
             logger.warning(
@@ -109,6 +117,8 @@ class AskedTrial(Trial):
                 self.record.study.short,
                 extra={"action": "never_pruned"},
             )
+        if self._definitions.stops_early and self._waits_to_prune:
+            self._waits_to_prune = self.flush(PRUNE_PATIENCE)
         return self.should_stop()
 
     def infeasible(self, reason: str) -> None:

@@ -5,7 +5,6 @@ It fits a curve through noisy points by gradient descent, and tunes which model,
 
 import math
 import random
-import time
 from collections.abc import Callable
 from functools import partial
 
@@ -49,7 +48,6 @@ def objective(trial: optuna.Trial) -> float:
                 velocity[i] = momentum * velocity[i] - lr * error * value
                 weights[i] = max(-1e3, min(1e3, weights[i] + velocity[i]))
         trial.report(loss, step)
-        time.sleep(0.001)
         if trial.should_prune():
             raise optuna.TrialPruned(f"pruned at step {step}")
     return loss

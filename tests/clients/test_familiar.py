@@ -301,6 +301,26 @@ def test_a_number_alone_is_refused_with_several_objectives(address: str) -> None
             trial.report(0.5, 1, 2)
 
 
+def test_pruning_follows_from_the_seed(address: str) -> None:
+    """However short the steps are: `should_prune` knows the report before it."""
+
+    def objective(trial: AskedTrial) -> float:
+        x = trial.suggest_float("x", 0.0, 1.0)
+        for step in range(1, 6):
+            trial.report(x / step, step)
+            if trial.should_prune():
+                raise TrialPruned
+        return x
+
+    runs = []
+    for _ in range(2):
+        with create_study(sampler=samplers.TPESampler(seed=3), pruner=pruners.MedianPruner()) as made:
+            made.optimize(objective, n_trials=15, progress=False)
+            runs.append([(t.params, t.state, t.value) for t in made.trials])
+    assert runs[0] == runs[1]
+    assert TrialState.PRUNED in {state for _, state, _ in runs[0]}
+
+
 def test_a_script_that_asks_whether_to_prune_is_told_once_if_nothing_ever_is(
     address: str, caplog: pytest.LogCaptureFixture
 ) -> None:
