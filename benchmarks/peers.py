@@ -16,13 +16,14 @@ from pathlib import Path
 DEFAULT = Path("~/.cache/wazir-bench").expanduser()
 STEPS: dict[str, Sequence[Sequence[str]]] = {
     "vizier": (("google-vizier[jax]",), ("--upgrade", "equinox")),
-    "optuna": (("optuna", "psycopg2-binary"),),
+    "optuna": (("optuna", "psycopg2-binary"), ("torch",)),
+    "smac": (("smac",),),
 }
-DISTRIBUTIONS = {"vizier": "google-vizier", "optuna": "optuna"}
+DISTRIBUTIONS = {"vizier": "google-vizier", "optuna": "optuna", "smac": "smac"}
 
 
 def python_of(peer: str, folder: Path) -> Path | None:
-    """The peer's Python, or None where its environment was not made."""
+    """The peer's Python, or None if its environment was not made."""
     python = folder / peer / "bin" / "python"
     return python if python.exists() else None
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,12 @@ from .designer import History, New, Observation, Outcome, Problem
 from .space.sampling import Taken, take
 from .space.sobol import sobol_rows
 from .space.usual import middle
-from .untried import find_untried
+from .untried import Found, find_untried
+
+FAILURES: Final = (Outcome.INFEASIBLE, Outcome.FAILED)
+
+LOOKED_AT: Final = 8
+"""Quasi-random points of which the one most likely to succeed is proposed, once there were failures."""
 
 
 def check_one_objective(name: str, problem: Problem) -> None:
@@ -29,14 +34,15 @@ def check_one_objective(name: str, problem: Problem) -> None:
 
 
 class Seen:
-    """A history by what its trials say: values, nothing yet, or that the point cannot be evaluated."""
+    """A history by what its trials say: values, nothing yet, or that the point cannot be evaluated or is likely to
+    fail. `failures`: of both kinds."""
 
     def __init__(self, observations: Sequence[Observation]) -> None:
         # Looking a member of an enumeration up is most of what each trial would cost.
-        measured, infeasible, waiting = Outcome.MEASURED, Outcome.INFEASIBLE, (Outcome.PENDING, Outcome.PAUSED)
+        measured, failed, waiting = Outcome.MEASURED, FAILURES, (Outcome.PENDING, Outcome.PAUSED)
         self.measured = [o for o in observations if o.outcome is measured]
         others = [o for o in observations if o.outcome is not measured]
-        self.infeasible = [o for o in others if o.outcome is infeasible]
+        self.failures = [o for o in others if o.outcome in failed]
         self.pending = [o for o in others if o.outcome in waiting]
 
     def losses(self, objective: Objective) -> NDArray[np.float64]:
@@ -45,7 +51,15 @@ class Seen:
 
     @property
     def informative(self) -> int:
-        return len(self.measured) + len(self.infeasible) + len(self.pending)
+        return len(self.measured) + len(self.failures) + len(self.pending)
+
+
+class Likely(Protocol):
+    """`Success` of `success.py`."""
+
+    def of(self, points: Sequence[Parameters]) -> NDArray[np.float64]: ...
+
+    def explained(self, probability: float) -> tuple[str, dict[str, float]]: ...
 
 
 class Answer:
@@ -57,6 +71,8 @@ class Answer:
         self.seed = int(before["seed"]) if before else int(rng.integers(2**63))
         self.exhausted = False
         self.proposals: list[New] = []
+        self.success: Callable[[], Likely | None] = lambda: None
+        """How likely points are to succeed; None while nothing has failed. Asked only if quasi-random points are."""
         self._before = before
         self._used = int(before.get("used", 0))
         self._order: dict[str, int] = {key: before[key] for key in ("key", "position", "size") if key in before}
@@ -93,24 +109,47 @@ class Answer:
         return count - len(self.proposals) if ready else 0
 
     def add_quasirandom(self, count: int, why: str, stand_in: str = "") -> None:
-        """Up to `count` points, and in a finite space the last untried ones. `stand_in`: as in `New`."""
+        """Up to `count` points, and in a finite space the last untried ones. Where some have failed, the likeliest to
+        succeed of several in a row is taken, and the others are passed over. `stand_in`: as in
+        `New`."""
+        success = self.success() if count > 0 else None
+        while count > 0 and success is not None:
+            found = self._drawn(LOOKED_AT, why, Counter(self._taken))
+            if found.order or not found.proposals:
+                # Most of a finite space is tried: all the others are to come.
+                break
+            self._add_likeliest(found.proposals, success, stand_in)
+            self._used += found.used
+            count -= 1
         if count <= 0:
             return
+        found = self._drawn(count, why, self._taken)
+        self.proposals += [replace(p, stand_in=stand_in) for p in found.proposals] if stand_in else found.proposals
+        self._used += found.used
+        self._order = dict(found.order) or self._order
+        self.exhausted = found.exhausted
+
+    def _add_likeliest(self, proposals: Sequence[New], success: Likely, stand_in: str) -> None:
+        probabilities = success.of([p.parameters for p in proposals])
+        best = int(np.argmax(probabilities))
+        words, numbers = success.explained(float(probabilities[best]))
+        chosen = proposals[best]
+        take(chosen.parameters, self.history, self.problem.repeats, self._taken)
+        about = {**chosen.details, **numbers}
+        self.proposals.append(replace(chosen, why=chosen.why + words, details=about, stand_in=stand_in))
+
+    def _drawn(self, count: int, why: str, taken: Taken) -> Found:
         dimension = len(self.problem.space.parameters)
-        found = find_untried(
+        return find_untried(
             self.problem,
             self.history,
             count,
             self.rng,
             {**self._before, **self._order},
-            self._taken,
+            taken,
             lambda start, n: sobol_rows(self.seed, self._used + start, n, dimension),
             lambda number: (
                 f"point {self._used + number + 1} of a scrambled Sobol sequence ({why})",
                 {"index": float(self._used + number)},
             ),
         )
-        self.proposals += [replace(p, stand_in=stand_in) for p in found.proposals] if stand_in else found.proposals
-        self._used += found.used
-        self._order = dict(found.order) or self._order
-        self.exhausted = found.exhausted

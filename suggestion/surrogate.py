@@ -7,7 +7,8 @@ improvement of Ament et al. (2023).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -15,12 +16,15 @@ from numpy.typing import NDArray
 
 from ..domain.metric import Objective
 from .answer import Answer
+from .duration import Duration
 from .models.acquisition import derivatives, log_expected_improvement
 from .models.gaussian_process import GaussianProcess, Hyperparameters, Prior, centre, fit
-from .models.kernel import Array
+from .models.input_warping import InputWarping
+from .models.kernel import Array, Mask
 from .models.search import Acquisition, near, search, spread
 from .models.warped_lattice import WarpedLattice, axes
 from .models.warping import Warping
+from .success import Success
 
 FITTED: Final = 300
 """Trials that hyperparameters are fitted to: the better half of them the best of all, the others spread evenly."""
@@ -35,8 +39,15 @@ too, which a fit to few trials may have left for the worse."""
 GOOD: Final = 5
 """The best trials, near which the search looks closely."""
 
+LEAST: Final = float(np.log(1e-5))
+"""With other factors the logarithm of this is the least of expected improvement, in deviations of the values. Once a
+study has converged, what is left to gain lies behind the wall, and no failure is worth the fifth digit of a value."""
+
 ITERATIONS: Final = 25
 """Steps of a fit from each start."""
+
+KEPT: Final = ("hyperparameters", "fitted", "success", "labels", "durations", "timed")
+"""Entries of a memo that are of models, and not of the answer."""
 
 PRIOR: Final = Prior()
 
@@ -47,6 +58,46 @@ class Model(Protocol):
     def predict(self, at: Array) -> tuple[Array, Array]: ...
 
     def predict_with_gradient(self, at: Array) -> tuple[Array, Array, Array, Array]: ...
+
+
+class Factor(Protocol):
+    """What expected improvement is multiplied by: its logarithm at points, (m, d), and that with its gradient."""
+
+    def value(self, at: Array) -> Array: ...
+
+    def with_gradient(self, at: Array) -> tuple[Array, Array]: ...
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What counts beside the objective: how likely points are to succeed, where some have failed, and how long they
+    take, if that is a cost."""
+
+    success: Success | None = None
+    duration: Duration | None = None
+
+    @property
+    def factors(self) -> list[Factor]:
+        return [factor for factor in (self.success, self.duration) if factor is not None]
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What the memo keeps."""
+        return {key: entry for factor in (self.success, self.duration) if factor for key, entry in factor.state.items()}
+
+    def likely(self, at: Array) -> Mask:
+        """Which of these points, (m, d), rather succeed: (m,)."""
+        return np.ones(len(at), dtype=bool) if self.success is None else self.success.probability(at) >= 0.5
+
+    def explained(self, at: Array) -> tuple[str, dict[str, float]]:
+        """What a proposal at `at`, (1, d), says of it: in words and numbers."""
+        words, numbers = "", dict[str, float]()
+        if self.success is not None:
+            words, numbers = self.success.explained(float(self.success.probability(at)[0]))
+        if self.duration is not None:
+            more, seconds = self.duration.explained(at)
+            words, numbers = words + more, numbers | seconds
+        return words, numbers
 
 
 class Surrogate:
@@ -63,9 +114,10 @@ class Surrogate:
         z: Array,
         before: Mapping[str, Any],
         known: int,
+        beside: Callable[[InputWarping], Beside] | None = None,
     ) -> None:
         """`x`, (n, d), not warped, `z`, (n,): what it learns from, of `known` trials in all. `before`: entries of the
-        memo."""
+        memo. `beside`: makes what else counts, in the coordinates of a warping. Raises NotPositive."""
         self._answer, self._goal, space = answer, answer.problem.objectives[0], answer.problem.space
         self._warping, self._z, self._best = warping, z, float(z.min())
         kept, known_axes = thin(z, FITTED), axes(space)
@@ -75,10 +127,11 @@ class Surrogate:
         self._h = Hyperparameters.read(np.array(self._theta), known_axes.categorical)
         self._lattice = WarpedLattice(space, self._h.warping)
         self._x = self._h.warping.forward(x)
+        self._beside = Beside() if beside is None else beside(self._h.warping)
 
     @property
     def state(self) -> dict[str, Any]:
-        return {"hyperparameters": self._theta, "fitted": self._fitted}
+        return {"hyperparameters": self._theta, "fitted": self._fitted, **self._beside.state}
 
     def add_points(self, count: int, pending: Array) -> None:
         """Proposes up to `count` points, each as if those before, and the `pending` ones, (m, d), not warped, had ended
@@ -92,7 +145,8 @@ class Surrogate:
                 x, z = np.concatenate([x, to_come]), np.concatenate([z, expected])
                 model = GaussianProcess(x, z, categorical, self._h, PRIOR)
                 # What is expected counts as reached: else the next point would improve on the same value, beside these.
-                best = min(best, float(expected.min()))
+                reached = expected[self._beside.likely(to_come)]
+                best = min(best, float(reached.min(initial=best)))
             found = self._add_best(model, best, 1.0 / np.sqrt(self._h.w))
             if found is None:
                 return
@@ -101,12 +155,16 @@ class Surrogate:
     def _add_best(self, model: GaussianProcess, best: float, lengths: Array) -> Array | None:
         """The row, (1, d), of the point that was proposed; None where there is none."""
         good = self._x[np.argsort(self._z, kind="stable")[:GOOD]]
-        found, values = most_improving(model, best, good, lengths, self._lattice, self._answer.rng)
+        found, values = most_improving(
+            model, best, good, lengths, self._lattice, self._answer.rng, factors=self._beside.factors
+        )
         for row, v in zip(found, values, strict=True):
-            m, s = (float(a[0]) for a in model.predict(row[None, :]))
-            if self._answer.add(self._lattice.decode(row[None, :])[0], *self._explained(m, s, float(v), best)):
-                proposed: Array = row[None, :]
-                return proposed
+            at: Array = row[None, :]
+            m, s = (float(a[0]) for a in model.predict(at))
+            why, details = self._explained(m, s, float(v), best)
+            more, numbers = self._beside.explained(at)
+            if self._answer.add(self._lattice.decode(at)[0], why + more, details | numbers):
+                return at
         return None
 
     def _explained(self, mean: float, deviation: float, value: float, best: float) -> tuple[str, dict[str, float]]:
@@ -118,18 +176,39 @@ class Surrogate:
 
 
 def most_improving(
-    model: Model, best: float, good: Array, lengths: Array, points: WarpedLattice, rng: np.random.Generator
+    model: Model,
+    best: float,
+    good: Array,
+    lengths: Array,
+    points: WarpedLattice,
+    rng: np.random.Generator,
+    factors: Sequence[Factor] = (),
 ) -> tuple[Array, Array]:
-    """Rows of the lattice, (m, d), those of the greatest expected improvement on `best` first, and its logarithm, (m,).
-    `good`: points near which to look closely, (k, d). There are none where no draw satisfies the constraints."""
+    """Rows of the lattice, (m, d), those of the greatest expected improvement on `best` first, times all `factors`,
+    and its logarithm, (m,). `good`: points near which to look closely, (k, d). There are none where no draw satisfies
+    the constraints."""
 
     def value(u: Array) -> Array:
-        return log_expected_improvement(*model.predict(u), best)
+        v = log_expected_improvement(*model.predict(u), best)
+        if factors:
+            v = np.logaddexp(v, LEAST)
+        for factor in factors:
+            v += factor.value(u)
+        return v
 
     def with_gradient(u: Array) -> tuple[Array, Array]:
         m, s, dm, ds = model.predict_with_gradient(u)
         v, by_mean, by_deviation = derivatives(m, s, best)
-        return v, by_mean[:, None] * dm + by_deviation[:, None] * ds
+        gradient = by_mean[:, None] * dm + by_deviation[:, None] * ds
+        if factors:
+            whole = np.logaddexp(v, LEAST)
+            gradient *= np.exp(v - whole)[:, None]
+            v = whole
+        for factor in factors:
+            more, slope = factor.with_gradient(u)
+            v += more
+            gradient += slope
+        return v, gradient
 
     rows = [spread(rng, points.dimension), near(rng, good, lengths, points.categorical)]
     if points.space.rules:
@@ -172,7 +251,7 @@ def fitted(
 
 def kept_of(state: Mapping[str, Any]) -> dict[str, Any]:
     """Of a memo's entries those that are a model's."""
-    return {key: state[key] for key in ("hyperparameters", "fitted") if key in state}
+    return {key: state[key] for key in KEPT if key in state}
 
 
 def thin(z: Array, most: int) -> NDArray[np.intp]:

@@ -20,7 +20,7 @@ from ..designer import (
 )
 from ..memo import read_memo, write_memo
 from ..space.enumeration import enumeration
-from .gp import GaussianProcessBandit
+from .gp import CostSettings, GaussianProcessBandit
 from .grid import ShuffledGrid
 from .quasirandom import QuasiRandom
 
@@ -38,15 +38,14 @@ class Auto(Chooses, StartsWithoutModel):
     """
 
     name = "auto"
-    version = 4
+    version = 5
     cheap = False
 
-    @dataclass(frozen=True)
-    class Settings:
-        """There are none."""
+    Settings = CostSettings
 
-    def __init__(self, settings: Settings, problem: Problem) -> None:
+    def __init__(self, settings: CostSettings, problem: Problem) -> None:
         """Takes every problem."""
+        self._settings = settings
 
     def choice(self, problem: Problem, memo: str) -> Choice:
         before = read_memo(_BY, memo)
@@ -56,13 +55,13 @@ class Auto(Chooses, StartsWithoutModel):
     def suggest(
         self, problem: Problem, history: History, count: int, rng: np.random.Generator, memo: str
     ) -> Suggestions:
-        by = _begun(problem, memo)
+        by = _begun(problem, self._settings, memo)
         return by.explained(by.designer.suggest(problem, history, count, rng, by.memo))
 
     def suggest_without_model(
         self, problem: Problem, history: History, count: int, rng: np.random.Generator, memo: str
     ) -> Suggestions | None:
-        by = _begun(problem, memo)
+        by = _begun(problem, self._settings, memo)
         found = suggest_at_once(by.designer, problem, history, count, rng, by.memo)
         return None if found is None else by.explained(found)
 
@@ -82,10 +81,10 @@ class _Begun:
         return Suggestions(proposals, memo, found.exhausted)
 
 
-def _begun(problem: Problem, memo: str) -> _Begun:
+def _begun(problem: Problem, settings: CostSettings, memo: str) -> _Begun:
     before = read_memo(_BY, memo)
     chosen, reason = _choose(problem) if not before else (str(before["chosen"]), str(before["reason"]))
-    return _Begun(_made(chosen, problem), reason, str(before.get("memo", "")))
+    return _Begun(_made(chosen, settings, problem), reason, str(before.get("memo", "")))
 
 
 def _choose(problem: Problem) -> tuple[str, str]:
@@ -108,9 +107,9 @@ def _choose(problem: Problem) -> tuple[str, str]:
     return GaussianProcessBandit.name, f"auto: {about}"
 
 
-def _made(chosen: str, problem: Problem) -> Designer:
+def _made(chosen: str, settings: CostSettings, problem: Problem) -> Designer:
     if chosen == ShuffledGrid.name:
         return ShuffledGrid(ShuffledGrid.Settings(), problem)
     if chosen == QuasiRandom.name:
         return QuasiRandom(QuasiRandom.Settings(), problem)
-    return GaussianProcessBandit(GaussianProcessBandit.Settings(), problem)
+    return GaussianProcessBandit(settings, problem)

@@ -107,7 +107,7 @@ class Bayesian(StartsWithoutModel):
         ranked = sorted(seen.measured, key=lambda o: (goal.loss(o.values[0]), o.trial_id))[:MODELLED]
         scale = _Scale(np.array([goal.loss(o.values[0]) for o in ranked]))
         best, worst = float(scale.losses.min()), float(scale.losses.max())
-        infeasible, pending = seen.infeasible[-WITHOUT_VALUE:], seen.pending[-WITHOUT_VALUE:]
+        infeasible, pending = seen.failures[-WITHOUT_VALUE:], seen.pending[-WITHOUT_VALUE:]
         points = [o.parameters for o in (*ranked, *infeasible, *pending)]
         points += [p.parameters for p in answer.proposals]
         lies = [worst] * len(infeasible) + [best] * (len(points) - len(ranked) - len(infeasible))

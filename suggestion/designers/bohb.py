@@ -37,7 +37,7 @@ class Bohb(Hyperband, StartsWithoutModel):
     """Memo: as Hyperband's, with that of the model beside that of the quasi-random sequence."""
 
     name = "bohb"
-    version = 5
+    version = 6
     cheap = False
 
     Settings = BohbSettings

@@ -25,12 +25,14 @@ from cmaes import CatCMAwM
 from ...domain.parameters import Parameters, digest
 from ...domain.space import Space
 from ..answer import Answer, Seen, check_one_objective
-from ..designer import History, Problem, Suggestions
+from ..designer import History, Outcome, Problem, Suggestions
 from ..memo import read_memo, write_memo
 from ..settings import setting
 from ..space.encoding import INACTIVE, encoder
 from ..space.lattice import lattice
+from ..space.rows import Rows
 from ..space.usual import middle
+from ..success import Success, success_of
 
 _BY: Final = "cmaes/1"
 
@@ -39,6 +41,9 @@ SMALLEST_STEP: Final = 1e-6
 
 DRAWS: Final = 100
 """Samples drawn for each point that is asked for, before a quasi-random one takes its place."""
+
+LIKELY: Final = 0.5
+"""Samples that are less likely to succeed are drawn again."""
 
 REMEMBERED: Final = 32
 """Distributions kept in memory, so that what was told need not be told again for every point."""
@@ -61,13 +66,15 @@ class Run:
 class CmaEs:
     """A generation is over when as many of its samples have a value as the population counts; until then more are
     drawn from the same distribution, so any number of trials may run side by side. An infeasible trial is the worst of
-    its generation, a failed one is not of it.
+    its generation, one that fails is not of it: another sample takes its place. Once some have failed, samples that
+    would rather fail are drawn again before they are proposed: resampling, as Hansen's section B.5 has it.
 
-    Memo: the seed of the quasi-random points and how many are used, and the `Run`.
+    Memo: the seed of the quasi-random points and how many are used, the `Run`, and the hyperparameters of the model of
+    success.
     """
 
     name = "cmaes"
-    version = 1
+    version = 2
     cheap = False
 
     @dataclass(frozen=True)
@@ -84,6 +91,7 @@ class CmaEs:
         """Raises InvalidArgument for several objectives."""
         check_one_objective(self.name, problem)
         self._settings = settings
+        self._rows = Rows(problem.space)
 
     def suggest(
         self, problem: Problem, history: History, count: int, rng: np.random.Generator, memo: str
@@ -91,6 +99,9 @@ class CmaEs:
         before = read_memo(_BY, memo)
         answer = Answer(problem, history, rng, before)
         seen = Seen(history.observations)
+        success = success_of(seen, self._rows, problem.space, before)
+        answer.success = lambda: success
+        learned = {} if success is None else success.state
         run = _read(before) if before else self._begin(problem, seen, answer.seed)
         if run.space != _version(problem):
             # The axes of a space that has grown are others.
@@ -99,9 +110,10 @@ class CmaEs:
             answer.add_usual()
         axes = _Axes(problem.space)
         if axes.any:
-            run = self._sample(answer, seen, axes, run, count)
+            run = self._sample(answer, seen, axes, run, count, success)
         answer.add_quasirandom(count - len(answer.proposals), "no sample may still be tried")
-        return Suggestions(answer.proposals, write_memo(_BY, **answer.state, **_written(run)), answer.exhausted)
+        after = write_memo(_BY, **answer.state, **_written(run), **learned)
+        return Suggestions(answer.proposals, after, answer.exhausted)
 
     def _begin(self, problem: Problem, seen: Seen, seed: int) -> Run:
         """Around the best that is known before anything was proposed, else in the middle."""
@@ -112,7 +124,7 @@ class CmaEs:
         row = [INACTIVE] * dimension if point is None else encoder(problem.space).encode([point])[0].tolist()
         return Run(seed, 0, tuple(row), space=_version(problem))
 
-    def _sample(self, answer: Answer, seen: Seen, axes: _Axes, run: Run, count: int) -> Run:
+    def _sample(self, answer: Answer, seen: Seen, axes: _Axes, run: Run, count: int, success: Success | None) -> Run:
         known = _Losses(answer.problem, seen)
         generation = _Generation(self._distribution(axes, run), axes, run)
         for _ in range(DRAWS * count):
@@ -130,9 +142,16 @@ class CmaEs:
                 break
             point = generation.draw()
             run = replace(run, drawn=run.drawn + 1)
+            words, numbers = "", dict[str, float]()
+            if success is not None:
+                probability = float(success.of([point])[0])
+                if probability < LIKELY:
+                    continue
+                words, numbers = success.explained(probability)
             number = len(run.told) + 1
             where = f"generation {number}" + (f" of restart {run.number}" if run.number else "")
-            answer.add(point, f"sample {run.drawn} of {where}, {generation.about}", {"generation": float(number)})
+            why = f"sample {run.drawn} of {where}, {generation.about}{words}"
+            answer.add(point, why, {"generation": float(number), **numbers})
         return run
 
     def _distribution(self, axes: _Axes, run: Run) -> Any:
@@ -233,12 +252,13 @@ class _Losses:
 
     def __init__(self, problem: Problem, seen: Seen) -> None:
         goal = problem.objectives[0]
-        self._by_point = {digest(o.parameters): math.inf for o in seen.infeasible}
+        infeasible = [o for o in seen.failures if o.outcome is Outcome.INFEASIBLE]
+        self._by_point = {digest(o.parameters): math.inf for o in infeasible}
         for o in seen.measured:
             key = digest(o.parameters)
             self._by_point[key] = min(self._by_point.get(key, math.inf), goal.loss(o.values[0]))
         # In a growing space a trial keeps of its sample what its code asked for.
-        kept = [frozenset(o.parameters) for o in (*seen.infeasible, *seen.measured)] if problem.growing else []
+        kept = [frozenset(o.parameters) for o in (*infeasible, *seen.measured)] if problem.growing else []
         self._kept = [names for names in dict.fromkeys(kept) if names]
 
     def of(self, point: Parameters) -> float:

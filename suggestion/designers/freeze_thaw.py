@@ -15,13 +15,14 @@ import logging
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from ..answer import Answer
+from ..answer import Answer, Seen
 from ..designer import (
     History,
     Observation,
@@ -43,6 +44,7 @@ from ..models.warped_lattice import WarpedLattice, axes
 from ..models.warping import Warping
 from ..settings import setting
 from ..space.rows import Rows
+from ..success import Success, success_of
 from ..surrogate import FITTED, GOOD, ITERATIONS, fitted, kept_of, most_improving, thin, told
 from .rungs import check_rungs, final_loss, ladder, nothing_waits, room_for_new, rung_of
 
@@ -69,6 +71,9 @@ BATCH: Final = 64
 MARGIN: Final = (-3.0, 0.0)
 """The target lies so far below the best, as a power of ten of the deviation of the values: any between these alike."""
 
+LIKELY: Final = 0.5
+"""What is expected of a point counts as reached if it is at least so likely to succeed."""
+
 CHANCE: Final = 0.01
 """Where no new trial may start, paused ones go on whose chance of becoming the best is at least this."""
 
@@ -94,14 +99,15 @@ class FreezeThaw(ReadsCurves, PausesAll, StartsWithoutModel):
     steps; else that new trial. Nobody ever waits for others.
 
     What a trial is worth at a rung is its least loss by then, and at the last one what it ended with, whether at its
-    end, before it by itself, or by a rule. A trial that is infeasible counts as the worst from where it ended, one that
-    has reported nothing but NaN as the worst wherever it has been.
+    end, before it by itself, or by a rule. Where trials are compared, one that is infeasible counts as the worst from
+    where it ended; to the model it says that its point is likely to fail, as a failure does. One that has reported
+    nothing but NaN counts as the worst wherever it has been.
 
     Memo: as that of `gp`, the numbers of values in place of those of trials.
     """
 
     name = "freeze_thaw"
-    version = 4
+    version = 5
     cheap = False
 
     Settings = FreezeThawSettings
@@ -133,7 +139,8 @@ class FreezeThaw(ReadsCurves, PausesAll, StartsWithoutModel):
     ) -> Suggestions | None:
         """None if it needs the model and is not to be made `by_model`."""
         before = read_memo(_BY, memo)
-        answer = Answer(problem, history, rng, before)
+        answer, seen = Answer(problem, history, rng, before), Seen(history.observations)
+        answer.success = partial(success_of, seen, self._rows, problem.space)
         standing = _Standing(history.observations, self._rungs, problem)
         halving = standing.whole < WHOLE
         state: Mapping[str, Any] = before
@@ -151,7 +158,7 @@ class FreezeThaw(ReadsCurves, PausesAll, StartsWithoutModel):
         if lacking > 0:
             stand_in = ""
             try:
-                model = _Model(answer, standing, self._rows, before)
+                model = _Model(answer, standing, seen, self._rows, before)
                 state = model.state
                 waiting = [] if halving and room > 0 else standing.waiting({r.trial for r in resumed})
                 resumed += model.propose(min(lacking, BATCH), waiting, room)
@@ -170,9 +177,9 @@ class FreezeThaw(ReadsCurves, PausesAll, StartsWithoutModel):
 class _Standing:
     """Where a study's trials stand. Arrays are by trial, `at` by trial and rung, `numbers` by rung.
 
-    `at`: what trials are worth, infinite where that is no number, NaN for what is to come. `level`: the last rung with
-    a value, -1 before the first; `own`: that value. `whole`: how many trials have a number at the last rung; `numbers`:
-    how many have one at each.
+    `at`: what trials are worth, infinite where that is no number, NaN for what is to come. `missing`: where an
+    infeasible trial has no value. `level`: the last rung with a value, -1 before the first; `own`: that value. `whole`:
+    how many trials have a number at the last rung; `numbers`: how many have one at each.
     """
 
     def __init__(self, observations: Sequence[Observation], rungs: Sequence[int], problem: Problem) -> None:
@@ -182,7 +189,8 @@ class _Standing:
         measured, infeasible = self._which(Outcome.MEASURED), self._which(Outcome.INFEASIBLE)
         at = np.array([_least_by(o, rungs, problem) for o in self.trials]).reshape(len(self.trials), len(rungs))
         at[measured, -1] = [final_loss(o, problem) for o in self.trials if o.outcome is Outcome.MEASURED]
-        self.at = np.where(infeasible[:, None] & np.isnan(at), np.inf, at)
+        self.missing = infeasible[:, None] & np.isnan(at)
+        self.at = np.where(self.missing, np.inf, at)
         there = ~np.isnan(self.at)
         self.level = np.where(there.any(axis=1), len(rungs) - 1 - np.argmax(there[:, ::-1], axis=1), -1)
         self.own = self.at[np.arange(len(self.trials)), self.level]
@@ -226,7 +234,7 @@ class _Model:
     `state`: what the memo keeps, the hyperparameters and the number of values they were fitted to.
     """
 
-    def __init__(self, answer: Answer, standing: _Standing, rows: Rows, before: Mapping[str, Any]) -> None:
+    def __init__(self, answer: Answer, standing: _Standing, seen: Seen, rows: Rows, before: Mapping[str, Any]) -> None:
         """Raises NotPositive."""
         self._answer, self._standing = answer, standing
         self._goal, space = answer.problem.objectives[0], answer.problem.space
@@ -240,8 +248,14 @@ class _Model:
         of_fit = points[trial[kept]], task[kept], z[kept], len(rungs), known_axes, PRIOR
         mode, self._categorical = centre(known_axes, len(rungs), PRIOR), known_axes.categorical
         theta, number = fitted(before, len(z), REFIT, mode, lambda starts: fit(*of_fit, starts, ITERATIONS))
-        self.state: Mapping[str, Any] = {"hyperparameters": theta, "fitted": number}
         self._h = TaskHyperparameters.read(np.array(theta), self._categorical)
+        self._success: Success | None = None
+        if seen.failures:
+            # One that has come to a rung has not failed by then.
+            well = [o for o in standing.trials if o.outcome in (Outcome.MEASURED, Outcome.PAUSED)]
+            self._success = Success(well, seen.failures, rows, space, self._h.warping, before)
+        learned = {} if self._success is None else self._success.state
+        self.state: Mapping[str, Any] = {"hyperparameters": theta, "fitted": number, **learned}
         self._lattice = WarpedLattice(space, self._h.warping)
         self._points = self._h.warping.forward(points)
         """(n, d), of all trials, warped."""
@@ -256,7 +270,8 @@ class _Model:
         trials, tasks, values = [], [], []
         for task, k in enumerate(rungs):
             losses = self._standing.at[:, k]
-            there = np.flatnonzero(~np.isnan(losses))
+            # How likely a point is to fail is another model's matter; as the worst values they would bend this one.
+            there = np.flatnonzero(~np.isnan(losses) & ~self._standing.missing[:, k])
             losses = losses[there]
             finite = np.isfinite(losses)
             self._warping = Warping(np.where(finite, losses, losses[finite].max()))
@@ -286,7 +301,8 @@ class _Model:
         self._x, self._z = np.concatenate([self._x, points]), np.concatenate([self._z, expected])
         self._task = np.concatenate([self._task, np.full(len(points), self._last_task)])
         # What is expected counts as reached: else the next point would improve on the same value, beside these.
-        self._best = min(self._best, float(expected.min()))
+        reached = expected if self._success is None else expected[self._success.probability(points) >= LIKELY]
+        self._best = min(self._best, float(reached.min(initial=self._best)))
         self._process = self._conditioned()
 
     def propose(self, count: int, waiting: list[int], room: float) -> list[Resume]:
@@ -328,7 +344,10 @@ class _Model:
         """Proposes the point of the greatest expected improvement, where its logarithm is more than `least`: its row,
         (1, d), or None; and whether there was one of less."""
         lengths = 1.0 / np.sqrt(self._h.w)
-        rows, values = most_improving(self._process, target, self._good, lengths, self._lattice, self._answer.rng)
+        factors = [] if self._success is None else [self._success]
+        rows, values = most_improving(
+            self._process, target, self._good, lengths, self._lattice, self._answer.rng, factors=factors
+        )
         for row, value in zip(rows, values, strict=True):
             if value <= least:
                 return None, True
@@ -337,6 +356,9 @@ class _Model:
             why, details = self._expected(mean, deviation)
             kind = "exploits" if mean[0] < self._best else "explores"
             details["log_expected_improvement"] = float(value)
+            if self._success is not None:
+                more, numbers = self._success.explained(float(self._success.probability(at)[0]))
+                why, details = why + more, details | numbers
             if self._answer.add(self._lattice.decode(at)[0], f"{kind}: {why}", details):
                 return at, False
         return None, False

@@ -10,18 +10,24 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
+from operator import attrgetter
 from typing import Any, Final
 
 import numpy as np
 
 from ..answer import Answer, Seen, check_one_objective
 from ..designer import History, Problem, StartsWithoutModel, Suggestions
+from ..duration import LEAST, Duration
 from ..first_points import first_points
 from ..memo import read_memo, write_memo
+from ..models.input_warping import InputWarping
 from ..models.normal import NotPositive
 from ..models.warping import Warping
+from ..settings import setting
 from ..space.rows import Rows
-from ..surrogate import Surrogate, kept_of, thin
+from ..success import Success, success_of
+from ..surrogate import Beside, Surrogate, kept_of, thin
 
 logger = logging.getLogger(__name__)
 
@@ -39,33 +45,41 @@ _BY: Final = "gp/1"
 """Of the memo, whose form is still that of the first version."""
 
 
+@dataclass(frozen=True)
+class CostSettings:
+    """What algorithms are told that may count improvement by what it costs."""
+
+    cost: str | None = setting(None, "time: improvement counts by the second that a trial takes", choices=("time",))
+
+
 class GaussianProcessBandit(StartsWithoutModel):
     """The first points are the defaults, or the middle of the space, and quasi-random ones. From then on each point has
-    the greatest expected improvement on the best trial. Trials still pending count as if they had ended with what the
-    model expects of them, infeasible ones as if they were as bad as the worst.
+    the greatest expected improvement on the best trial, times the probability that it succeeds if some have failed or
+    were infeasible, by the second if time is the cost. Trials still pending count as if they had ended with what the
+    model expects of them.
 
     Memo: the seed of the quasi-random points and how many are used, the last hyperparameters, from which the next fit
-    starts, and the number of trials they were fitted to.
+    starts, and the number of trials they were fitted to; the same of the models of success and of durations.
     """
 
     name = "gp"
-    version = 4
+    version = 5
     cheap = False
 
-    @dataclass(frozen=True)
-    class Settings:
-        """There are none."""
+    Settings = CostSettings
 
-    def __init__(self, settings: Settings, problem: Problem) -> None:
+    def __init__(self, settings: CostSettings, problem: Problem) -> None:
         """Raises InvalidArgument for several objectives."""
         check_one_objective(self.name, problem)
         self._rows = Rows(problem.space)
+        self._by_time = settings.cost == "time"
 
     def suggest(
         self, problem: Problem, history: History, count: int, rng: np.random.Generator, memo: str
     ) -> Suggestions:
         before = read_memo(_BY, memo)
         answer, seen = Answer(problem, history, rng, before), Seen(history.observations)
+        answer.success = partial(success_of, seen, self._rows, problem.space)
         lacking = answer.add_first(count, FIRST, seen.informative, len(seen.measured))
         fitted = before
         if lacking > 0:
@@ -95,8 +109,18 @@ class GaussianProcessBandit(StartsWithoutModel):
         if not np.isfinite(losses).all():
             raise NotPositive("the objective of a measured trial is not finite")
         warping = Warping(losses)
-        z = np.concatenate([warping.values, np.full(len(seen.infeasible), warping.values.max())])
+        z = warping.values
         kept = thin(z, MODELLED)
-        known = [*seen.measured, *seen.infeasible]
-        x = self._rows.of([known[i].parameters for i in kept])[0]
-        return Surrogate(answer, warping, x, z[kept], before, known=len(z))
+        x = self._rows.of([seen.measured[i].parameters for i in kept])[0]
+
+        def beside(axes: InputWarping) -> Beside:
+            space = problem.space
+            timed = [o for o in (*seen.measured, *seen.failures) if o.seconds is not None] if self._by_time else []
+            timed.sort(key=attrgetter("trial_id"))
+            about = seen.failures, self._rows, space, axes, before
+            return Beside(
+                success=Success(seen.measured, *about) if seen.failures else None,
+                duration=Duration(timed, *about[1:]) if len(timed) >= LEAST else None,
+            )
+
+        return Surrogate(answer, warping, x, z[kept], before, known=len(z), beside=beside)

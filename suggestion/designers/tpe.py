@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -25,6 +26,8 @@ from ..settings import setting
 from ..space.encoding import encoder
 from ..space.lattice import Lattice, lattice
 from ..space.rows import Rows
+from ..success import Success, success_of
+from ..surrogate import kept_of
 
 GREATEST: Final = 25
 """Trials that l is made of at most."""
@@ -32,19 +35,26 @@ GREATEST: Final = 25
 OTHERS: Final = 250
 """Trials that g is made of at most, spread evenly over all of them, so that the cost of a point stops growing."""
 
+REDRAWN: Final = 20
+"""Times that candidates are drawn for those that rather succeed."""
+
 _BY: Final = "tpe/1"
 
 
 class TreeParzen(StartsWithoutModel):
     """On an ordered axis k_j is a normal distribution cut off at the ends of the axis; on one without order the same
     value is likelier than the others. A parameter that is not active in a trial says nothing: its k_j is uniform.
-    Pending trials and infeasible ones are among the others, as the constant liar has it.
+    Pending trials, infeasible ones and failures are among the others, as the constant liar has it.
 
-    Memo: the seed of the quasi-random points and how many are used.
+    Once some have failed, l is cut off where trials rather fail, and l / g is multiplied by how likely a point is to
+    succeed, which is how Watanabe and Hutter, "c-TPE: Tree-structured Parzen Estimator with Inequality Constraints for
+    Expensive Hyperparameter Optimization" (IJCAI 2023), take constraints in.
+
+    Memo: the seed of the quasi-random points and how many are used, and the hyperparameters of the model of success.
     """
 
     name = "tpe"
-    version = 1
+    version = 2
     cheap = False
 
     @dataclass(frozen=True)
@@ -62,23 +72,29 @@ class TreeParzen(StartsWithoutModel):
     def suggest(
         self, problem: Problem, history: History, count: int, rng: np.random.Generator, memo: str
     ) -> Suggestions:
-        answer, seen = Answer(problem, history, rng, read_memo(_BY, memo)), Seen(history.observations)
+        before = read_memo(_BY, memo)
+        answer, seen = Answer(problem, history, rng, before), Seen(history.observations)
+        answer.success = partial(success_of, seen, self._rows, problem.space)
+        learned = kept_of(before)
         lacking = answer.add_first(count, self._settings.startup, seen.informative, len(seen.measured))
         if lacking > 0:
-            self._add(answer, seen, lacking)
+            success = success_of(seen, self._rows, problem.space, before)
+            learned = {} if success is None else success.state
+            self._add(answer, seen, lacking, success)
             answer.add_quasirandom(count - len(answer.proposals), "no point drawn from l may still be tried")
-        return Suggestions(answer.proposals, write_memo(_BY, **answer.state), answer.exhausted)
+        return Suggestions(answer.proposals, write_memo(_BY, **answer.state, **learned), answer.exhausted)
 
     def suggest_without_model(
         self, problem: Problem, history: History, count: int, rng: np.random.Generator, memo: str
     ) -> Suggestions | None:
-        return first_points(_BY, problem, history, count, rng, memo, first=self._settings.startup)
+        startup = self._settings.startup
+        return first_points(_BY, problem, history, count, rng, memo, first=startup, learns_success=True)
 
-    def _add(self, answer: Answer, seen: Seen, count: int) -> None:
+    def _add(self, answer: Answer, seen: Seen, count: int, success: Success | None) -> None:
         space, goal = answer.problem.space, answer.problem.objectives[0]
         ranked = np.argsort(seen.losses(goal), kind="stable")
         n = min(GREATEST, math.ceil(self._settings.gamma * len(ranked)))
-        known = [*seen.measured, *seen.infeasible, *seen.pending]
+        known = [*seen.measured, *seen.failures, *seen.pending]
         rest = np.concatenate([ranked[n:], np.arange(len(ranked), len(known))])
         rest = rest[np.linspace(0, len(rest) - 1, min(OTHERS, len(rest))).astype(int)]
         others = [known[i].parameters for i in rest] + [p.parameters for p in answer.proposals]
@@ -87,14 +103,35 @@ class TreeParzen(StartsWithoutModel):
         worse = Parzen(on, *self._rows.of(others))
         decode = encoder(space).decode
         for left in reversed(range(count)):
-            u, active = on.snap(better.draw(answer.rng, self._settings.candidates))
+            u, active = on.snap(self._drawn(better, answer.rng, on, success))
             score = better.log_density(u, active) - worse.log_density(u, active)
+            if success is not None:
+                score += success.worth(u)
             for i in np.argsort(-score, kind="stable"):
                 why = f"log l/g {score[i]:.3g}: l is made of the best {n} of {len(ranked)} trials"
-                if answer.add(decode(u[i : i + 1])[0], why, {"log_l_over_g": float(score[i])}):
+                details = {"log_l_over_g": float(score[i])}
+                if success is not None:
+                    probability = float(success.probability(success.warped(u[i : i + 1]))[0])
+                    words, numbers = success.explained(probability)
+                    why, details = why + words, details | numbers
+                if answer.add(decode(u[i : i + 1])[0], why, details):
                     if left:
                         worse = worse.with_row(u[i : i + 1], active[i : i + 1])
                     break
+
+    def _drawn(self, better: Parzen, rng: np.random.Generator, on: Lattice, success: Success | None) -> Array:
+        """The candidates, from l, (m, d) in the cube. Once some have failed they are drawn again until enough of them
+        rather succeed, so that l is cut off where trials fail."""
+        wanted = self._settings.candidates
+        u = better.draw(rng, wanted)
+        if success is None:
+            return u
+        for _ in range(REDRAWN):
+            likely = u[success.likely(on.snap(u)[0])]
+            if len(likely) >= wanted:
+                return likely[:wanted]
+            u = np.concatenate([likely, better.draw(rng, wanted)])
+        return u
 
 
 class Parzen:

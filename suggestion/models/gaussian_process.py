@@ -106,10 +106,14 @@ class Likelihood:
         return value + unlikely, gradient
 
 
-def fit(x: Array, y: Array, axes: Axes, prior: Prior, starts: list[Array], iterations: int) -> Array:
-    """Hyperparameters at the best maximum found from `starts`, (3 d + 2,); `x`, (n, d), is not warped."""
+def fit(
+    x: Array, y: Array, axes: Axes, prior: Prior, starts: list[Array], iterations: int, *, bends: bool = True
+) -> Array:
+    """Hyperparameters at the best maximum found from `starts`, (3 d + 2,); `x`, (n, d), is not warped. Without `bends`
+    the shapes stay those of the axes."""
     d = x.shape[1]
-    bounds = [_LOG_LENGTH] * d + [_LOG_AMPLITUDE, _LOG_NOISE] + [LIMITS] * (2 * d)
+    shapes = [LIMITS] * (2 * d) if bends else [(float(s), float(s)) for s in axes.shapes]
+    bounds = [_LOG_LENGTH] * d + [_LOG_AMPLITUDE, _LOG_NOISE] + shapes
     return least(Likelihood(x, y, axes, prior), starts, bounds, iterations)
 
 
