@@ -20,7 +20,6 @@ import gc
 import logging
 import os
 import secrets
-import socket
 import threading
 import time
 import traceback
@@ -62,6 +61,7 @@ from .heartbeats import Heartbeats
 from .notebook import SHOWN, study_html
 from .opening import Serve, Storage, open_client
 from .optimize_lines import Lines, make_bar
+from .orphans import give_back_orphans, holder
 from .pauses import pauses
 from .python_words import in_python, python_words
 from .results import Result
@@ -211,6 +211,7 @@ def create_study(
 
         client = open_client(address, database=database, storage=storage, serve=serve)
         made = client.create_study(study_id, spec, resume=load_if_exists)
+    give_back_orphans(client, made)
     study = Study(client, made, lease=lease)
     # Somebody who gives Optuna's NopPruner knows.
     study._definitions.told_of_stopping |= pruner is not None
@@ -230,7 +231,9 @@ def load_study(
     """A study that exists, whoever made it. Arguments as in `create_study`. Raises NotFound."""
     name = _named(name, study_name)
     client = open_client(address, database=database, storage=storage, serve=serve)
-    return Study(client, client.get_study(name), lease=lease)
+    study = client.get_study(name)
+    give_back_orphans(client, study)
+    return Study(client, study, lease=lease)
 
 
 def delete_study(
@@ -329,7 +332,7 @@ class Study:
         self._held: dict[int, AskedTrial] = {}
         self._runs: list[_Run] = []
         """Of `optimize`, those that go on now."""
-        self._holder = f"{socket.gethostname()}/{os.getpid()}"
+        self._holder = holder()
 
     @property
     def name(self) -> str:

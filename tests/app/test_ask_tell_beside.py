@@ -137,19 +137,26 @@ if __name__ == "__main__":
     assert (done.stdout, done.stderr) == (f"{['SUCCEEDED'] * 8}\n", "")
 
 
-def test_what_was_killed_leaves_no_service_and_its_study_goes_on(folder: Path) -> None:
-    process = started(
-        OBJECTIVE + "study.optimize(objective, trials=2, progress=False); print('done', flush=True)\ninput()",
-        reads=True,
-    )
+def test_what_was_killed_leaves_no_service_and_the_same_script_goes_on(folder: Path) -> None:
+    """The trial that it was evaluating is evaluated first, and no lease is waited for."""
+    code = """
+def waiting(trial):
+    print("there", flush=True)
+    input()
+study.optimize(objective, trials=2, progress=False)
+study.optimize(waiting, progress=False)
+"""
+    process = started(OBJECTIVE + code, reads=True)
     assert process.stdout is not None
-    assert process.stdout.readline() == "done\n"
+    assert process.stdout.readline() == "there\n"
     assert is_served(folder)
     process.kill()
     process.communicate()
     wait_until_nobody_serves(folder)
-    again = OBJECTIVE + "study.optimize(objective, trials=2, progress=False); print(len(study.trials))"
-    assert script(again) == "4\n"
+
+    again = OBJECTIVE + "study.optimize(objective, trials=2, progress=False)\n"
+    causes = "print([[a.cause.value for a in t.attempts] for t in study.trials])"
+    assert script(again + causes) == "[['succeeded'], ['succeeded'], ['preempted', 'succeeded'], ['succeeded']]\n"
 
 
 def test_a_script_goes_on_when_the_one_that_serves_ends(folder: Path) -> None:
