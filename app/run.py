@@ -118,7 +118,7 @@ def follow(client: Client, local: LocalRun, study: Study, parallel: int | None) 
     """Shows the study live until the controller has nothing left to do; Ctrl-C drains, then stops it."""
     from ..clients.cli.progress import Progress, asking
 
-    with Progress(console()) as progress, drain_on_interrupt(local, progress):
+    with Progress(console(), study=study) as progress, drain_on_interrupt(local, progress):
         # However long the service is away: the controller says when it is over.
         watch = client.patient(math.inf).watch_trials(study.name)
         watcher = threading.Thread(target=_show, args=(watch, progress), name="wazir-watch", daemon=True)

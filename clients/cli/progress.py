@@ -70,11 +70,16 @@ class Progress:
     """Feed it with `update`; threads may. Use as a context manager, so that the terminal is left as it was."""
 
     def __init__(
-        self, console: Console, *, waits_for: str = "the study", clock: Callable[[], float] = time.time
+        self,
+        console: Console,
+        *,
+        study: Study | None = None,
+        waits_for: str = "the study",
+        clock: Callable[[], float] = time.time,
     ) -> None:
-        """`waits_for`: what is to come before there is a study to show."""
+        """`study`: what to show until the first update; without it that `waits_for` is to come."""
         self.study: Study | None = None
-        self._view = View(waits_for=waits_for)
+        self._view = View(study=study, waits_for=waits_for)
         self._console = console
         self._clock = clock
         self._running: dict[int, Trial] = {}

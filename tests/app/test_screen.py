@@ -110,6 +110,7 @@ def screen(folder: Path, request: pytest.FixtureRequest) -> Iterator[Screen]:
 def test_a_running_trial_is_seen_with_its_step_and_the_finished_one_remains(folder: Path, screen: Screen) -> None:
     seen = screen.read_until(ROW)
     assert "waiting for the service to start" in seen
+    assert "waiting for the study" not in seen, "it is known by then"
     assert "no report yet" in seen or "starting its process" in seen
     (folder / "go").touch()
     seen = screen.read_to_end()
