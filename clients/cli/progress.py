@@ -91,6 +91,8 @@ class Progress:
         self._widths: list[int] = []
         """Of the lines of the last frame, in cells."""
         self._live = Live(get_renderable=self._render, console=console, auto_refresh=False, transient=True)
+        self._lines: list[Text] = []
+        """To be written with the next frame."""
         self._changed = threading.Event()
         self._ended = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -111,6 +113,7 @@ class Progress:
             thread.join()
         if self._drawn:
             self._settle_size()
+            self._write_lines()
             self._live.stop()
 
     @property
@@ -202,26 +205,29 @@ class Progress:
     # Drawing
 
     def _print(self, lines: Sequence[Text]) -> None:
-        """Writes lines that remain, above the live view where there is one."""
-        if not lines:
-            self._changed.set()
-            return
+        """Writes lines that remain: on a terminal with the next frame, above it."""
         with self._lock:
+            self._lines.extend(lines)
+            if not self._drawn:
+                self._write_lines()
+        self._changed.set()
+
+    def _write_lines(self) -> None:
+        if self._lines:
+            # Not folded: a terminal folds them itself, again whenever its width changes.
+            self._console.print(Text("\n").join(self._lines), soft_wrap=True)
+            self._lines.clear()
             self._last_line = self._clock()
-            self._settle_size()
-            # In one write with the frame below, so that no trial is seen twice.
-            with self._console:
-                # Not folded: a terminal folds them itself, again whenever its width changes.
-                self._console.print(Text("\n").join(lines), soft_wrap=True)
-                if self._drawn:
-                    self._live.refresh()
 
     def _redraw(self) -> None:
         while not self._ended.is_set():
             with self._lock:
                 self._changed.clear()
                 self._settle_size()
-                self._live.refresh()
+                # In one write, so that no trial is seen twice.
+                with self._console:
+                    self._write_lines()
+                    self._live.refresh()
             if not self._ended.wait(REDRAWN):
                 self._changed.wait(1.0 - REDRAWN)
 

@@ -140,6 +140,19 @@ def test_a_service_that_is_away_or_older_leaves_the_last_answer(monkeypatch: pyt
         out.wait_for("12/50")
 
 
+def test_however_many_trials_end_frames_are_drawn_at_their_own_pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "REDRAWN", 3600.0)
+    console, out = terminal()
+    with Progress(console, clock=lambda: NOW) as progress:
+        out.wait_for("waiting for the study")
+        written = len(out.getvalue())
+        progress.update(study(active=1), [trial(1)])
+        for number in range(2, 102):
+            progress.update(study(active=1, succeeded=number - 1), [ended(number, 1.0)])
+        assert len(out.getvalue()) == written
+    assert len(after_cursor_movements(out.getvalue())) == 100
+
+
 def test_what_is_typed_meets_an_empty_line() -> None:
     """A terminal echoes `^C` where the cursor is; at the end of a full line it would begin another one."""
     console, out = terminal(width=60)
