@@ -205,8 +205,8 @@ def _share(rule: Rule) -> str:
 
 def too_many(found: Common, failed: int, limit: int) -> str:
     """Why a study of which `failed` trials FAILED ends, if more of them than `limit` are not explained, or if too many
-    failed in a row; else empty. `found` is of those trials and the evaluated ones."""
-    unexplained = failed - len(found.explained)
+    failed in a row; else empty. `found` is of the latest of those trials, and of evaluated ones."""
+    unexplained = sum(len(group.trials) for group in found.groups) - len(found.explained)
     if unexplained <= limit and found.in_a_row <= IN_A_ROW * limit:
         return ""
 

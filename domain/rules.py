@@ -171,6 +171,8 @@ class _Search:
         self._of_kind = (1 << kind) - 1
         self._least = max(LEAST, math.ceil(SHARE * kind))
         self._known: dict[tuple[int, int], float] = {}
+        self._log = [math.lgamma(n + 1) for n in range(kind + others + 1)]
+        """Logarithms of the factorials."""
 
     def covered(self, mask: int) -> int:
         return (mask & self._of_kind).bit_count()
@@ -187,11 +189,19 @@ class _Search:
 
     def _tail(self, inside: int, covered: int) -> float:
         """P(X >= covered), X hypergeometric: points of the kind among `inside` ones drawn from all."""
-        rest = self._all - self._kind
-        ways = sum(
-            math.comb(self._kind, x) * math.comb(rest, inside - x) for x in range(covered, min(inside, self._kind) + 1)
-        )
-        return ways / math.comb(self._all, inside)
+        rest, all_ways = self._all - self._kind, self._log_ways(self._all, inside)
+        likely = 0.0
+        for x in range(max(covered, inside - rest), min(inside, self._kind) + 1):
+            one = math.exp(self._log_ways(self._kind, x) + self._log_ways(rest, inside - x) - all_ways)
+            likely += one
+            if one < 1e-6 * likely:
+                # Beyond its middle each is less likely than the one before.
+                break
+        return likely
+
+    def _log_ways(self, count: int, chosen: int) -> float:
+        """The logarithm of the binomial coefficient."""
+        return self._log[count] - self._log[chosen] - self._log[count - chosen]
 
 
 def _tests(kind: Sequence[Parameters], points: Sequence[Parameters], space: Space | None) -> Iterator[tuple[Test, int]]:

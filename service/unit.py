@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..domain.attempt import Attempt, AttemptState
-from ..domain.failures import EVALUATED, MAX_LOOKED_AT, NOT_EVALUATED, Case, Common, cases, common, too_many
+from ..domain.failures import EVALUATED, NOT_EVALUATED, Case, Common, cases, common, too_many
 from ..domain.names import StudyName
 from ..domain.records import altered
 from ..domain.study import STOPS_RUNNING, EndReason, Study, StudyState, check_study_move, ending, fruitless
@@ -16,6 +16,10 @@ from ..storage.store import Transaction, TrialFilter
 from .feed import Change
 
 PAGE = 1_000
+
+JUDGED = 150
+"""Failed trials, and evaluated ones, by which it is judged if too many failed: the latest ones. That takes a tenth of a
+second with ten parameters, and other units wait meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +184,7 @@ class Unit:
         found: list[Case] = []
         for some in states:
             where = TrialFilter(states=frozenset(some))
-            found += cases(self.tx.trials(self.study, where, 0, MAX_LOOKED_AT, descending=True))
+            found += cases(self.tx.trials(self.study, where, 0, JUDGED, descending=True))
         return common(found, self.study.spec.space)
 
     def _complete(self) -> None:

@@ -240,3 +240,19 @@ def test_trials_as_cases() -> None:
         (case,) = cases([trial(state, cause, "x")])
         assert (case.cause, case.own) == expected, state
     assert not cases([trial(TrialState.CANCELLED, Cause.STOPPED), trial(TrialState.ACTIVE, None)])
+
+
+def test_too_many_are_those_that_parameters_do_not_explain() -> None:
+    wall = study(1, 60, lambda p, _: p["batch"] > 512)
+    failed = sum(case.cause is not None for case in wall)
+    found = common(wall, SPACE)
+    assert too_many(found, failed, 10) == ""
+
+    stray = [
+        Case(100 + i, {**c.parameters, "batch": 64}, Cause.CODE_FAILED, "disk full", True) for i, c in enumerate(wall)
+    ]
+    words = too_many(common([*wall, *stray[:3]], SPACE), failed + 3, 2)
+    assert words.startswith("3 trials failed that their parameters do not explain, more than budget.failed = 2 allows")
+    assert too_many(common(stray[:3], SPACE), 3, 2) == (
+        "3 trials failed, more than budget.failed = 2 allows: disk full"
+    )
