@@ -38,6 +38,10 @@ LOOK_EVERY: Final = 0.5
 EXIT_PATIENCE: Final = 3.0
 """Seconds for which the end of this process waits for that of its service."""
 
+STARTED: Final = "WAZIR_STARTED_TO_SERVE"
+"""Set in the environment of the process beside. An interpreter that is part of another program may start that program
+instead, which would start one more, without end."""
+
 LOG: Final = "wazir.log"
 """Beside the database."""
 
@@ -135,10 +139,18 @@ class _Served:
         with self._launching:
             return self._launched()
 
+    def _refusal(self, why: str) -> FailedPrecondition:
+        return FailedPrecondition(
+            f"no service serves {shown(self._database)}, and this process cannot start one: {why}. Start one with "
+            "`wazir serve` in this folder, or name one by `address=` or WAZIR_ADDRESS"
+        )
+
     def _launched(self) -> bool:
         if self._process is not None and self._process.poll() is None:
             return True
 
+        if not sys.executable or STARTED in os.environ:
+            raise self._refusal(f"{sys.executable or 'its interpreter'} does not run Python's code")
         there, here = os.pipe()
         try:
             process = subprocess.Popen(
@@ -148,13 +160,11 @@ class _Served:
                 stderr=subprocess.DEVNULL,
                 # Ctrl-C in the script's terminal is the script's.
                 start_new_session=True,
+                env={**os.environ, STARTED: "1"},
             )
         except OSError as error:
             os.close(here)
-            raise FailedPrecondition(
-                f"no service serves {shown(self._database)}, and this process cannot start one ({error}); start one "
-                "with `wazir serve` in this folder, or name one by `address=` or WAZIR_ADDRESS"
-            ) from None
+            raise self._refusal(str(error)) from None
         finally:
             os.close(there)
 

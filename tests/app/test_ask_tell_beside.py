@@ -187,6 +187,27 @@ def test_an_interrupt_ends_the_script_and_its_service(folder: Path) -> None:
     assert script("import wazir; print(*(t.state.name for t in wazir.load_study('s').trials))") == "REQUESTED\n"
 
 
+def test_an_interpreter_that_starts_something_else_is_started_once(folder: Path) -> None:
+    """As in a frozen application, whose `sys.executable` is the application."""
+    (folder / "app").write_text(
+        f"""#!{sys.executable}
+import sys, wazir
+sys.executable = {str(folder / "app")!r}
+with open({str(folder / "starts")!r}, "a") as starts:
+    starts.write("x")
+try:
+    wazir.create_study("s")
+except wazir.WazirError as error:
+    print(error)
+"""
+    )
+    (folder / "app").chmod(0o755)
+    done = subprocess.run([folder / "app"], capture_output=True, text=True)
+    assert "may say why" in done.stdout
+    assert done.stderr == ""
+    assert (folder / "starts").read_text() == "xx"
+
+
 def test_without_the_servers_libraries_the_extra_is_named(folder: Path) -> None:
     """What `pip install wazir` alone installs."""
     installed = Path(sysconfig.get_path("purelib"))
