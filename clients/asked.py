@@ -27,6 +27,9 @@ V = TypeVar("V")
 PRUNE_PATIENCE = 0.25
 """Seconds for which `should_prune` waits for the answer to a report: scripts for Optuna ask at every step."""
 
+MOST_RANGES = 64
+"""Different ranges of a parameter, or lists of its choices, that a process tells the service of."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -42,13 +45,22 @@ class Definitions:
         """Whether nobody needs to be told that none is."""
         self.by_name: dict[str, Parameter] = dict(study.spec.space.by_name) if study.spec.space else {}
 
+        self._ranges: dict[str, set[Kind]] = {}
+        self._constrained = study.spec.space is not None and bool(study.spec.space.constraints)
+
     def covers(self, asked: Parameter) -> bool:
-        """Whether the space is known to have all values of this definition."""
+        """Whether there is nothing to tell: the space is known to have all values of this definition, and if ranges
+        differ the service has heard of this one. It hears of the first MOST_RANGES of each process."""
         known = self.by_name.get(asked.name)
-        return known is not None and _joined(known, asked) == known.kind
+        if known is None or _joined(known, asked) != known.kind:
+            return False
+        heard = self._ranges.get(asked.name, set())
+        differs = known.kind != asked.kind or self._constrained or bool(heard)
+        return not differs or asked.kind in heard or len(heard) >= MOST_RANGES
 
     def learn(self, asked: Parameter) -> None:
-        """The space has them now."""
+        """The service has heard of it, and the space has its values now."""
+        self._ranges.setdefault(asked.name, set()).add(asked.kind)
         known = self.by_name.get(asked.name)
         kind = asked.kind if known is None else _joined(known, asked)
         if kind is not None:
@@ -243,9 +255,6 @@ class AskedTrial(Trial):
 
         self._check_open()
         if value is None and proposed is not None and self.record.origin is Origin.ENQUEUED:
-            words = (
-                f"the enqueued value {restored(proposed)!r} of {name!r} does not lie in {asked.kind}: another is drawn"
-            )
             words = f"the enqueued value {restored(proposed)!r} of {name!r} is not among {described(asked.kind)}"
             warnings.warn(f"{words}; another is drawn", UserWarning, stacklevel=4)
         record = self._client.add_parameter(self.record.name, self.attempt, asked, asked=self._asked)

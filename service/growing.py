@@ -46,13 +46,11 @@ def add_parameter(
 
     proposed = trial.parameters.get(parameter.name)
     value = fitted(parameter.kind, proposed)
-    drawn = value is None
+    drawn = value is None and proposed is not None
     if value is None:
         value = _drawn(unit.study.seed, trial, parameter)
     parameters = {**trial.parameters, parameter.name: value}
-    if drawn or type(value) is not type(proposed):
-        ranges = _own_range(parameter) if proposed is not None else {}
-        trial = unit.put(trial, _with(trial, parameters, ranges))
+    trial = unit.put(trial, _with(trial, parameters, _own_range(parameter)))
 
     so_far = {n: parameters[n] for n in (*asked, parameter.name) if n in parameters}
     before = unit.study.spec.space
@@ -61,8 +59,8 @@ def add_parameter(
         if before is None or parameter.name not in before.by_name:
             grown = relearned(unit, grown, {parameter.name}, trial.id, Asked(so_far, whole=False))
         keep(unit, grown)
-    elif drawn and proposed is not None and trial.attempt is not None and parameter.name in trial.attempt.ranges:
-        relate(unit, trial, parameter.name, so_far)
+    if trial.attempt is not None and parameter.name in trial.attempt.ranges:
+        relate(unit, trial, parameter.name, so_far, needed=drawn)
     return trial, unit.finish()
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from ..domain.learning import Asked, contradicted, learned
 from ..domain.parameters import Parameters
-from ..domain.ranges import Narrowed, related
+from ..domain.ranges import Narrowed, contradicted_rules, related
 from ..domain.space import Space
 from ..domain.trial import ENDED, Origin, Trial, TrialState
 from .unit import Unit
@@ -59,17 +59,23 @@ def relearned(unit: Unit, space: Space, names: Collection[str], trial_id: int, e
     return learned(space, names, [*(asked for asked in told if asked is not None), evidence])
 
 
-def relate(unit: Unit, trial: Trial, name: str, asked: Parameters) -> None:
-    """Learns from a trial that has just asked for a parameter with a range of its own, after what it `asked` for."""
+def relate(unit: Unit, trial: Trial, name: str, asked: Parameters, *, needed: bool) -> None:
+    """Learns from a trial that has just asked for a parameter with a range of its own, after what it `asked` for.
+    `needed`: what was proposed did not lie in it."""
     space = unit.study.spec.space
     assert space is not None
     assert trial.attempt is not None
-    if not _due(trial.id):
+    latest = Narrowed(asked, trial.attempt.ranges)
+    broken = contradicted_rules(space, name, latest)
+    if broken:
+        keep(unit, Space(space.parameters, tuple(text for text in space.constraints if text not in broken)))
+    if broken or not needed or not _due(trial.id):
         return
+
     ended = [t for t in unit.with_states(ENDED | {TrialState.PAUSED}) if t.id != trial.id]
     narrowed = [Narrowed(t.parameters, t.attempt.ranges) for t in ended if t.attempt and t.attempt.ranges]
     trials = [told for t in ended if (told := _evidence(t)) is not None]
-    new = related(space, name, [*narrowed, Narrowed(asked, trial.attempt.ranges)], trials)
+    new = related(space, name, [*narrowed, latest], trials)
     if new:
         keep(unit, Space(space.parameters, (*space.constraints, *new)))
 

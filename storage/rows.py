@@ -91,7 +91,11 @@ class _Record(Generic[R]):
         return self._cls(**values)
 
 
-_attempt = _Record(Attempt, {"state": AttemptState, "cause": Cause, "devices": tuple})
+def _ranges(ranges: Mapping[str, list[float]]) -> dict[str, tuple[float, ...]]:
+    return {name: tuple(ends) for name, ends in ranges.items()}
+
+
+_attempt = _Record(Attempt, {"state": AttemptState, "cause": Cause, "devices": tuple, "ranges": _ranges})
 _provenance = _Record(Provenance, {})
 _algorithm_status = _Record(AlgorithmStatus, {})
 encode_attempt = _attempt.encode

@@ -232,6 +232,30 @@ def test_a_learned_constraint_is_dropped_by_the_trial_that_contradicts_it(study:
     assert space.constraints == ()
 
 
+def optimizer(trial: AskedTrial, most: float = 1e-3) -> float:
+    low, high = (1e-2, 1.0) if trial.suggest_categorical("opt", ["sgd", "adam"]) == "sgd" else (1e-5, most)
+    lr = trial.suggest_float("lr", low, high, log=True)
+    assert low <= lr <= high
+    return lr
+
+
+def test_a_range_that_goes_with_a_choice_is_learned_and_dropped_when_it_is_widened(study: Study) -> None:
+    study.optimize(optimizer, trials=20)
+    space = study.details().spec.space
+    assert space is not None
+    assert set(space.constraints) == {'opt != "sgd" or lr >= 0.01', 'opt != "adam" or lr <= 0.001'}
+    assert space.by_name["lr"].kind == Double(1e-5, 1.0, Scale.LOG)
+
+    with load_study("s") as elsewhere:
+        elsewhere.enqueue_trial({"opt": "adam", "lr": 1e-4})
+        trial = elsewhere.ask()
+        optimizer(trial, most=1e-2)
+        elsewhere.tell(trial, 1.0)
+        space = elsewhere.details().spec.space
+        assert space is not None
+        assert set(space.constraints) == {'opt != "sgd" or lr >= 0.01'}
+
+
 @pytest.mark.parametrize("algorithm", ["auto", "tpe"])
 def test_trials_with_ranges_of_their_own_are_different(address: str, algorithm: str) -> None:
     def objective(trial: AskedTrial) -> float:

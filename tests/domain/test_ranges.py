@@ -6,7 +6,7 @@ import pytest
 
 from wazir.domain.learning import Asked
 from wazir.domain.parameters import Parameters
-from wazir.domain.ranges import Narrowed, related
+from wazir.domain.ranges import Narrowed, contradicted_rules, related
 from wazir.domain.space import Categorical, Double, Integer, Parameter, Space
 
 SPACE = Space(
@@ -41,6 +41,34 @@ def test_what_is_learned(trials: list[Narrowed], found: list[str]) -> None:
     assert related(SPACE, next(iter(trials[-1].ranges)), trials, []) == found
     for text in found:
         assert Space(SPACE.parameters, (text,)).rules
+
+
+OPT = Space((Parameter("opt", Categorical(("sgd", 'a "{x}"', "other"))), Parameter("lr", Double(1e-5, 1.0))))
+
+
+def branch(opt: str, low: float, high: float) -> Narrowed:
+    return Narrowed({"opt": opt, "lr": low}, {"lr": (low, high)})
+
+
+@pytest.mark.parametrize(
+    ("trials", "found"),
+    [
+        ([branch("sgd", 1e-5, 1e-3)] * 2, ['opt != "sgd" or lr <= 0.001']),
+        ([branch('a "{x}"', 1e-2, 1.0)] * 2, ['opt != "a \\"{x}\\"" or lr >= 0.01']),
+        pytest.param([branch("sgd", 1e-5, 1e-3)], [], id="one trial may be chance"),
+        pytest.param([branch("sgd", 1e-5, 1e-2), branch("sgd", 1e-5, 1e-3)], [], id="it ended elsewhere before"),
+    ],
+)
+def test_a_range_that_goes_with_a_choice(trials: list[Narrowed], found: list[str]) -> None:
+    assert related(OPT, "lr", trials, []) == found
+    assert all(rule.holds(trials[0].parameters) for rule in Space(OPT.parameters, tuple(found)).rules)
+
+
+def test_a_range_that_reaches_beyond_contradicts_it() -> None:
+    known = Space(OPT.parameters, ('opt != "sgd" or lr <= 0.001',))
+    assert contradicted_rules(known, "lr", branch("sgd", 1e-5, 1e-2)) == set(known.constraints)
+    assert contradicted_rules(known, "lr", branch("sgd", 1e-5, 1e-4)) == set()
+    assert contradicted_rules(known, "lr", branch("other", 1e-5, 1.0)) == set()
 
 
 def test_a_trial_that_contradicts_it_forbids_it() -> None:
