@@ -14,6 +14,7 @@ from bisect import bisect_left
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Final
 
@@ -42,6 +43,9 @@ LOOKED_AT: Final = 20
 """Whole trials that are looked at to learn how many steps a whole trial takes."""
 
 
+_Key = tuple[StudyName, int, int]
+
+
 @dataclass(frozen=True, slots=True)
 class _Given:
     answer: StudyProgress
@@ -54,7 +58,8 @@ class Progresses:
     def __init__(self, live: LiveStudies, clock: Callable[[], float]) -> None:
         self._live = live
         self._clock = clock
-        self._given: OrderedDict[tuple[StudyName, int, int], _Given] = OrderedDict()
+        self._given: OrderedDict[_Key, _Given] = OrderedDict()
+        self._making: dict[_Key, asyncio.Task[StudyProgress]] = {}
 
     async def of(self, name: StudyName, limit: int, points: int) -> StudyProgress:
         """The first `limit` trials that have reported and have not ended, with at most `points` points of each curve.
@@ -66,6 +71,15 @@ class Progresses:
         if given is not None and self._clock() < given.until:
             return given.answer
 
+        making = self._making.get(key)
+        if making is None:
+            making = self._making[key] = asyncio.create_task(self._make(key))
+            making.add_done_callback(partial(self._made, key))
+        # A caller that goes away takes nothing from the others.
+        return await asyncio.shield(making)
+
+    async def _make(self, key: _Key) -> StudyProgress:
+        name, limit, points = key
         known = await self._live.with_curves(name)
         began = self._clock()
         answer = await _progress(known, limit, points, began)
@@ -76,6 +90,12 @@ class Progresses:
         while len(self._given) > KEPT:
             self._given.popitem(last=False)
         return answer
+
+    def _made(self, key: _Key, making: asyncio.Task[StudyProgress]) -> None:
+        del self._making[key]
+        if not making.cancelled():
+            # Those who wait are told; if nobody does any more, nobody needs to know.
+            making.exception()
 
 
 async def _progress(known: LiveStudy, limit: int, points: int, now: float) -> StudyProgress:

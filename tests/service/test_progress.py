@@ -213,6 +213,26 @@ def test_it_answers_while_reports_never_cease(play: Play) -> None:
     play(scenario)
 
 
+def test_screens_that_ask_at_once_share_one_answer(play: Play) -> None:
+    async def scenario(world: World) -> None:
+        await world.create()
+        await report(world, await world.one(), {1: 1.0})
+        gone = asyncio.create_task(progress(world))
+        others = [asyncio.create_task(progress(world)) for _ in range(10)]
+        await asyncio.sleep(0)
+        gone.cancel()
+        first, *rest = await asyncio.gather(*others)
+        assert all(answer is first for answer in rest)
+
+        for asked in (
+            asyncio.create_task(world.service.progress(StudyName("default", "nope"), 0, 0)) for _ in range(2)
+        ):
+            with pytest.raises(NotFound):
+                await asked
+
+    play(scenario)
+
+
 def test_neither_the_study_nor_its_revision_is_touched(play: Play) -> None:
     async def scenario(world: World) -> None:
         await world.create()
