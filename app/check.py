@@ -41,17 +41,18 @@ def check(file: Path, run_one: bool, kubeconfig: Path | None, context: str | Non
     spec = for_controllers(study_file.spec)
     pods = spec.trial is not None and spec.trial.runtime is Runtime.KUBERNETES and not run_one
 
-    # Not before the file is known to be sound: what follows takes longer to load than it takes to refuse a file.
-    from ..clients.client import Client
-    from .check_pod import check_pod
-    from .local_run import LocalRun
-    from .local_service import LocalService
+    from .local_check import check_here
 
     try:
         if not pods:
-            LocalRun.check(study_file.spec)
+            check_here(study_file.spec)
     except WazirError as error:
         raise study_file.explain(error) from error
+
+    # Not before the file is known to be sound: what follows takes longer to load than it takes to refuse a file.
+    from ..clients.client import Client
+    from .check_pod import check_pod
+    from .local_service import LocalService
 
     # A database of its own, so that nothing of this is found in the real one.
     with (

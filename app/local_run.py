@@ -8,17 +8,12 @@ from pathlib import Path
 from types import TracebackType
 
 from ..clients.client import Client
-from ..controller.local.environment import search_path
 from ..controller.local.gpus import find_devices
 from ..controller.local.runtime import LocalRuntime
-from ..controller.loop import Controller, Finish, check_gpus
+from ..controller.loop import Controller, Finish
 from ..controller.settings import Settings
-from ..domain.errors import MISSING, InvalidArgument
 from ..domain.names import StudyName
-from ..domain.study import Study, StudySpec
-from ..domain.template import Runtime as Kind
-from ..domain.template import references
-from .scripts import check_program, check_script
+from ..domain.study import Study
 
 
 class LocalRun:
@@ -56,28 +51,6 @@ class LocalRun:
             self.stop()
         self._thread.join()
         self._runtime.close()
-
-    @staticmethod
-    def check(spec: StudySpec, gpus: int | None = None) -> None:
-        """Raises InvalidArgument where this machine cannot run the study's trials: no such program, script or folder,
-        or too few GPUs."""
-        template = spec.trial
-        if template is None:
-            return
-        if template.runtime is Kind.KUBERNETES or not template.command:
-            what = "is a study of pods" if template.runtime is Kind.KUBERNETES else "has no command of its own"
-            raise InvalidArgument(
-                "trial.command" if template.runtime is None else "trial.runtime",
-                MISSING if template.runtime is None else template.runtime.value,
-                f"{what}, and here trials are processes of this machine",
-                "Make it with `wazir create` and let a `wazir controller` run it",
-            )
-        if template.workdir and not Path(template.workdir).is_dir():
-            raise InvalidArgument("trial.workdir", template.workdir, "is no folder of this machine")
-        if not any(references(template.command[0])):
-            check_program(template.command[0], template.env.get("PATH") or search_path(), template.workdir)
-        check_script(template.command, template.workdir)
-        check_gpus(template, find_devices(gpus))
 
     def wait(self, on_trouble: Callable[[str], None] = lambda words: None) -> Finish:
         """Until the study has ended or the controller was told to stop. Raises what ended the controller.

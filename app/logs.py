@@ -50,5 +50,7 @@ def log_to_file(path: str, level: int = logging.INFO) -> None:
     """For commands whose terminal shows something else."""
     # Where the log cannot be written, on a full disk for instance, the terminal stays as it is and the run goes on.
     logging.raiseExceptions = False
-    logging.basicConfig(filename=path, level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    handler = logging.FileHandler(path)
+    handler.setFormatter(VisibleFormatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logging.basicConfig(level=level, handlers=[handler])
     logging.getLogger("alembic").setLevel(logging.WARNING)

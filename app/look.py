@@ -16,12 +16,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from ..domain.errors import FailedPrecondition
+from ..domain.errors import FailedPrecondition, NotFound
 from ..domain.names import DEFAULT_OWNER, StudyName, TrialName
+from ..domain.parameters import Parameters
 from ..domain.progress import StudyProgress
-from ..domain.study import Study, StudyState
+from ..domain.study import Study, StudySpec, StudyState
 from ..domain.trial import LIVE, Measurement, Trial, TrialState
 from ..service.optimal import optimal
+from ..service.taken import taken
 from ..storage.sqlite_look import look, writable
 from ..storage.store import StudyFilter, TrialFilter, View
 
@@ -109,6 +111,20 @@ class FileClient:
 
     # Everything else
 
+    def create_study(self, name: StudyName, spec: StudySpec, **named: Any) -> Study:
+        self._check_writable()
+        if not named.get("resume"):
+            self._read(partial(_check_free, name=name))
+        return self._service().create_study(name, spec, **named)
+
+    def create_trial(self, name: StudyName, parameters: Parameters, **named: Any) -> Trial:
+        space = self.get_study(name).spec.space
+        self._check_writable()
+        if space is not None:
+            # As the service does, and before one is started.
+            space.check(parameters, "trial.parameters")
+        return self._service().create_trial(name, parameters, **named)
+
     def __getattr__(self, call: str) -> Any:
         if call.startswith("_"):
             raise AttributeError(call)
@@ -117,8 +133,6 @@ class FileClient:
     def _call_service(self, call: str, *arguments: Any, **named: Any) -> Any:
         # What is not there is refused before a service is started for it.
         match arguments:
-            case _ if call == "create_study":
-                pass
             case (StudyName() as name, *_):
                 self.get_study(name)
             case (TrialName() as name, *_):
@@ -153,6 +167,14 @@ class FileClient:
 
 def _studies(view: View, *, owner: str, where: StudyFilter, after: str) -> list[Study]:
     return view.studies(owner, where, after, PAGE)
+
+
+def _check_free(view: View, *, name: StudyName) -> None:
+    try:
+        view.study(name)
+    except NotFound:
+        return
+    raise taken(name)
 
 
 def _trials(view: View, *, name: StudyName, where: TrialFilter, after: int, descending: bool) -> list[Trial]:

@@ -76,6 +76,13 @@ def run(file: Path, db: Database, parallel: int | None, gpus: int | None, trials
     if trials is not None:
         spec = replace(spec, budget=replace(spec.budget, trials=trials))
 
+    from .local_check import check_here
+
+    try:
+        check_here(spec, gpus=gpus)
+    except WazirError as error:
+        raise study_file.explain(error) from error
+
     # Not before the file is known to be sound: what a run needs takes longer to load than it takes to refuse a file.
     from ..clients.cli.progress import Progress
 
@@ -88,8 +95,7 @@ def run(file: Path, db: Database, parallel: int | None, gpus: int | None, trials
 
             try:
                 # What the service would refuse is refused before a database is made for it.
-                draft(StudyName(DEFAULT_OWNER, study_file.study_id), study_file.spec, {}, now=0.0)
-                LocalRun.check(study_file.spec, gpus=gpus)
+                draft(StudyName(DEFAULT_OWNER, study_file.study_id), spec, {}, now=0.0)
             except WazirError as error:
                 raise study_file.explain(error) from error
             folder = folder_of(db)

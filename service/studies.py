@@ -9,7 +9,6 @@ from dataclasses import replace
 
 from ..domain.errors import (
     Aborted,
-    AlreadyExists,
     FailedPrecondition,
     IllegalMove,
     InvalidArgument,
@@ -27,6 +26,7 @@ from .compute.answering import problem_of
 from .feed import Change
 from .metadata import check_labels, check_metadata
 from .requests import Request, recall, remember
+from .taken import taken
 from .unit import Unit
 
 UPDATABLE = {
@@ -98,9 +98,7 @@ def create(
         remember(tx, request, [1], now)
         return study, Change(study)
     if not resume:
-        raise AlreadyExists(
-            study.name.short, "Choose another name, go on with it (`wazir run`, `load_if_exists=True`), or delete it"
-        )
+        raise taken(study.name)
     unit = Unit.lock(tx, study.name, now)
     _check_same(unit.study, study.spec)
     if validate_only:

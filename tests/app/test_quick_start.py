@@ -16,6 +16,8 @@ OURS = ("wazir.clients.client", "wazir.controller", "wazir.service", "wazir.sugg
 
 BAD = "study: mine\nobjective: {metric: loss, goal: minimise}\nparameters: {x: {min: 0.0, max: 1.0}}\n"
 
+NO_PROGRAM = "trial: {command: [no-such-program, '${args}']}\n"
+
 LIST_MODULES = """
 import atexit, sys
 atexit.register(lambda: print("\\n".join(sorted(sys.modules)), file=open("modules", "w")))
@@ -52,6 +54,8 @@ def among(modules: set[str], names: tuple[str, ...]) -> list[str]:
         ("check missing.yaml", 2, ()),
         ("check bad.yaml", 2, ("yaml",)),
         ("create bad.yaml", 2, ("yaml",)),
+        ("run noprogram.yaml", 2, ("yaml", "wazir.controller")),
+        ("check noprogram.yaml", 2, ("yaml", "wazir.controller")),
         ("studies", 5, ()),
         ("show mine --db missing.db", 5, ()),
         ("completion bash", 0, ()),
@@ -61,6 +65,7 @@ def test_an_answer_waits_for_nothing_that_it_does_not_use(
     command: str, code: int, used: tuple[str, ...], tmp_path: Path
 ) -> None:
     (tmp_path / "bad.yaml").write_text(BAD)
+    (tmp_path / "noprogram.yaml").write_text(BAD.replace("minimise", "minimize") + NO_PROGRAM)
     modules = loaded(tmp_path, *command.split(), code=code)
     assert among(modules, HEAVY + OURS) == list(used)
 
