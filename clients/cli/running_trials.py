@@ -119,6 +119,29 @@ def _progress_columns(found: Running | None, study: Study) -> dict[str, Column[T
     }
 
 
+def progress_data(found: Running | None) -> dict[int, dict[str, object]]:
+    """For scripts, by id: of each running trial that has reported its step, the step it goes to, the seconds until it
+    is there, and the value and rank of each objective. What is unknown is null."""
+    if found is None or found.progress is None:
+        return {}
+
+    from .running import eta_of, of_this_attempt, target_of
+
+    now = time.time()
+    by_id = {known.trial_id: known for known in found.progress.trials}
+    data: dict[int, dict[str, object]] = {}
+    for trial in found.trials:
+        known = of_this_attempt(trial, by_id.get(trial.id))
+        if known is not None:
+            data[trial.id] = {
+                "step": known.pace.last_step,
+                "steps": target_of(trial, found.progress),
+                "eta_seconds": eta_of(trial, known, found.progress, found.typical, now),
+                "metrics": {m.metric: {"value": m.value, "rank": m.rank, "of": m.ranked} for m in known.metrics},
+            }
+    return data
+
+
 def rows_by_id(found: Running | None, study: Study) -> dict[int, Row]:
     """What the running trials show, by id; empty if none runs."""
     if found is None:

@@ -22,7 +22,7 @@ from .algorithm_words import suggested_by
 from .columns import chosen, csv_trial_columns, ordered, print_columns, trial_columns
 from .errors import Exit, reported
 from .output import Format, console, emit, in_order, pairs, trial_data, trial_table
-from .running_trials import PROGRESS_COLUMNS, look_at_running, rows_by_id, table_of, with_progress
+from .running_trials import PROGRESS_COLUMNS, look_at_running, progress_data, rows_by_id, table_of, with_progress
 from .session import (
     ParameterValueType,
     PodLog,
@@ -82,7 +82,7 @@ def trials(
 
         asked = {*(columns or "").replace(" ", "").split(","), (sort or "").removeprefix("-")}
         plain = columns is None and form is Format.TABLE
-        looks = plain or form is Format.CSV or asked & PROGRESS_COLUMNS
+        looks = columns is None or asked & PROGRESS_COLUMNS
         looked = look_at_running(client, found, whole) if looks else None
         known = with_progress(trial_columns(whole, found), looked, whole)
 
@@ -94,7 +94,8 @@ def trials(
         names = csv_trial_columns(known) if columns is None else chosen("--columns", columns, known)
         print_columns(found, names, known, form)
     elif form is not Format.TABLE:
-        emit([trial_data(t) for t in found], form)
+        doing = progress_data(looked)
+        emit([trial_data(t) | ({"progress": doing[t.id]} if t.id in doing else {}) for t in found], form)
     elif running:
         out = console()
         ascii_only = out.options.ascii_only

@@ -214,6 +214,11 @@ def test_running_trials_show_how_far_they_are_and_ended_ones_their_outcome(addre
         assert second.split()[:8] == ["2", "running", "2/50", "4.0000", "█▁", "2", "of", "3"]
         assert third.split()[:3] == ["3", "succeeded", "9"]
 
+        running, _, over = json.loads(wazir(address, "trials", "curves", "-o", "json").stdout)
+        assert running["progress"].pop("eta_seconds") is not None
+        assert running["progress"] == {"step": 3, "steps": 50, "metrics": {"loss": {"value": 1.0, "rank": 1, "of": 3}}}
+        assert "progress" not in over
+
         chosen = wazir(address, "trials", "curves", "--columns", "trial,step,value,rank,curve", "--sort", "-value")
         assert [line.split() for line in chosen.output.splitlines()[1:]] == [
             ["3", "1", "9"],
