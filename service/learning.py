@@ -40,6 +40,9 @@ def learn(unit: Unit, trial: Trial) -> None:
         space = Space(space.parameters, tuple(text for text in space.constraints if text not in broken))
         keep(unit, space)
     names = contradicted(space, evidence)
+    if trial.id <= LEARNS_ALWAYS:
+        # Trials that ended while this one ran could not be compared with it.
+        names += [n for n in evidence.parameters if n in space.by_name and not space.by_name[n].when and n not in names]
     # A parameter that is asked for though its condition does not hold is never proposed where it is wanted.
     if any(n in evidence.parameters for n in names) or (names and _due(trial.id)):
         keep(unit, relearned(unit, space, names, trial.id, evidence))

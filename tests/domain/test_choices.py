@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from wazir.domain.choices import plain, restored, shown, stored
+
+examples = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 scalars = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text()
@@ -22,6 +24,7 @@ choices = st.recursive(
 )
 
 
+@examples
 @given(choices)
 def test_a_choice_is_restored_as_it_was(choice: Any) -> None:
     value = stored(choice)
@@ -29,6 +32,7 @@ def test_a_choice_is_restored_as_it_was(choice: Any) -> None:
     assert repr(restored(value)) == repr(choice)
 
 
+@examples
 @given(choices, choices)
 def test_different_choices_are_different_values(a: Any, b: Any) -> None:
     assert (repr(a) == repr(b)) == (repr(stored(a)) == repr(stored(b)))

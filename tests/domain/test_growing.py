@@ -6,13 +6,15 @@ import random
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from wazir.domain.growing import fitted, hull
 from wazir.domain.learning import Asked, contradicted, learned
 from wazir.domain.parameters import Parameters, Value
 from wazir.domain.space import Categorical, Discrete, Double, Integer, Kind, Parameter, Scale, Space
+
+examples = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 ranges = st.one_of(
     st.builds(
@@ -34,6 +36,7 @@ def values(kind: Kind) -> list[Value]:
     return [kind.at(i) for i in range(kind.size)]
 
 
+@examples
 @given(st.one_of(st.tuples(ranges, ranges), st.tuples(choices, choices)))
 def test_the_hull_has_the_values_of_both(pair: tuple[Kind, Kind]) -> None:
     joined = hull(*pair)
@@ -159,6 +162,7 @@ def test_conditions_are_learned(code: Code, when: dict[str, str], seed: int) -> 
         assert not any(contradicted(space, asked) for asked in told)
 
 
+@examples
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), max_size=6), st.integers(0, 99))
 def test_what_is_learned_holds_in_every_trial_that_asked(gates: list[tuple[int, int]], seed: int) -> None:
     """Each gate asks for a parameter of its own if an earlier one has a value of its own."""

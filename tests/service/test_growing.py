@@ -139,6 +139,21 @@ def test_conditions_are_learned_when_a_name_is_new_and_when_a_trial_contradicts_
     play(scenario)
 
 
+def test_trials_that_run_side_by_side_are_compared_when_the_last_has_ended(play: Play) -> None:
+    async def scenario(w: World) -> None:
+        await w.create(space=None)
+        await enqueue(w, clf="svc")
+        await enqueue(w, clf="rf")
+        first, second = await w.one(), await w.one()
+        await asks(w, first, "clf", "c")
+        await asks(w, second, "clf")
+        await ends(w, second, ["clf"])
+        await ends(w, first, ["clf", "c"])
+        assert (await space(w)).by_name["c"].when == (Condition("clf", ("svc",)),)
+
+    play(scenario)
+
+
 def test_what_no_condition_can_say_is_not_read_for_after_every_trial(
     play: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:
