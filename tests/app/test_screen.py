@@ -105,6 +105,8 @@ def screen(folder: Path, request: pytest.FixtureRequest) -> Iterator[Screen]:
     screen = Screen(folder, "run", "s.yaml", **getattr(request, "param", {}))
     yield screen
     screen.close()
+    # Trainings outlive a command that is killed.
+    (folder / "go").touch()
 
 
 def test_a_running_trial_is_seen_with_its_step_and_the_finished_one_remains(folder: Path, screen: Screen) -> None:
