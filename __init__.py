@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from .clients.familiar import samplers as samplers
     from .clients.familiar import study as study
     from .clients.familiar import trial as trial
+    from .clients.optimize_run import StudyEnded as StudyEnded
     from .clients.study import Study as Study
-    from .clients.study import StudyEnded as StudyEnded
     from .clients.trial import Trial as Trial
     from .clients.trial import TrialPruned as TrialPruned
     from .clients.trial import current_trial as current_trial
@@ -52,7 +52,7 @@ _FORWARDED = {
     "AsyncClient": ".clients.aio",
     "Client": ".clients.client",
     "Study": ".clients.study",
-    "StudyEnded": ".clients.study",
+    "StudyEnded": ".clients.optimize_run",
     "Tls": ".clients.credentials",
     "Trial": ".clients.trial",
     "TrialPruned": ".clients.trial",

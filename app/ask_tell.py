@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
-from ..clients import study
+from ..clients import studies
 from .beside import serve_beside
 
 P = ParamSpec("P")
@@ -31,8 +31,8 @@ def _served(function: Callable[P, T]) -> Callable[P, T]:
     return served
 
 
-create_study = _served(study.create_study)
-delete_study = _served(study.delete_study)
-get_all_study_names = _served(study.get_all_study_names)
-get_all_study_summaries = _served(study.get_all_study_summaries)
-load_study = _served(study.load_study)
+create_study = _served(studies.create_study)
+delete_study = _served(studies.delete_study)
+get_all_study_names = _served(studies.get_all_study_names)
+get_all_study_summaries = _served(studies.get_all_study_summaries)
+load_study = _served(studies.load_study)

@@ -19,49 +19,40 @@ from __future__ import annotations
 import gc
 import logging
 import os
-import secrets
 import threading
 import time
 import traceback
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from html import escape
 from itertools import islice
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, SupportsFloat, TypeVar
+from typing import TYPE_CHECKING, Any, Self, SupportsFloat
 
-from ..domain import document
 from ..domain import study as domain
 from ..domain.attempt import Cause
-from ..domain.choices import restored
 from ..domain.errors import (
-    MISSING,
     DeadlineExceeded,
     FailedPrecondition,
     InvalidArgument,
     StaleAttempt,
     WazirError,
-    nearest,
 )
 from ..domain.metric import Goal
-from ..domain.names import TrialName, check_id
-from ..domain.space import Space
+from ..domain.names import TrialName
 from ..domain.study import Shortage
 from ..domain.trial import ENDED, Measurement, TrialState
 from ..domain.trial import Trial as Record
 from . import verbosity
+from .aliases import either, refuse_both
 from .asked import AskedTrial, Definitions, enqueued
 from .client import Client
-from .familiar.translate import algorithm_of, stopping_of
+from .frames import framed
 from .heartbeats import Heartbeats
 from .notebook import SHOWN, study_html
-from .opening import Serve, Storage, open_client
 from .optimize_lines import Lines, make_bar
-from .orphans import give_back_orphans, holder
+from .optimize_run import Callback, Run, StudyEnded
+from .orphans import holder
 from .pauses import pauses
 from .python_words import in_python, python_words
 from .results import Result
@@ -88,15 +79,7 @@ Outcome = SupportsFloat | Sequence[SupportsFloat] | Mapping[str, SupportsFloat] 
 
 Caught = type[Exception] | tuple[type[Exception], ...]
 
-Chosen = str | Mapping[str, object]
-"""An algorithm or a stopping rule: its name, or a mapping with the name and settings."""
-
 Function = Callable[[AskedTrial], Outcome]
-
-Callback = Callable[["Study", Result], object]
-"""Called after each trial of `optimize`."""
-
-N = TypeVar("N")
 
 ENDS = {
     TrialState.SUCCEEDED: Cause.SUCCEEDED,
@@ -107,213 +90,6 @@ ENDS = {
 """States that `Study.tell` takes, and how the attempt then ended."""
 
 logger = logging.getLogger(__name__)
-
-
-class StudyEnded(FailedPrecondition):
-    """There is nothing more to evaluate: the study has ended, or ends when its running trials have."""
-
-    reason = "STUDY_ENDED"
-
-
-def create_study(
-    name: str | None = None,
-    *,
-    parameters: Mapping[str, object] | Space | None = None,
-    constraints: Sequence[str] = (),
-    metric: str | None = None,
-    direction: str | Goal | None = None,
-    directions: Sequence[str | Goal] | None = None,
-    objective: Mapping[str, object] | None = None,
-    objectives: Sequence[Mapping[str, object]] | None = None,
-    algorithm: Chosen | None = None,
-    seed: int | None = None,
-    stopping: Chosen | None = None,
-    trials: int | None = None,
-    parallel: int | None = None,
-    failed: int | None = None,
-    duration: float | str | None = None,
-    gpu_hours: float | None = None,
-    labels: Mapping[str, str] | None = None,
-    load_if_exists: bool = False,
-    address: str | None = None,
-    database: str | os.PathLike[str] | None = None,
-    storage: Storage | None = None,
-    study_name: str | None = None,
-    sampler: object = None,
-    pruner: object = None,
-    lease: float = LEASE,
-    serve: Serve | None = None,
-) -> Study:
-    """Makes a study to ask and tell.
-
-    `name`: a DNS label; one is made up where there is none. `parameters`: the space in the study file's words,
-    `{"lr": {"min": 1e-5, "max": 0.1, "scale": "log"}}` (bounds that are all integers make an integer: for what lies
-    between 0 and 1 write `{"min": 0.0, "max": 1.0}`), or a Space; without it the space grows as the code names
-    parameters with `trial.suggest_*`. What is optimised: `metric` (default "value") and `direction` ("minimize", the
-    default, or "maximize"); or `directions`, of the metrics value_0, value_1, ...; or `objective`, `objectives` in the
-    study file's words. `algorithm` and `stopping`: a name, or a mapping with the name and settings; without `algorithm`
-    the service chooses, without `stopping` no trial is stopped early. `trials` to `gpu_hours`: the budget; None is no
-    limit.
-
-    `study_name`, `sampler` and `pruner` are Optuna's: another word for `name`, and an object or class name of Optuna's
-    (or of `wazir.samplers` and `wazir.pruners`), which is taken for the algorithm or the rule that it is here.
-
-    `load_if_exists` goes on with a study of that name, with the budget and stopping given now. Where studies are kept:
-    `address`, a service's `host:port`; or `database`, a file or `postgresql://USER@HOST/DATABASE`; or `storage`, either
-    of them as Optuna writes it (`sqlite:///studies.db`). Without them WAZIR_ADDRESS, else WAZIR_DB or the file
-    `.wazir/wazir.db`. A database that no service serves is served by a process that ends with this one. `lease`:
-    seconds for which this process may be silent before its trials are given to others.
-
-    Raises InvalidArgument, AlreadyExists, SpecChanged if the existing study has another space or metric, Unavailable
-    if no service answers, and FailedPrecondition if one would have to be started and a library of it is missing.
-    """
-    name = _either("name", name, "study_name", study_name)
-    what = _objectives(metric, direction, directions, objective, objectives)
-    _refuse_both("algorithm", algorithm, "sampler", sampler)
-    if sampler is not None:
-        algorithm = algorithm_of(sampler)
-    settings: dict[str, object] = dict(algorithm) if isinstance(algorithm, Mapping) else {"name": algorithm or "auto"}
-    if seed is not None:
-        settings["seed"] = seed
-    if pruner is not None:
-        # Only the goal of the first objective matters.
-        first = document.from_document(what).objectives[0]
-        _refuse_both("stopping", stopping, "pruner", pruner)
-        stopping = stopping_of(pruner, first.goal)
-    budget = {
-        "trials": trials,
-        "parallel": parallel,
-        "failed": failed,
-        "duration": duration,
-        "gpu_hours": gpu_hours,
-    }
-    description: dict[str, object] = {
-        **what,
-        "algorithm": settings,
-        "budget": {key: limit for key, limit in budget.items() if limit is not None},
-    }
-    if stopping is not None:
-        description["stopping"] = dict(stopping) if isinstance(stopping, Mapping) else {"name": stopping}
-    if labels:
-        description["labels"] = dict(labels)
-    if parameters is not None and not isinstance(parameters, Space):
-        description["parameters"] = parameters
-    if constraints:
-        description["constraints"] = list(constraints)
-    with python_words():
-        spec = document.from_document(description)
-        for doubt in document.doubts(description):
-            # The level of whoever called `wazir.create_study`.
-            warnings.warn(in_python(str(doubt)), UserWarning, stacklevel=3)
-        if isinstance(parameters, Space):
-            spec = replace(spec, space=Space(parameters.parameters, (*parameters.constraints, *constraints)))
-        study_id = check_id("name", f"study-{secrets.token_hex(4)}" if name is None else name)
-
-        client = open_client(address, database=database, storage=storage, serve=serve)
-        made = client.create_study(study_id, spec, resume=load_if_exists)
-    give_back_orphans(client, made)
-    study = Study(client, made, lease=lease)
-    # Somebody who gives Optuna's NopPruner knows.
-    study._definitions.told_of_stopping |= pruner is not None
-    return study
-
-
-def load_study(
-    name: str | None = None,
-    *,
-    address: str | None = None,
-    database: str | os.PathLike[str] | None = None,
-    storage: Storage | None = None,
-    study_name: str | None = None,
-    lease: float = LEASE,
-    serve: Serve | None = None,
-) -> Study:
-    """A study that exists, whoever made it. Arguments as in `create_study`. Raises NotFound."""
-    name = _named(name, study_name)
-    client = open_client(address, database=database, storage=storage, serve=serve)
-    study = client.get_study(name)
-    give_back_orphans(client, study)
-    return Study(client, study, lease=lease)
-
-
-def delete_study(
-    name: str | None = None,
-    *,
-    address: str | None = None,
-    database: str | os.PathLike[str] | None = None,
-    storage: Storage | None = None,
-    study_name: str | None = None,
-    serve: Serve | None = None,
-) -> None:
-    """Deletes a study with its trials. Arguments as in `create_study`. Raises NotFound, and FailedPrecondition while
-    trials of it run."""
-    name = _named(name, study_name)
-    with open_client(address, database=database, storage=storage, serve=serve) as client:
-        client.delete_study(name)
-
-
-@dataclass(frozen=True)
-class StudySummary:
-    """What `get_all_study_summaries` says of a study."""
-
-    study_name: str
-    directions: Sequence[Goal]
-    best_trial: Result | None
-    n_trials: int
-    user_attrs: Mapping[str, object]
-    datetime_start: datetime
-
-    @property
-    def direction(self) -> Goal:
-        """Of the first objective."""
-        return self.directions[0]
-
-
-def get_all_study_summaries(
-    storage: Storage | None = None,
-    include_best_trial: bool = True,
-    *,
-    address: str | None = None,
-    database: str | os.PathLike[str] | None = None,
-    serve: Serve | None = None,
-) -> list[StudySummary]:
-    """All studies, the oldest first. `best_trial` is None with several objectives. Arguments as in `create_study`."""
-    with open_client(address, database=database, storage=storage, serve=serve) as client:
-        found = sorted(client.list_studies(), key=lambda study: study.create_time)
-        summaries = []
-        for study in found:
-            objectives = [o.metric for o in study.spec.objectives]
-            best = client.best_trials(study.name, 1) if include_best_trial and len(objectives) == 1 else []
-            summaries.append(
-                StudySummary(
-                    study_name=study.name.short,
-                    directions=[o.goal for o in study.spec.objectives],
-                    best_trial=Result.of(best[0], objectives, None) if best else None,
-                    n_trials=study.counts.total,
-                    user_attrs=from_metadata(study.metadata),
-                    datetime_start=datetime.fromtimestamp(study.create_time, UTC),
-                )
-            )
-        return summaries
-
-
-def get_all_study_names(
-    storage: Storage | None = None,
-    *,
-    address: str | None = None,
-    database: str | os.PathLike[str] | None = None,
-    serve: Serve | None = None,
-) -> list[str]:
-    """The names of the studies, sorted. Arguments as in `create_study`."""
-    with open_client(address, database=database, storage=storage, serve=serve) as client:
-        return sorted(study.name.short for study in client.list_studies())
-
-
-def _named(name: str | None, study_name: str | None) -> str:
-    name = _either("name", name, "study_name", study_name)
-    if name is None:
-        raise InvalidArgument("name", MISSING, "is missing", 'For instance load_study("digits")')
-    return name
 
 
 class Study:
@@ -330,7 +106,7 @@ class Study:
         self._lease = lease
         self._heartbeats = Heartbeats(client, lease)
         self._held: dict[int, AskedTrial] = {}
-        self._runs: list[_Run] = []
+        self._runs: list[Run] = []
         """Of `optimize`, those that go on now."""
         self._holder = holder()
 
@@ -369,7 +145,9 @@ class Study:
 
     def __reduce__(self) -> tuple[Callable[..., Study], tuple[str, str, float]]:
         """Pickled, it is a way to the same study, for workers that are given it; its trials stay here."""
-        return _reopened, (str(self._name), self._client.address, self._lease)
+        from .studies import reopened
+
+        return reopened, (str(self._name), self._client.address, self._lease)
 
     def _repr_html_(self) -> str:
         """For notebooks. A service that is away is not waited for."""
@@ -415,7 +193,7 @@ class Study:
         Raises InvalidArgument on a value that is none, StaleAttempt where the trial is somebody else's by now, and
         FailedPrecondition where it has ended with another outcome.
         """
-        _refuse_both("value", value, "values", values)
+        refuse_both("value", value, "values", values)
         value = values if value is None else value
         if isinstance(trial, int) and trial < 1:
             raise InvalidArgument("trial", trial, "ids count from 1", "Give the trial itself, or trial.id")
@@ -474,8 +252,8 @@ class Study:
         """
         if not callable(function):
             raise InvalidArgument("function", function, "must be callable", "Give it without parentheses")
-        trials = _either("trials", trials, "n_trials", n_trials)
-        parallel = _either("parallel", parallel, "n_jobs", n_jobs)
+        trials = either("trials", trials, "n_trials", n_trials)
+        parallel = either("parallel", parallel, "n_jobs", n_jobs)
         if parallel == -1:
             parallel = len(os.sched_getaffinity(0))
         for what, number in (("trials", trials), ("parallel", parallel)):
@@ -485,7 +263,7 @@ class Study:
         catch = tuple(catch) if isinstance(catch, Iterable) else catch
 
         with self._lines(trials, progress, show_progress_bar) as lines:
-            run = _Run(trials, lines, tuple(callbacks), collect=gc_after_trial)
+            run = Run(trials, lines, tuple(callbacks), collect=gc_after_trial)
             self._runs.append(run)
             try:
                 self._run(function, run, parallel, catch, timeout)
@@ -493,7 +271,7 @@ class Study:
                 self._runs.remove(run)
         run.check_enough(stacklevel=3)  # that of whoever called
 
-    def _run(self, function: Function, run: _Run, parallel: int, catch: Caught, timeout: float | None) -> None:
+    def _run(self, function: Function, run: Run, parallel: int, catch: Caught, timeout: float | None) -> None:
         until = None if timeout is None else time.monotonic() + timeout
         if parallel == 1:
             self._work(function, run, catch, until)
@@ -519,11 +297,12 @@ class Study:
 
     def _lines(self, trials: int | None, progress: bool | None, bar: bool | None) -> Lines:
         quiet = progress is False or (progress is None and not verbosity.shows_results())
+        shown = make_bar(trials or self._spec.budget.trials, progress if bar is None else bar)
+
         best = None
-        if len(self._spec.objectives) == 1 and not (quiet and progress is False):
+        if len(self._spec.objectives) == 1 and (shown is not None or not quiet):
             best = next(iter(self._client.best_trials(self._name, 1)), None)
-        shown = progress if bar is None else bar
-        return Lines(self._spec, best, make_bar(trials or self._spec.budget.trials, shown), quiet=quiet)
+        return Lines(self._spec, best, shown, quiet=quiet)
 
     def enqueue_trial(
         self,
@@ -640,10 +419,7 @@ class Study:
             raise FailedPrecondition(
                 "trials_dataframe needs pandas, which is not installed: pip install pandas"
             ) from None
-        rows = [_framed(trial) for trial in self.trials]
-        if attrs is not None:
-            rows = [{name: cell for name, cell in each.items() if _is_of(name, attrs)} for each in rows]
-        return pandas.DataFrame(rows)
+        return pandas.DataFrame([framed(trial, attrs) for trial in self.trials])
 
     # How it is done
 
@@ -771,7 +547,7 @@ class Study:
 
     # The loop of `optimize`
 
-    def _work(self, function: Function, run: _Run, catch: Caught, until: float | None) -> None:
+    def _work(self, function: Function, run: Run, catch: Caught, until: float | None) -> None:
         while run.take() and not run.over(until):
             try:
                 asked = self._ask(until, run.halted)
@@ -794,14 +570,14 @@ class Study:
                 for callback in run.callbacks:
                     callback(self, ended_as)
 
-    def _work_on_thread(self, function: Function, run: _Run, catch: Caught, until: float | None) -> None:
+    def _work_on_thread(self, function: Function, run: Run, catch: Caught, until: float | None) -> None:
         try:
             self._work(function, run, catch, until)
         except BaseException as error:  # noqa: BLE001 - raised by the thread that waits
             run.errors.append(error)
             run.halted.set()
 
-    def _evaluate(self, function: Function, asked: AskedTrial, run: _Run, catch: Caught) -> Result | None:
+    def _evaluate(self, function: Function, asked: AskedTrial, run: Run, catch: Caught) -> Result | None:
         """The trial as it ended; None if it is no longer this process's. Raises what the function raises, unless it is
         in `catch`."""
         begun = time.monotonic()
@@ -866,164 +642,12 @@ class Study:
         return self.tell(asked, value, state)
 
 
-class _Run:
-    """What the threads of one `optimize` share."""
-
-    def __init__(
-        self, trials: int | None, lines: Lines, callbacks: tuple[Callback, ...], *, collect: bool = False
-    ) -> None:
-        self.wanted = trials
-        self.lines = lines
-        self.callbacks = callbacks
-        self.collect = collect
-        self.halted = threading.Event()
-        self.errors: list[BaseException] = []
-        self.cut_short: StudyEnded | DeadlineExceeded | None = None
-        """Why there was no trial to evaluate when one was wanted."""
-        self._lock = threading.Lock()
-        self._left = trials
-        self._evaluated = 0
-        self._active: list[AskedTrial] = []
-
-    def take(self) -> bool:
-        """Whether one more trial is to be evaluated."""
-        with self._lock:
-            if self.halted.is_set() or self._left == 0:
-                return False
-            if self._left is not None:
-                self._left -= 1
-            return True
-
-    def active(self) -> list[AskedTrial]:
-        with self._lock:
-            return list(self._active)
-
-    def over(self, until: float | None) -> bool:
-        """Whether the time is up. One trial is tried for however short it is."""
-        return until is not None and self._evaluated > 0 and time.monotonic() >= until
-
-    def stop(self) -> None:
-        """Lets running trials end, and starts no more."""
-        self.halted.set()
-
-    def check_enough(self, stacklevel: int) -> None:
-        """Warns if fewer trials were evaluated than were wanted, and raises if none was. Time that is up is what the
-        caller wanted, and needs no warning."""
-        if self.cut_short is None:
-            return
-        if not self._evaluated:
-            raise self.cut_short
-        if self.wanted is not None and isinstance(self.cut_short, StudyEnded):
-            warnings.warn(
-                f"{self._evaluated} of {self.wanted} trials were evaluated: {self.cut_short}",
-                UserWarning,
-                stacklevel=stacklevel,
-            )
-
-    @contextmanager
-    def evaluating(self, asked: AskedTrial) -> Iterator[None]:
-        with self._lock:
-            self._evaluated += 1
-            self._active.append(asked)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._active.remove(asked)
-
-
 _WAITING = {
     Shortage.PARALLEL: "as many run as `parallel` allows",
     Shortage.BUDGET: "all trials of the budget are handed out",
     Shortage.PAUSED: "the study is paused",
     Shortage.ALGORITHM: "the algorithm waits for results",
 }
-
-
-def row(trial: Record) -> dict[str, object]:
-    """A trial as a flat row: one column for each metric, parameter and label."""
-    begin, end = trial.start_time, trial.end_time
-    return {
-        "id": trial.id,
-        "state": trial.state.name,
-        **{f"metric_{name}": value for name, value in (trial.final or {}).items()},
-        **{f"params_{name}": restored(value) for name, value in trial.parameters.items()},
-        "create_time": datetime.fromtimestamp(trial.create_time, UTC),
-        "start_time": None if begin is None else datetime.fromtimestamp(begin, UTC),
-        "end_time": None if end is None else datetime.fromtimestamp(end, UTC),
-        "duration": None if begin is None or end is None else end - begin,
-        **{f"labels_{name}": text for name, text in trial.labels.items()},
-    }
-
-
-def _reopened(name: str, address: str, lease: float) -> Study:
-    return load_study(name, address=address, lease=lease)
-
-
-def _framed(trial: Result) -> dict[str, object]:
-    """A row of the data frame: `row`, with what Optuna's has."""
-    value = {"value": trial.value} if len(trial.objectives) == 1 else {}
-    attributes = {f"user_attrs_{name}": attribute for name, attribute in trial.user_attrs.items()}
-    cells = row(trial)
-    return {"id": cells.pop("id"), "number": trial.number, **value, **cells, **attributes}
-
-
-def _is_of(column: str, attrs: Sequence[str]) -> bool:
-    return any(column == name or column.startswith(f"{name}_") for name in attrs)
-
-
-def _either(name: str, value: N | None, other: str, alias: N | None) -> N | None:
-    """The argument under one of its two names. Raises InvalidArgument if both are given."""
-    _refuse_both(name, value, other, alias)
-    return value if alias is None else alias
-
-
-def _refuse_both(name: str, value: object, other: str, alias: object) -> None:
-    if value is not None and alias is not None:
-        raise InvalidArgument(other, MISSING, f"is given beside {name}", "Both mean the same: give one")
-
-
-def _objectives(
-    metric: str | None,
-    direction: str | Goal | None,
-    directions: Sequence[str | Goal] | None,
-    objective: Mapping[str, object] | None,
-    objectives: Sequence[Mapping[str, object]] | None,
-) -> dict[str, object]:
-    """The part of a study file that says what is optimised."""
-    short = metric is not None or direction is not None
-    if short + (directions is not None) + (objective is not None) + (objectives is not None) > 1:
-        raise InvalidArgument(
-            "objective",
-            MISSING,
-            "what is optimised is said twice",
-            "Give metric and direction, or directions, or objective, or objectives",
-        )
-    if directions is not None:
-        goals = [_goal(f"directions[{place}]", goal) for place, goal in enumerate(directions)]
-        if not goals:
-            raise InvalidArgument("directions", [], "must have one for each objective", 'For instance ["minimize"]')
-        if len(goals) == 1:
-            return {"objective": {"metric": "value", "goal": goals[0]}}
-        return {"objectives": [{"metric": f"value_{place}", "goal": goal} for place, goal in enumerate(goals)]}
-    if objectives is not None:
-        return {"objectives": list(objectives)}
-    if objective is not None:
-        return {"objective": objective}
-    return {"objective": {"metric": metric or "value", "goal": _goal("direction", direction or "minimize")}}
-
-
-def _goal(field: str, direction: object) -> str:
-    """Optuna's StudyDirection has the names of our goals."""
-    name = direction if isinstance(direction, str) else str(getattr(direction, "name", direction)).lower()
-    if name not in ("minimize", "maximize"):
-        raise InvalidArgument(field, name, 'must be "minimize" or "maximize"', _meant(name))
-    return name
-
-
-def _meant(direction: object) -> str:
-    hint = nearest(str(direction), ("minimize", "maximize"))
-    return hint if hint.startswith("Did") else ""
 
 
 def _state(state: TrialState | str) -> TrialState:

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from wazir.app.cli import cli
 from wazir.clients.asked import AskedTrial
-from wazir.clients.study import create_study
+from wazir.clients.studies import create_study
 
 from ..clients.served import serving
 

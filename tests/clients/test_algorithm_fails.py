@@ -8,7 +8,7 @@ import pytest
 
 from wazir.clients.asked import AskedTrial
 from wazir.clients.client import Client
-from wazir.clients.study import load_study
+from wazir.clients.studies import load_study
 from wazir.domain.algorithm_status import MAX_FAILED_ROUNDS
 from wazir.domain.errors import FailedPrecondition
 

@@ -19,7 +19,10 @@ import pytest
 import wazir
 from wazir.clients.asked import AskedTrial
 from wazir.clients.client import Client
-from wazir.clients.study import Study, StudyEnded, create_study, load_study, row
+from wazir.clients.frames import row
+from wazir.clients.optimize_run import StudyEnded
+from wazir.clients.studies import create_study, load_study
+from wazir.clients.study import Study
 from wazir.domain.attempt import Cause
 from wazir.domain.errors import (
     AlreadyExists,

@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 
 from wazir.clients.asked import AskedTrial
-from wazir.clients.study import Study, create_study, load_study, row
+from wazir.clients.frames import row
+from wazir.clients.studies import create_study, load_study
+from wazir.clients.study import Study
 from wazir.domain.attempt import Cause
 from wazir.domain.errors import InvalidArgument
 from wazir.domain.parameters import canonical

@@ -16,14 +16,8 @@ from wazir.clients.asked import AskedTrial
 from wazir.clients.familiar import pruners, samplers
 from wazir.clients.opening import place_of
 from wazir.clients.results import Result
-from wazir.clients.study import (
-    Study,
-    create_study,
-    delete_study,
-    get_all_study_names,
-    get_all_study_summaries,
-    load_study,
-)
+from wazir.clients.studies import create_study, delete_study, get_all_study_names, get_all_study_summaries, load_study
+from wazir.clients.study import Study
 from wazir.clients.trial import TrialPruned
 from wazir.domain.errors import FailedPrecondition, InvalidArgument, NotFound
 from wazir.domain.metric import Goal
