@@ -18,7 +18,7 @@ _HOW_TO_MEND = {
     Cause.TIMED_OUT: "Raise trial.timeout, or let it take less time",
     Cause.TOO_LARGE: "Let it ask for less",
     Cause.SUCCEEDED: "If its name is wrong, delete the study and start over; otherwise let the script report it",
-    Cause.CONFIG_BROKEN: "Mend the section `trial` of the study file",
+    Cause.CONFIG_BROKEN: "Mend that, or the file's section `trial` (`wazir create FILE --resume` makes it known)",
 }
 
 
@@ -52,7 +52,7 @@ def broken(case: Case, earlier: Sequence[Case], counts: Counts) -> str:
     kind = alike(case.cause, case.words)
     if any(other.cause is not None and alike(other.cause, other.words) == kind for other in earlier):
         return ""
-    what = "reported no value to go by" if case.cause is Cause.SUCCEEDED else "could not be started"
+    what = "has no value" if case.cause is Cause.SUCCEEDED else "could not be started"
     return f"trial {case.id} {what}: {described(case.cause, case.words)}"
 
 

@@ -67,7 +67,7 @@ def test_a_misspelt_metric_costs_no_more_trials_than_run_at_once(tmp_path: Path)
     write(tmp_path, "", metric="val_loss")
     code, output = wazir(tmp_path, "run", "study.yaml")
     assert code == 1
-    assert "reported no value to go by: looked for 'val_loss' in what it printed" in output
+    assert "has no value: looked for 'val_loss' in what it printed" in output
     assert "2 trials failed: looked for 'val_loss'" in output
 
 

@@ -56,7 +56,7 @@ def test_when_the_first_three_are_looked_at(counts: dict[T, int], look: bool) ->
 @pytest.mark.parametrize(
     ("failed", "earlier", "counts", "words"),
     [
-        (case(1, METRIC, Cause.SUCCEEDED), [], {T.FAILED: 1}, "trial 1 reported no value to go by: looked for 'val_"),
+        (case(1, METRIC, Cause.SUCCEEDED), [], {T.FAILED: 1}, "trial 1 has no value: looked for 'val_"),
         (case(2, METRIC, Cause.SUCCEEDED), [case(1, METRIC + "1", Cause.SUCCEEDED)], {T.FAILED: 2}, ""),
         (case(9, METRIC, Cause.SUCCEEDED), [], {T.FAILED: 1, T.SUCCEEDED: 8}, ""),
         (case(9, "no such image", Cause.CONFIG_BROKEN), [], {T.SUCCEEDED: 8}, "trial 9 could not be started: no such"),

@@ -152,9 +152,7 @@ class TestAStudyThatIsBroken:
             await fail(w, first, METRIC, Cause.SUCCEEDED)
             study = await w.study()
             assert study.state is StudyState.PAUSED
-            assert study.reason.startswith(
-                f"trial {first.id} reported no value to go by: {METRIC}. If its name is wrong,"
-            )
+            assert study.reason.startswith(f"trial {first.id} has no value: {METRIC}. If its name is wrong,")
             await w.service.resume_study(NAME)
             await fail(w, second, METRIC.replace("0.5", "0.6"), Cause.SUCCEEDED)
             assert (await w.study()).state is StudyState.ACTIVE
@@ -177,8 +175,8 @@ class TestAStudyThatIsBroken:
             await fail(w, await w.one(), "ErrImagePull: not found", Cause.CONFIG_BROKEN)
             study = await w.study()
             assert study.reason == (
-                "trial 2 could not be started: ErrImagePull: not found. Mend the section `trial` of the study file, "
-                "then: wazir resume s"
+                "trial 2 could not be started: ErrImagePull: not found. Mend that, or the file's section `trial` "
+                "(`wazir create FILE --resume` makes it known), then: wazir resume s"
             )
 
         play(scenario)
