@@ -100,12 +100,14 @@ class Lines:
 
 def write(line: str) -> None:
     """One line on standard error, whole although threads write beside each other. Nobody may be reading."""
+    if sys.stderr is None:
+        return  # a process without a console
     with suppress(OSError, ValueError):
         sys.stderr.write(f"{line}\n")
         sys.stderr.flush()
 
 
-def make_bar(total: int | None, wanted: bool | None, *, timeout: float | None = None) -> Bar | None:
+def make_bar(total: int | None, wanted: bool | None) -> Bar | None:
     """A bar where there can be one: a widget in a notebook, if ipywidgets is installed; on a terminal, if rich is.
 
     `wanted`: True also where standard error is no terminal; False: none. `total`: trials, None if there is no limit.
@@ -115,8 +117,8 @@ def make_bar(total: int | None, wanted: bool | None, *, timeout: float | None = 
     try:
         if in_notebook():
             return _Widget(total)
-        if sys.stderr.isatty() or wanted:
-            return _RichBar(total)
+        if wanted or (sys.stderr is not None and sys.stderr.isatty()):
+            return _rich_bar(total)
     except ModuleNotFoundError:
         pass  # then it is lines alone
     return None
@@ -149,6 +151,15 @@ class _Widget:
 
     def close(self) -> None:
         self._bar.bar_style = "success" if self._done == self._total else ""
+
+
+def _rich_bar(total: int | None) -> Bar | None:
+    from rich.errors import LiveError
+
+    try:
+        return _RichBar(total)
+    except LiveError:
+        return None  # the script, or another `optimize` of it, shows something already
 
 
 class _RichBar:

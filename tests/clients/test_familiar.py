@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import pickle
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -378,6 +379,22 @@ def test_a_bar_counts_trials_above_which_the_lines_stay(study: Study, capfd: pyt
     written = capfd.readouterr().err
     assert "3/3" in written
     assert written.count("succeeded") == 3
+
+
+def test_two_studies_at_a_time_may_each_ask_for_a_bar(study: Study, capfd: pytest.CaptureFixture[str]) -> None:
+    def outer(trial: AskedTrial) -> float:
+        with create_study(sampler="random") as inner:
+            inner.optimize(quadratic, n_trials=2, show_progress_bar=True)
+            return inner.best_value
+
+    study.optimize(outer, n_trials=1, show_progress_bar=True)
+    assert capfd.readouterr().err.count("succeeded") == 3
+
+
+def test_a_process_without_standard_error_tunes_as_well(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    study.optimize(quadratic, n_trials=1)
+    assert len(study.trials) == 1
 
 
 # Attributes and records
