@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from click.testing import CliRunner, Result
 from wazir.app.cli import cli
 from wazir.app.local_service import LocalService
 from wazir.clients.client import Client
+from wazir.clients.local_address import address_of
 from wazir.storage.open import open_store
 from wazir.storage.store import StudyFilter
 
@@ -159,3 +162,29 @@ def test_a_folder_is_refused(folder: Path) -> None:
     result = wazir("studies", str(folder))
     assert (result.exit_code, "is a folder. Name a file, for instance" in result.output) == (2, True)
     assert [path.name for path in folder.iterdir()] == ["mine.yaml"]
+
+
+def test_the_first_server_on_a_postgresql_is_found_by_its_name_and_more_may_join(postgres: Postgres) -> None:
+    url = postgres.ready()
+    program = [sys.executable, "-c", "from wazir.app.main import main; main()"]
+    serve = [*program, "serve", "--db", url, "--listen", "127.0.0.1:0"]
+    servers: list[subprocess.Popen[str]] = []
+    lines: list[str] = []
+    try:
+        for _ in range(2):
+            servers.append(subprocess.Popen(serve, stderr=subprocess.PIPE, text=True))
+            stderr = servers[-1].stderr
+            assert stderr is not None
+            lines.append(next(line for line in stderr if "Serving" in line))
+        first, second = lines
+        assert address_of(url) in first
+        assert "unix:" not in second
+        with Client(database=url) as client:
+            client.create_study("served", spec())
+        assert "served\tactive" in wazir("studies", url).stdout
+        elsewhere = second.split(" at ")[1].split()[0]
+        assert "served\tactive" in wazir(f"studies --address {elsewhere}").stdout
+    finally:
+        for server in servers:
+            server.terminate()
+            server.communicate()
