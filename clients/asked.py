@@ -24,7 +24,7 @@ from .trial import Reported, Trial
 
 V = TypeVar("V")
 
-PRUNE_PATIENCE = 0.25
+PRUNE_PATIENCE = 1.0
 """Seconds for which `should_prune` waits for the answer to a report: scripts for Optuna ask at every step."""
 
 MOST_RANGES = 64
