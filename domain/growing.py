@@ -19,7 +19,7 @@ from decimal import Decimal
 from .choices import restored
 from .errors import InvalidArgument
 from .parameters import Parameters, Value, same
-from .space import Categorical, Discrete, Double, Integer, Kind, Scale
+from .space import MAX_PARAMETERS, Categorical, Discrete, Double, Integer, Kind, Parameter, Scale
 
 
 def hull(known: Kind, asked: Kind) -> Kind:
@@ -62,9 +62,13 @@ def described(kind: Kind) -> str:
 
 def check_enqueued(parameters: Parameters, where: str) -> None:
     """Refuses what no growing space could ever take. Whether a value lies in its range is seen when it is asked for."""
+    if len(parameters) > MAX_PARAMETERS:
+        raise InvalidArgument(where, len(parameters), f"at most {MAX_PARAMETERS} are possible")
     for name, value in parameters.items():
-        if isinstance(value, float) and not math.isfinite(value):
-            raise InvalidArgument(f"{where}.{name}", value, "must be finite")
+        try:
+            Parameter(name, Categorical((value,)))
+        except InvalidArgument as error:
+            raise InvalidArgument(f"{where}.{name[:40]}", value, error.rule, error.hint) from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ def _checked(study: Study) -> Study:
     spec = study.spec
     if spec.stopping is not None:
         make_rule(spec.stopping, spec.objectives)
-    if spec.space is not None:
+    if spec.space is not None and not study.growing:
         check_feasible(spec.space)
     problem = problem_of(spec if spec.space is not None else replace(spec, space=STAND_IN), growing=study.growing)
     assert problem is not None

@@ -10,8 +10,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from ..domain.parameters import Parameters
+from ..domain.space import Space
 from .designer import History, New, Outcome, Problem, Suggestions
-from .space.sampling import find_feasible
+from .space.sampling import find_feasible, sample
 
 WHY = "every point of the space as far as it is known has been tried, and it may still grow"
 
@@ -26,6 +28,11 @@ def repeated(
     waits = any(o.outcome is Outcome.PENDING for o in history.observations)
     if not found.exhausted and (found.proposals or waits):
         return found
-    drawn = (find_feasible(problem.space, rng, _TRIES) for _ in range(count - len(found.proposals)))
-    more = [New(point, WHY) for point in drawn if point is not None]
+    more = [New(_drawn(problem.space, rng), WHY) for _ in range(count - len(found.proposals))]
     return replace(found, proposals=[*found.proposals, *more], exhausted=False)
+
+
+def _drawn(space: Space, rng: np.random.Generator) -> Parameters:
+    """A point that satisfies the constraints if one is found: they were learned, and the trial's own ranges decide."""
+    point = find_feasible(space, rng, _TRIES)
+    return sample(space, rng.random(len(space.parameters))) if point is None else point

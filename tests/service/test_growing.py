@@ -102,6 +102,28 @@ def test_a_declared_space_keeps_all_values(play: Play) -> None:
     play(scenario)
 
 
+@pytest.mark.parametrize(
+    ("parameters", "rule"),
+    [
+        ({"x": float("nan")}, "finite"),
+        ({"x": 2**70}, "64 bits"),
+        ({"x": "y" * 2_000}, "1000 characters"),
+        ({"x\x1b[2J": 1}, "printable"),
+        ({f"x{i}": i for i in range(1_001)}, "at most 1000"),
+    ],
+)
+def test_values_that_no_space_could_have_are_refused_at_once(
+    play: Play, parameters: dict[str, object], rule: str
+) -> None:
+    async def scenario(w: World) -> None:
+        await w.create(space=None)
+        with pytest.raises(InvalidArgument, match=rule):
+            await enqueue(w, **parameters)
+        assert (await w.study()).counts.total == 0
+
+    play(scenario)
+
+
 def test_a_stale_attempt_names_nothing(play: Play) -> None:
     async def scenario(w: World) -> None:
         await w.create(space=None)
