@@ -113,35 +113,42 @@ def _best(kind: Sequence[Parameters], others: Sequence[Parameters], space: Space
     """The most significant rule, None if none is significant."""
     search = _Search(len(kind), len(others))
     points = [*kind, *others]
-    tests: dict[int, tuple[Test, ...]] = {}
+    single: dict[int, tuple[Test]] = {}
     candidates = 0
     for test, choices in _tests(kind, points, space):
         mask = sum(1 << i for i, point in enumerate(points) if test.holds(point))
-        if mask and mask not in tests:
-            tests[mask] = (test,)
+        if mask and mask not in single:
+            single[mask] = (test,)
             candidates += choices
-    found = [(*search.judged(mask, 2 * candidates), by) for mask, by in tests.items()]
+    found: list[_Found] = [(*search.judged(mask, 2 * candidates), by) for mask, by in single.items()]
 
     # The limit is on time alone: all pairs that there are count as tried.
     pairs = math.comb(candidates, 2)
-    single = sorted(found, key=_order)[:MAX_PAIRED]
-    for (_, _, first, (a,)), (_, _, second, (b,)) in combinations(single, 2):
-        both = first & second
-        if both not in (first, second):
-            found.append((*search.judged(both, 2 * pairs), (a, b)))
+    best = sorted(found, key=_order)[:MAX_PAIRED]
+    for (_, _, one, first), (_, _, other, second) in combinations(best, 2):
+        both = one & other
+        if both not in (one, other):
+            found.append((*search.judged(both, 2 * pairs), (*first, *second)))
 
-    significance, _, mask, by = min(found, key=_order, default=(math.inf, 0, 0, ()))
+    significance, covered, mask, by = min(found, key=_order, default=(math.inf, 0, 0, ()))
     if significance > ALPHA:
         return None
-    names = [p.name for p in space.parameters] if space is not None else []
+    return Rule(_readable(by, points, space), covered, mask.bit_count() - covered)
+
+
+_Found = tuple[float, int, int, tuple[Test, ...]]
+"""How likely it is by chance, how many of the kind it covers, which points, and by what tests."""
+
+
+def _readable(by: tuple[Test, ...], points: Sequence[Parameters], space: Space | None) -> tuple[Test, ...]:
+    """Tests that the same points meet, in the order of the space and with bounds of few digits."""
     for test in by:
         # One after the other: what the first takes in, the second must keep out.
         rest = [other for other in by if other is not test]
-        eased = _eased(test, [point for point in points if all(other.holds(point) for other in rest)], space)
-        by = (*rest, eased)
-    by = tuple(sorted(by, key=lambda test: (_place(names, test.parameter), test.relation.value)))
-    covered = search.covered(mask)
-    return Rule(by, covered, mask.bit_count() - covered)
+        where = [point for point in points if all(other.holds(point) for other in rest)]
+        by = (*rest, _eased(test, where, space))
+    names = [p.name for p in space.parameters] if space is not None else []
+    return tuple(sorted(by, key=lambda test: (_place(names, test.parameter), test.relation.value)))
 
 
 def _eased(test: Test, points: Sequence[Parameters], space: Space | None) -> Test:
@@ -158,7 +165,7 @@ def _eased(test: Test, points: Sequence[Parameters], space: Space | None) -> Tes
     return replace(test, bound=_bounds(parameter, known)(max(below), min(above)))
 
 
-def _order(found: tuple[float, int, int, tuple[Test, ...]]) -> tuple[float, int, int, str]:
+def _order(found: _Found) -> tuple[float, int, int, str]:
     significance, covered, _, by = found
     return significance, len(by), -covered, " and ".join(map(str, by))
 
@@ -173,9 +180,6 @@ class _Search:
         self._known: dict[tuple[int, int], float] = {}
         self._log = [math.lgamma(n + 1) for n in range(kind + others + 1)]
         """Logarithms of the factorials."""
-
-    def covered(self, mask: int) -> int:
-        return (mask & self._of_kind).bit_count()
 
     def judged(self, mask: int, candidates: int) -> tuple[float, int, int]:
         """The probability times the number of candidates, how many of the kind it covers, and the set itself."""
