@@ -28,9 +28,10 @@ from wazir.domain.trial import TrialState
 from .served import serving
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def address(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    with serving(request.param, tmp_path) as address:
+@pytest.fixture
+def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Other stores are seen to by tests/service/test_growing.py."""
+    with serving("sqlite", tmp_path) as address:
         monkeypatch.setenv("WAZIR_ADDRESS", address)
         yield address
 
