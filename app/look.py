@@ -70,10 +70,11 @@ class FileClient:
         self,
         states: Iterable[StudyState] = (),
         labels: Mapping[str, str] | None = None,
+        since: float | None = None,
         *,
         owner: str = DEFAULT_OWNER,
     ) -> Iterator[Study]:
-        where = StudyFilter(states=frozenset(states), labels=labels or {})
+        where = StudyFilter(states=frozenset(states), labels=labels or {}, since=since)
         after = ""
         while page := self._read(partial(_studies, owner=owner, where=where, after=after)):
             yield from page
@@ -90,10 +91,10 @@ class FileClient:
         name: StudyName,
         states: Iterable[TrialState] = (),
         labels: Mapping[str, str] | None = None,
-        *,
+        since: float | None = None,
         descending: bool = False,
     ) -> Iterator[Trial]:
-        where = TrialFilter(states=frozenset(states), labels=labels or {})
+        where = TrialFilter(states=frozenset(states), labels=labels or {}, since=since)
         after = 0
         while page := self._read(partial(_trials, name=name, where=where, after=after, descending=descending)):
             yield from page

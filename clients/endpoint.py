@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..domain.database import database_of, read_database
+from ..domain.database import POSTGRESQL, database_of, mask_password, read_database
 from ..domain.database import shown as database_shown
 from ..domain.errors import DeadlineExceeded, FailedPrecondition, InvalidArgument, RateLimited, Unavailable, WazirError
 from ..wire.errors import STATUS_KEY, from_rpc
@@ -49,9 +49,11 @@ def check_address(address: str, field: str = "address") -> str:
     if (match and 0 < int(match[2]) <= 65_535) or re.fullmatch(r"unix:/[^\0]+", address):
         return address
     hint = 'For instance "localhost:8470"'
-    if "://" in address:
-        hint = f'Without the scheme: "{address.partition("://")[2].rstrip("/")}"'
-    raise InvalidArgument(field, address, "must be host:port or unix:/path", hint)
+    if address.partition(":")[0] in (*POSTGRESQL, "sqlite"):
+        hint = "A database is named by --db, `database=` or WAZIR_DB"
+    elif "://" in address:
+        hint = f'Without the scheme: "{mask_password(address).partition("://")[2].rstrip("/")}"'
+    raise InvalidArgument(field, mask_password(address), "must be host:port or unix:/path", hint)
 
 
 def resolve_address(address: str | None = None, database: str | os.PathLike[str] | None = None) -> str:

@@ -203,6 +203,8 @@ class _Database:
             return FailedPrecondition(f"{self.name} does not exist. Make it (createdb), or name another one")
         if state in ("25006", "42501"):
             return FailedPrecondition(f"{self.name} cannot be written: {words}. Use a user and a server that may write")
+        if "invalid connection option" in words or "invalid sslmode" in words:
+            return InvalidArgument("db", self.name, f"cannot be used to connect: {words}", "Mend what is behind the ?")
         if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
             return Unavailable(f"{self.name} is away: {words}. Start it, or see to the network, then try again")
         return None

@@ -98,6 +98,13 @@ def test_a_database_that_is_away_is_named_without_its_password(folder: Path) -> 
         assert "geheim" not in result.output
 
 
+@pytest.mark.parametrize("option", ["foo=bar", "sslmode=nonsense"])
+def test_an_option_that_postgresql_lacks_is_bad_input(option: str, folder: Path) -> None:
+    result = wazir("studies", f"postgresql://me:geheim@127.0.0.1:1/tuning?{option}")
+    assert (result.exit_code, "cannot be used to connect" in result.output) == (2, True), result.output
+    assert "geheim" not in result.output
+
+
 def test_sqlite_by_its_url_is_the_file(folder: Path) -> None:
     assert wazir("create mine.yaml", "sqlite:///there.db").exit_code == 5, "commands but `run` and `serve` make none"
     open_store(folder / "there.db").close()
@@ -156,6 +163,16 @@ def test_what_is_typed_is_meant_rather_than_what_the_environment_says(folder: Pa
     both = wazir("studies --address 127.0.0.1:1", "there.db")
     assert both.exit_code == 2
     assert 'wazir: --db = "there.db": cannot be given together with --address. Give one' in both.output
+
+
+def test_a_database_in_the_place_of_an_address_is_told_apart_without_its_password(folder: Path) -> None:
+    for given in (
+        wazir("studies --address postgresql://me:geheim@db/tuning"),
+        wazir("studies", WAZIR_ADDRESS="postgresql://me:geheim@db/tuning"),
+    ):
+        assert given.exit_code == 2
+        assert "A database is named by --db" in given.output
+        assert "geheim" not in given.output
 
 
 def test_a_folder_is_refused(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -37,8 +38,10 @@ def test_a_path_or_a_url(text: str | Path, meant: Path | str) -> None:
         ("postgresql:/u:geheim@h/d", '--db = "postgresql:/u:***@h/d": must be postgresql://USER@HOST/DATABASE'),
         ("postgresql:u:geheim@h/d", 'postgresql:u:***@h/d": must be postgresql://'),
         ("POSTGRESQL://u:geheim@h", "names no database"),
-        ("postgresql://u:geheim@h:port/d", "must be postgresql://USER@HOST/DATABASE. Port"),
+        ("postgresql://u:geheim@h:port/d", "must be postgresql://USER@HOST/DATABASE. In a password write %40"),
         ("postgresql://u:geheim@[h/d", "must be postgresql://USER@HOST/DATABASE"),
+        ("postgresql://u:geh/eim@h/d", "In a password write %40 for @, %2F for /"),
+        ("postgresql://u:geh@eim@h/d", "with one @. In a password write %40 for @"),
         ("redis://h/0?password=geheim&x=1", "redis://h/0?password=***&x=1"),
         ("sqlite://", "must be sqlite:///FILE. Or write the path alone"),
         ("sqlite:///w.db?mode=ro", "must be sqlite:///FILE"),
@@ -50,7 +53,7 @@ def test_what_only_resembles_one_is_refused_without_its_password(text: str, word
     with pytest.raises(InvalidArgument) as refused:
         read_database(text)
     assert words in str(refused.value)
-    assert "geheim" not in str(refused.value)
+    assert not re.search("geh|eim", str(refused.value))
 
 
 @pytest.mark.parametrize(
