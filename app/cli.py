@@ -179,14 +179,14 @@ def open_client(access: Access, retry_for: float | None) -> Iterator[Client]:
             f"no service is named and {database} does not exist here. Give --address or set WAZIR_ADDRESS, change to "
             "the folder where `wazir run` was called, or name its database with --db or WAZIR_DB"
         )
-    if isinstance(database, Path) and not answers(socket_of(database)):
-        from ..storage.sqlite_look import NotReadable
+    if isinstance(database, Path) and not is_served(database):
+        from ..storage.sqlite_look import NotReadable, writable
         from .look import FileClient
 
         try:
             looking = FileClient(database, patience)
         except NotReadable:
-            if access.only_look:
+            if access.only_look or not writable(database):
                 raise
             # Of an older schema, for instance: to serve it brings it up to date, or says why not.
         else:
@@ -194,7 +194,7 @@ def open_client(access: Access, retry_for: float | None) -> Iterator[Client]:
                 yield cast("Client", looking)
             return
 
-    if access.only_look and not answers(socket_of(database)):
+    if access.only_look and not is_served(database):
         raise Unavailable(f"nobody serves {shown(database)}")
     from ..clients.client import Client
     from .local_service import LocalService
@@ -213,13 +213,14 @@ def is_there(file: Path) -> bool:
         ) from error
 
 
-def answers(socket_file: Path) -> bool:
-    """Whether a process listens there; one that was killed leaves the file behind."""
+def is_served(database: Database) -> bool:
+    """Whether a process of this user serves it; one that was killed leaves its socket behind."""
     import socket
 
     with socket.socket(socket.AF_UNIX) as connection:
         try:
-            connection.connect(os.fspath(socket_file))
-        except OSError:
+            connection.connect(os.fspath(socket_of(database)))
+        except (OSError, FailedPrecondition):
+            # FailedPrecondition: there can be no socket, and a look at a file needs none.
             return False
         return True

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -230,6 +232,16 @@ def test_a_write_is_refused_in_one_line(public: Path) -> None:
         assert code == 4, (output, error)
         assert "may look at its studies, not change or watch them" in output
         assert len(output.splitlines()) == 1
+
+
+def test_an_older_schema_is_told_to_who_may_not_bring_it_up_to_date(public: Path) -> None:
+    for path in (public.parent, public):
+        path.chmod(0o755)
+    with closing(sqlite3.connect(public)) as person, person:
+        person.execute("UPDATE wazir_schema SET version_num = 'v0000'")
+    open_to_all(public.parent)
+    ((code, output, error),) = as_another_user(public, "studies")
+    assert (code, "has the schema v0000, and this version of Wazir reads" in output) == (4, True), (output, error)
 
 
 def test_who_may_not_even_read_is_told_so(public: Path) -> None:
