@@ -76,6 +76,13 @@ ALIASES: Final = {"list": "studies", "ls": "studies", "status": "show"}
 """What users of other programs type."""
 
 
+def not_installed(command: str | None, error: ModuleNotFoundError) -> Exception:
+    """What to install; the error itself if it is a module of Wazir's own."""
+    if (error.name or "wazir").partition(".")[0] == "wazir":
+        return error
+    return click.ClickException(f"`wazir {command}` needs {error.name}; install it with: pip install 'wazir[run]'")
+
+
 class LazyGroup(click.Group):
     """Loads a command's module when the command is called."""
 
@@ -89,9 +96,7 @@ class LazyGroup(click.Group):
         try:
             module = import_module(entry.module, __package__)
         except ModuleNotFoundError as error:
-            raise click.ClickException(
-                f"`wazir {name}` needs {error.name}; install it with: pip install 'wazir[run]'"
-            ) from error
+            raise not_installed(name, error) from error
         command: click.Command = getattr(module, entry.attribute or ALIASES.get(name, name))
         return command
 
@@ -124,8 +129,12 @@ class LazyGroup(click.Group):
         ]
 
     def invoke(self, ctx: click.Context) -> Any:
-        with visible_usage_errors():
-            return super().invoke(ctx)
+        try:
+            with visible_usage_errors():
+                return super().invoke(ctx)
+        except ModuleNotFoundError as error:
+            # Loaded by a command while it works.
+            raise not_installed(ctx.invoked_subcommand, error) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

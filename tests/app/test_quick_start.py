@@ -84,3 +84,20 @@ def test_other_names_mean_commands() -> None:
     context = click.Context(cli)
     for alias, name in ALIASES.items():
         assert cli.get_command(context, alias) is cli.get_command(context, name)
+
+
+@pytest.mark.parametrize("library", ["rich", "sqlalchemy"])
+def test_a_library_that_is_not_installed_is_named_when_it_is_needed(library: str, tmp_path: Path) -> None:
+    program = f"import sys; sys.modules['{library}'] = None; from wazir.app.main import main; main()"
+
+    def run(*command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", program, *command], cwd=tmp_path, capture_output=True, text=True, stdin=None
+        )
+
+    assert run("--version").returncode == 0
+    (tmp_path / "good.yaml").write_text(BAD.replace("minimise", "minimize"))
+    failed = run("check", "good.yaml")
+    assert failed.returncode == 1
+    assert f"`wazir check` needs {library}" in failed.stderr
+    assert "Traceback" not in failed.stderr
