@@ -20,7 +20,7 @@ from click.shell_completion import CompletionItem
 from .. import __version__
 from ..clients.cli.errors import visible_usage_errors
 from ..clients.local_address import socket_of
-from ..domain.database import Database, database_of, shown
+from ..domain.database import DATABASE_VARIABLE, Database, database_of, shown
 from ..domain.errors import FailedPrecondition, Unavailable
 
 if TYPE_CHECKING:
@@ -184,6 +184,11 @@ def open_client(access: Access, retry_for: float | None) -> Iterator[Client]:
 
     database = access.database or database_of(os.environ)
     if isinstance(database, Path) and not is_there(database):
+        if access.database or os.environ.get(DATABASE_VARIABLE):
+            raise Unavailable(
+                f"{database} does not exist. `wazir run` and `wazir serve` make it; name another with --db or "
+                f"{DATABASE_VARIABLE}, or a service with --address"
+            )
         raise Unavailable(
             f"no service is named and {database} does not exist here. Give --address or set WAZIR_ADDRESS, change to "
             "the folder where `wazir run` was called, or name its database with --db or WAZIR_DB"

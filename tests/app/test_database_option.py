@@ -175,6 +175,13 @@ def test_a_database_in_the_place_of_an_address_is_told_apart_without_its_passwor
         assert "geheim" not in given.output
 
 
+def test_a_file_that_is_not_there_is_named_and_not_made(folder: Path) -> None:
+    for result in (wazir("studies", "none.db"), wazir("show mine", WAZIR_DB="none.db")):
+        assert (result.exit_code, "none.db does not exist. `wazir run` and" in result.output) == (5, True)
+    assert "no service is named and .wazir/wazir.db does not exist here" in wazir("studies").output
+    assert [path.name for path in folder.iterdir()] == ["mine.yaml"]
+
+
 def test_a_folder_is_refused(folder: Path) -> None:
     result = wazir("studies", str(folder))
     assert (result.exit_code, "is a folder. Name a file, for instance" in result.output) == (2, True)
