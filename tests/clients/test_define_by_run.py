@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from wazir.clients.asked import AskedTrial
 from wazir.clients.frames import row
@@ -24,6 +26,7 @@ from wazir.domain.parameters import canonical
 from wazir.domain.space import Categorical, Discrete, Double, Integer, Kind, Scale
 from wazir.domain.study import StudyState
 from wazir.domain.trial import TrialState
+from wazir.suggestion.repeating import WHY
 
 from .served import serving
 
@@ -152,6 +155,32 @@ def test_a_name_asked_for_twice_has_one_value(study: Study) -> None:
     assert trial.suggest_float("x", 0.0, 1.0) == trial.suggest_float("x", 0.0, 1.0) == trial.suggest_float("x", 5, 6)
     chosen = trial.suggest_categorical("c", [(1,), (2,)])
     assert trial.suggest_categorical("c", [(1,), (2,)]) is chosen
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), min_size=1, max_size=6))
+def test_a_program_of_any_conditions_gets_what_it_asks_for_and_no_point_twice(
+    study: Study, gates: list[tuple[int, int]]
+) -> None:
+    """Each gate asks for a parameter of its own if an earlier one has a certain value."""
+    asked: dict[int, dict[str, Any]] = {}
+
+    def program(trial: AskedTrial) -> float:
+        seen = {"p0": trial.suggest_int("p0", 0, 3)}
+        for i, (parent, value) in enumerate(gates, start=1):
+            if seen.get(f"p{parent % i}") == value:
+                seen[f"p{i}"] = trial.suggest_int(f"p{i}", 0, 3) if i % 2 else trial.suggest_categorical(f"p{i}", FOUR)
+        asked[trial.id] = seen
+        return float(sum(seen.values()))
+
+    with create_study(algorithm="random", seed=1) as made:
+        made.optimize(program, trials=12, progress=False)
+        assert {t.id: dict(t.parameters) for t in made.trials} == asked
+        repeats = [t for t in made.trials if t.provenance and t.provenance.why == WHY]
+        assert len(set(points(made))) == 12 - len(repeats)
+
+
+FOUR = [0, 1, 2, 3]
 
 
 # Conditions are learned
