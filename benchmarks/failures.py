@@ -10,9 +10,9 @@ Each algorithm is played on each wall of `walls.py` in three ways, told of failu
              counted by `budget.trials` (ours alone)
 
 Published: `failed`, the part of the trials 31 to 60 that failed; `regret`, (best - best possible) / (median of random
-points - best possible) after the last trial, in the geometric mean over seeds and walls, none counted below FLOOR;
-`told` and `flaky`, the same of those runs; and `ended`, the studies that the default `budget.failed` would have ended
-before their last trial. Peers, made by `benchmarks/peers.py`, run in environments of their own.
+points - best possible) after the last trial, in the geometric mean and the median over seeds and walls, none counted
+below FLOOR; the same of the runs told and flaky; and `ended`, the number of studies that the default `budget.failed`
+would have ended before their last trial. Peers, made by `benchmarks/peers.py`, run in environments of their own.
 `--runs` is a file with one run a line, which is gone on with where it was left.
 """
 
@@ -32,6 +32,9 @@ from harness import parser, publish
 from peers import DEFAULT, python_of, version_of
 from walls import CHECKS, WALLS, Wall, reference
 
+from wazir.domain.attempt import Cause
+from wazir.domain.document.study import FAILED_DEFAULT
+from wazir.domain.failures import Case, common, too_many
 from wazir.domain.metric import Goal, Objective
 from wazir.domain.parameters import Parameters
 from wazir.domain.space import Categorical, Discrete, Double, Integer, Parameter, Scale, Space
@@ -233,12 +236,31 @@ def figures(runs: Iterable[Run], walls: Sequence[Wall], algorithms: Sequence[str
         for name in names:
             found[f"{algorithm}: failed, {name}"] = mean(r.failed for r in plain if r.wall == name)
         found[f"{algorithm}: failed"] = mean(r.failed for r in plain)
+        found[f"{algorithm}: ended"] = float(sum(ended(r) for r in plain))
         found[f"{algorithm}: regret"] = geometric(r.regret for r in plain)
+        found[f"{algorithm}: regret, median"] = float(np.median([r.regret for r in plain]))
         for how in ("told", "flaky"):
             alike = [of[key] for r in plain if (key := (algorithm, r.wall, how, r.seed)) in of]
             if len(alike) == len(plain):
                 found[f"{algorithm}: regret, {how}"] = geometric(r.regret for r in alike)
+                found[f"{algorithm}: regret, {how}, median"] = float(np.median([r.regret for r in alike]))
     return found
+
+
+def ended(run: Run) -> bool:
+    """Whether the default `budget.failed` would have ended the study before its last trial, by the service's rule."""
+    space = next(w.space for w in (*WALLS, *CHECKS) if w.name == run.wall)
+    limit, failed = FAILED_DEFAULT, 0
+    told: list[Case] = []
+    for number, (point, loss) in enumerate(zip(run.points, run.losses, strict=True), 1):
+        if loss is not None:
+            told.append(Case(number, point))
+            continue
+        told.append(Case(number, point, Cause.CODE_FAILED, "exit code 1", own=True))
+        failed += 1
+        if failed > limit and too_many(common(told, space), failed, limit):
+            return number < len(run.losses)
+    return False
 
 
 def mean(values: Iterable[float]) -> float:

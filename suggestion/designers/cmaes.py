@@ -127,8 +127,9 @@ class CmaEs:
     def _sample(self, answer: Answer, seen: Seen, axes: _Axes, run: Run, count: int, success: Success | None) -> Run:
         known = _Losses(answer.problem, seen)
         generation = _Generation(self._distribution(axes, run), axes, run)
+        values = [known.of(point) for point in generation.points]
         for _ in range(DRAWS * count):
-            order = _order([known.of(point) for point in generation.points], generation.size)
+            order = _order(values, generation.size)
             if order is not None:
                 run = replace(run, told=(*run.told, order), drawn=0)
                 cma = self._distribution(axes, run)
@@ -137,10 +138,12 @@ class CmaEs:
                     run = Run(run.seed, run.number + 1, tuple(start.tolist()), space=run.space)
                     cma = self._distribution(axes, run)
                 generation = _Generation(cma, axes, run)
+                values = [known.of(point) for point in generation.points]
                 continue
             if len(answer.proposals) >= count:
                 break
             point = generation.draw()
+            values.append(known.of(point))
             run = replace(run, drawn=run.drawn + 1)
             words, numbers = "", dict[str, float]()
             if success is not None:

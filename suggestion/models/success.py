@@ -31,11 +31,10 @@ from .normal import NotPositive, least
 LIKELY: Final = 0.75
 """Improvement counts in full, times the probability, where success is at least so likely."""
 
-STEEPEST: Final = 30.0
-"""Below it falls with a power of the odds: 1 and one more for each failure, at most this. One expected improvement is
-many powers of ten more than another, and far beyond a wall, where nothing was ever measured, it is greatest; a factor
-of a hundredth does not outweigh that. A study that has seldom failed can afford to look where it may fail; each failure
-tells less of the wall than the one before."""
+STEEPER: Final = 400.0
+"""Below it falls with a power of the odds: 1, and this times the square of the part of the trials that failed. One
+expected improvement is many powers of ten more than another, and far beyond a wall, where nothing was ever measured, it
+is greatest; a factor of a hundredth does not outweigh that. But a study that seldom fails can afford to look there."""
 
 _HALF_LOG_TAU = 0.5 * np.log(2.0 * np.pi)
 _SWEEPS = 100
@@ -209,7 +208,7 @@ class SuccessModel:
         self._posterior = posterior = _Posterior(self._cross(x)[0], y, prior.level)
         self._inverse: Array = lapack.dtrtri(posterior.factor, lower=True)[0]
         good, bad = prior.successes + float((y > 0).sum()), prior.failures + float((y < 0).sum())
-        self._steep = min(STEEPEST, 1.0 + float((y < 0).sum()))
+        self._steep = 1.0 + STEEPER * float(np.mean(y < 0)) ** 2
         self._rate = good / (good + bad)
         by_rate = float(betaln(good, bad) - betaln(prior.successes, prior.failures))
         unlikely = SuccessLikelihood(x, y, categorical, prior).unlikeliness(theta)
