@@ -185,7 +185,7 @@ class Study:
 
         `value`, or `values`: the objective; all objectives in order; or metrics by name, also further ones. Without it
         the trial's reports count. A value that is NaN or infinite makes the trial INFEASIBLE. `state`: SUCCEEDED unless
-        told otherwise; STOPPED (ended early; its reports count), INFEASIBLE (these parameters cannot be evaluated) or
+        told otherwise; STOPPED (ended early; its reports count, and without any it is INFEASIBLE), INFEASIBLE (these parameters cannot be evaluated) or
         FAILED (evidence of how likely success is). A trial whose `should_stop` has answered true has ended early: it
         becomes STOPPED, or PAUSED where the algorithm may let it go on, with that value. `skip_if_finished`: a trial
         that has ended already is returned as it is.
@@ -204,6 +204,8 @@ class Study:
         asked = self._held.get(trial) if isinstance(trial, int) else trial
         if state is not None:
             cause = ENDS[_state(state)]
+            if cause is Cause.STOPPED and asked is not None and not final:
+                cause = _given_up(asked)
         else:
             early = asked is not None and asked.heard_stop and (final or asked.reported)
             cause = Cause.STOPPED if early else Cause.SUCCEEDED
@@ -631,9 +633,11 @@ class Study:
         """Ends a trial whose code said that it is to end early."""
         if asked.told:
             return None
+        cause = _given_up(asked)
+        by_its_code = "pruned by its code" if cause is Cause.STOPPED else "pruned by its code before it reported anything"
         # Where a rule has stopped it, the rule's reason stays.
-        message = "" if asked.heard_stop else str(error) or "pruned by its code"
-        return self._end(asked, Cause.STOPPED, message=message)
+        message = "" if asked.heard_stop else str(error) or by_its_code
+        return self._end(asked, cause, message=message)
 
     def _tell_outcome(self, asked: AskedTrial, value: Outcome) -> Result | None:
         if asked.told:
@@ -648,6 +652,12 @@ _WAITING = {
     Shortage.PAUSED: "the study is paused",
     Shortage.ALGORITHM: "the algorithm waits for results",
 }
+
+
+def _given_up(asked: AskedTrial) -> Cause:
+    """How a trial ended that its code gave up without a value. If it has reported nothing either, and nobody told it to
+    stop, the code refuses its parameters; an algorithm that did not learn this would propose them again."""
+    return Cause.STOPPED if asked.reported or asked.heard_stop else Cause.INFEASIBLE
 
 
 def _state(state: TrialState | str) -> TrialState:

@@ -56,7 +56,7 @@ logger = logging.getLogger(__name__)
 
 class TrialPruned(Exception):
     """Raised by an objective to end its trial early: it becomes STOPPED, and what it has reported counts; or
-    CANCELLED, if it has reported nothing."""
+    INFEASIBLE, if it has reported nothing: its code refuses the parameters."""
 
 
 def is_pruning(error: BaseException) -> bool:

@@ -263,13 +263,30 @@ def test_a_pruned_trial_is_stopped_and_its_reports_count(study: Study) -> None:
     assert first.last_step == 2
 
 
-def test_a_trial_that_is_pruned_before_it_reports_says_nothing(study: Study) -> None:
+def test_a_trial_that_is_pruned_before_it_reports_is_infeasible(study: Study) -> None:
     def objective(trial: AskedTrial) -> float:
         raise TrialPruned
 
     study.optimize(objective, n_trials=1)
     (trial,) = study.trials
-    assert (trial.state, trial.value) == (TrialState.CANCELLED, None)
+    assert (trial.state, trial.value) == (TrialState.INFEASIBLE, None)
+    assert trial.reason == "pruned by its code before it reported anything"
+
+    assert study.tell(study.ask(), state=TrialState.PRUNED).state is TrialState.INFEASIBLE
+
+
+def test_parameters_that_the_code_prunes_at_once_are_not_proposed_again(address: str) -> None:
+    def objective(trial: AskedTrial) -> float:
+        depth = trial.suggest_int("depth", 1, 32)
+        if depth <= 16:
+            raise TrialPruned("too small")
+        return float(depth)
+
+    with create_study(sampler="gp", seed=3) as made:
+        made.optimize(objective, n_trials=16)
+        pruned = [trial.params["depth"] for trial in made.trials if trial.value is None]
+    assert pruned
+    assert len(pruned) == len(set(pruned))
 
 
 def test_a_rule_says_when_to_prune(address: str) -> None:
