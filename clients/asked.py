@@ -19,6 +19,7 @@ from ..domain.study import Study
 from ..domain.trial import Origin
 from ..domain.trial import Trial as Record
 from .client import Client
+from .python_words import suggest_words
 from .reporter import Reporter
 from .trial import Reported, Trial
 
@@ -202,6 +203,8 @@ class AskedTrial(Trial):
     def _known(self, name: str) -> bool:
         """Whether the trial has a value for the name, whatever it is asked for now. In a declared space each range is
         compared with the declared one."""
+        if not isinstance(name, str):
+            raise InvalidArgument("name", name, "must be text", f'For instance "{name}"')
         return self._definitions.growing and name in self._asked
 
     def suggest_uniform(self, name: str, low: SupportsFloat, high: SupportsFloat) -> float:
@@ -217,7 +220,8 @@ class AskedTrial(Trial):
         return self.suggest_float(name, low, high, step=q)
 
     def _suggest(self, name: str, kind: Kind, choices: Sequence[Any] | None = None) -> Any:
-        asked = Parameter(name, kind)
+        with suggest_words(name):
+            asked = Parameter(name, kind)
         value = self._grown(asked) if self._definitions.growing else self._declared(asked)
         if choices is not None:
             value = next(choice for choice in choices if same(stored(choice), value))

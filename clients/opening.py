@@ -69,4 +69,11 @@ def place_of(storage: Storage) -> tuple[str | None, Database | None]:
         )
     if "://" in text or text.endswith(FILES):
         return None, read_database(text.replace("postgresql+psycopg2://", "postgresql://"), "storage")
+    if ":" not in text:
+        raise InvalidArgument(
+            "storage",
+            text,
+            "is no database and no address",
+            f'For a SQLite file write "sqlite:///{text}", for a service "host:port"',
+        )
     return check_address(text, "storage"), None

@@ -268,5 +268,7 @@ def _goal(field: str, direction: object) -> str:
     name = direction if isinstance(direction, str) else str(getattr(direction, "name", direction)).lower()
     if name not in ("minimize", "maximize"):
         hint = similar(name, ("minimize", "maximize"))
-        raise InvalidArgument(field, name, 'must be "minimize" or "maximize"', hint)
+        raise InvalidArgument(
+            field, name if isinstance(direction, str) else direction, 'must be "minimize" or "maximize"', hint
+        )
     return name

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import os
 import threading
 import time
 import traceback
@@ -32,6 +31,7 @@ from typing import TYPE_CHECKING, Any, Self, SupportsFloat
 from ..domain import study as domain
 from ..domain.attempt import Cause
 from ..domain.errors import (
+    MISSING,
     DeadlineExceeded,
     FailedPrecondition,
     InvalidArgument,
@@ -44,12 +44,21 @@ from ..domain.study import Shortage
 from ..domain.trial import ENDED, Measurement, TrialState
 from ..domain.trial import Trial as Record
 from . import verbosity
-from .aliases import either, refuse_both
+from .aliases import refuse_both
 from .asked import AskedTrial, Definitions, enqueued
 from .client import Client
 from .frames import framed
 from .heartbeats import Heartbeats
 from .notebook import SHOWN, study_html
+from .optimize_arguments import (
+    Caught,
+    check_callbacks,
+    check_catch,
+    check_count,
+    check_parallel,
+    check_state,
+    check_timeout,
+)
 from .optimize_lines import Lines, make_bar
 from .optimize_run import Callback, Run, StudyEnded
 from .orphans import holder
@@ -76,8 +85,6 @@ PATIENCE = 10.0
 
 Outcome = SupportsFloat | Sequence[SupportsFloat] | Mapping[str, SupportsFloat] | None
 """What a trial ends with: the objective, all objectives in order, or metrics by name; None where its reports count."""
-
-Caught = type[Exception] | tuple[type[Exception], ...]
 
 Function = Callable[[AskedTrial], Outcome]
 
@@ -114,6 +121,11 @@ class Study:
     def name(self) -> str:
         """As people write it: without the owner where that is the default one."""
         return self._name.short
+
+    @property
+    def study_name(self) -> str:
+        """Optuna's word for `name`."""
+        return self.name
 
     @property
     def client(self) -> Client:
@@ -169,6 +181,7 @@ class Study:
         is paused, or the algorithm waits for results. Raises StudyEnded when there is nothing more to evaluate, and
         DeadlineExceeded after `timeout` seconds (0: one try; None: no limit).
         """
+        check_timeout(timeout)
         until = None if timeout is None else time.monotonic() + timeout
         return self._ask(until, threading.Event())
 
@@ -185,16 +198,18 @@ class Study:
 
         `value`, or `values`: the objective; all objectives in order; or metrics by name, also further ones. Without it
         the trial's reports count. A value that is NaN or infinite makes the trial INFEASIBLE. `state`: SUCCEEDED unless
-        told otherwise; STOPPED (ended early; its reports count, and without any it is INFEASIBLE), INFEASIBLE (these parameters cannot be evaluated) or
-        FAILED (evidence of how likely success is). A trial whose `should_stop` has answered true has ended early: it
-        becomes STOPPED, or PAUSED where the algorithm may let it go on, with that value. `skip_if_finished`: a trial
-        that has ended already is returned as it is.
+        told otherwise; STOPPED (ended early; its reports count, and without any it is INFEASIBLE), INFEASIBLE (these
+        parameters cannot be evaluated) or FAILED (evidence of how likely success is). A trial whose `should_stop` has
+        answered true has ended early: it becomes STOPPED, or PAUSED where the algorithm may let it go on, with that
+        value. `skip_if_finished`: a trial that has ended already is returned as it is.
 
         Raises InvalidArgument on a value that is none, StaleAttempt where the trial is somebody else's by now, and
         FailedPrecondition where it has ended with another outcome.
         """
         refuse_both("value", value, "values", values)
         value = values if value is None else value
+        if not isinstance(trial, AskedTrial | int) or isinstance(trial, bool):
+            raise InvalidArgument("trial", type(trial).__name__, "must be what `ask` returned, or its id")
         if isinstance(trial, int) and trial < 1:
             raise InvalidArgument("trial", trial, "ids count from 1", "Give the trial itself, or trial.id")
         if skip_if_finished and (known := self._finished(trial)) is not None:
@@ -210,12 +225,16 @@ class Study:
             early = asked is not None and asked.heard_stop and (final or asked.reported)
             cause = Cause.STOPPED if early else Cause.SUCCEEDED
         if asked is None:
-            return self._tell_unheld(int(str(trial)), cause, final)
+            assert isinstance(trial, int)
+            return self._tell_unheld(trial, cause, final)
         if cause is Cause.SUCCEEDED and not asked.called_infeasible and not asked.reported:
             missing = [o.metric for o in self._spec.objectives if o.metric not in final]
             if missing:
                 raise InvalidArgument(
-                    "value", value, f"lacks the objective {missing[0]!r}, and the trial has reported nothing", "Give it"
+                    "value",
+                    MISSING if value is None else value,
+                    f"lacks the objective {missing[0]!r}, and the trial has reported nothing",
+                    "Give it",
                 )
         return self._end(asked, cause, final)
 
@@ -254,18 +273,16 @@ class Study:
         """
         if not callable(function):
             raise InvalidArgument("function", function, "must be callable", "Give it without parentheses")
-        trials = either("trials", trials, "n_trials", n_trials)
-        parallel = either("parallel", parallel, "n_jobs", n_jobs)
-        if parallel == -1:
-            parallel = len(os.sched_getaffinity(0))
-        for what, number in (("trials", trials), ("parallel", parallel)):
-            if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 1):
-                raise InvalidArgument(what, number, "must be a whole number of 1 or more")
-        parallel = parallel or 1
-        catch = tuple(catch) if isinstance(catch, Iterable) else catch
+        refuse_both("trials", trials, "n_trials", n_trials)
+        refuse_both("parallel", parallel, "n_jobs", n_jobs)
+        trials = check_count("trials", trials) or check_count("n_trials", n_trials)
+        parallel = check_parallel("parallel", parallel) or check_parallel("n_jobs", n_jobs) or 1
+        check_timeout(timeout)
+        catch = check_catch(catch)
+        called_back = check_callbacks(callbacks)
 
         with self._lines(trials, progress, show_progress_bar) as lines:
-            run = Run(trials, lines, tuple(callbacks), collect=gc_after_trial)
+            run = Run(trials, lines, called_back, collect=gc_after_trial)
             self._runs.append(run)
             try:
                 self._run(function, run, parallel, catch, timeout)
@@ -322,6 +339,8 @@ class Study:
         `user_attrs`: JSON values to store with it. `skip_if_exists`: if the study has a trial with exactly these
         parameters, returns that one.
         """
+        if not isinstance(params, Mapping):
+            raise InvalidArgument("params", params, "must be a mapping of names to values", 'For instance {"lr": 0.1}')
         attributes: dict[str, str] = {}
         for key, value in (user_attrs or {}).items():
             attributes.update(to_metadata(key, value))
@@ -380,7 +399,7 @@ class Study:
 
     def get_trials(self, deepcopy: bool = True, states: Iterable[TrialState] | None = None) -> list[Result]:
         """Trials by id, of certain states or all. They are read from the service, so there is nothing to copy."""
-        chosen = frozenset(states or ())
+        chosen = frozenset(map(check_state, states or ()))
         if states is not None and not chosen:
             return []
         return [self._result(t) for t in self._client.list_trials(self._name, states=chosen)]
@@ -634,9 +653,9 @@ class Study:
         if asked.told:
             return None
         cause = _given_up(asked)
-        by_its_code = "pruned by its code" if cause is Cause.STOPPED else "pruned by its code before it reported anything"
+        when = "" if cause is Cause.STOPPED else " before it reported anything"
         # Where a rule has stopped it, the rule's reason stays.
-        message = "" if asked.heard_stop else str(error) or by_its_code
+        message = "" if asked.heard_stop else str(error) or f"pruned by its code{when}"
         return self._end(asked, cause, message=message)
 
     def _tell_outcome(self, asked: AskedTrial, value: Outcome) -> Result | None:
@@ -661,9 +680,9 @@ def _given_up(asked: AskedTrial) -> Cause:
 
 
 def _state(state: TrialState | str) -> TrialState:
-    for known in ENDS:
-        if state is known or (isinstance(state, str) and state.lower() == known.value):
-            return known
+    found = TrialState.__members__.get(state.upper()) if isinstance(state, str) else state
+    if found in ENDS:
+        return found
     shown = state.value if isinstance(state, TrialState) else state
     names = ", ".join(known.name for known in ENDS)
     raise InvalidArgument("state", shown, f"a trial can be told to be {names}")

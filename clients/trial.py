@@ -169,11 +169,12 @@ class Trial:
         """The metrics by name, and the step. Raises InvalidArgument."""
         if isinstance(metrics, Mapping | list | tuple):
             if value is not None:
-                raise InvalidArgument("value", value, "goes with the name of one metric", 'Write report("name", value)')
+                hint = 'Write report({"name": value}, step=step), or report("name", value)'
+                raise InvalidArgument("value", value, "goes with the name of one metric", hint)
             return metrics, step
         if isinstance(metrics, str):
             if value is None:
-                raise InvalidArgument(metrics, None, "has no value", f'Write report("{metrics}", value)')
+                raise InvalidArgument(metrics, MISSING, "has no value", f'Write report("{metrics}", value)')
             return {metrics: value}, step
 
         # Optuna's order: the value, then the step.
@@ -189,7 +190,7 @@ class Trial:
             hint = f"The study has {', '.join(self._objectives)}" if self._objectives else 'For instance "loss"'
             raise InvalidArgument("metrics", MISSING, "a number alone says not which metric it is", f"Name it. {hint}")
         if objective is None:
-            raise InvalidArgument("value", None, "must be a number", "Write report(value, step)")
+            raise InvalidArgument("value", MISSING, "is missing", "Write report(value, step)")
         return {self._objectives[0]: objective}, step
 
     def should_prune(self) -> bool:

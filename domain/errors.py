@@ -239,6 +239,7 @@ def _described(value: object) -> str:
     if isinstance(value, enum.Enum):
         return str(value.value)
     if type(value).__module__.partition(".")[0] != __name__.partition(".")[0]:
-        return repr(value)
+        # The place of an object in memory tells nobody anything.
+        return type(value).__name__ if " at 0x" in repr(value) else repr(value)
     said = type(value).__str__ is not object.__str__
     return str(value) if said else type(value).__name__

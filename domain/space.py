@@ -244,9 +244,8 @@ class Parameter:
     def __post_init__(self) -> None:
         where = f"parameters.{self.name}"
         if not self.name or len(self.name) > MAX_NAME_LENGTH or not self.name.isprintable() or "`" in self.name:
-            raise InvalidArgument(
-                where, self.name, f"a parameter's name has 1 to {MAX_NAME_LENGTH} printable characters, no backquote"
-            )
+            rule = f"a parameter's name has 1 to {MAX_NAME_LENGTH} printable characters, no backquote"
+            raise InvalidArgument("parameters", self.name, rule)
         self.kind.check(where)
         if self.default is not None:
             try:

@@ -145,7 +145,8 @@ def _entry(argument: str, name: str, known: Mapping[str, Entry], unknown: Mappin
     if name in unknown:
         raise InvalidArgument(argument, name, "has no equivalent", unknown[name])
     hint = nearest(name, known)
-    raise InvalidArgument(argument, name, "is not known", f"{hint} Or write {instead}= with a name of Wazir's")
+    end = "" if hint.endswith("?") else "."
+    raise InvalidArgument(argument, name, "is not known", f"{hint}{end} Or write {instead}= with a name of Wazir's")
 
 
 def _translated(name: str, thing: object, entry: Entry) -> Settings:

@@ -397,7 +397,7 @@ def test_a_declared_space_gives_its_values_and_takes_no_other_definition(address
         (lambda: trial.suggest_categorical("opt", ["adam"]), "knows it as"),
         (lambda: trial.suggest_float("momentum", 0.5, 0.9), "not active in this trial: it needs opt = sgd"),
         (lambda: trial.suggest_float("momentun", 0.5, 0.9), 'Did you mean "momentum"'),
-        (lambda: trial.suggest_float("x", 1.0, 0.0), "less than max"),
+        (lambda: trial.suggest_float("x", 1.0, 0.0), "less than high"),
     ):
         with pytest.raises(InvalidArgument, match=words):
             mistake()
@@ -406,16 +406,38 @@ def test_a_declared_space_gives_its_values_and_takes_no_other_definition(address
 @pytest.mark.parametrize(
     ("low", "high", "log", "words"),
     [
-        (1.0, 0.0, False, "less than max"),
-        (0.0, 1.0, True, "above 0"),
-        ("0", 1.0, False, "must be a number"),
-        (math.nan, 1.0, False, "finite"),
+        (1.0, 0.0, False, "y.low = 1.0: must be less than high = 0.0. For one fixed value give it as both"),
+        (0.0, 1.0, True, "y.low = 0.0: log=True needs low above 0. Raise low, or leave log=True out"),
+        ("0", 1.0, False, 'y.low = "0": must be a number'),
+        (math.nan, 1.0, False, "y.low = NaN: must be a finite number"),
+        (0.0, math.inf, False, "y.high = Infinity: must be a finite number"),
     ],
 )
 def test_a_range_that_makes_no_sense_is_refused(address: str, low: float, high: float, log: bool, words: str) -> None:
     trial = create_study("s", **RANDOM).ask()  # type: ignore[arg-type]
-    with pytest.raises(InvalidArgument, match=words):
+    with pytest.raises(InvalidArgument) as refused:
         trial.suggest_float("y", low, high, log=log)
+    assert str(refused.value) == f"parameters.{words}"
+
+
+def test_names_steps_and_choices_that_make_no_sense_are_refused_in_the_words_of_the_call(address: str) -> None:
+    trial = create_study("s", **RANDOM).ask()  # type: ignore[arg-type]
+    for mistake, words in (
+        (lambda: trial.suggest_float("y", 0.1, 1, step=0.1, log=True), "y.step = 0.1: does not go with log=True. List"),
+        (lambda: trial.suggest_int("y", 0, 1, step=5), "y.step = 5: must be at most high - low = 1"),
+        (lambda: trial.suggest_categorical("y", []), "y.choices = 0: 1 to 10000 values are possible"),
+        (lambda: trial.suggest_categorical("y", ["a", "a"]), 'y.choices = "a": stands twice'),
+    ):
+        with pytest.raises(InvalidArgument) as refused:
+            mistake()
+        assert str(refused.value).startswith(f"parameters.{words}")
+    for name, words in (
+        (3, 'name = 3: must be text. For instance "3"'),
+        ("", 'parameters = "": a parameter\'s name has'),
+    ):
+        with pytest.raises(InvalidArgument) as refused:
+            trial.suggest_float(name, 0, 1)  # type: ignore[arg-type]
+        assert str(refused.value).startswith(words)
 
 
 # Optimize

@@ -122,7 +122,7 @@ def test_settings_without_an_equivalent_are_named_in_one_line(address: str, capl
         ({"sampler": "NSGAIISampler"}, 'sampler = "NSGAIISampler": has no equivalent. Leave it out: with several'),
         ({"sampler": samplers.GridSampler({"x": [1]})}, 'algorithm="grid"'),
         ({"sampler": "TPESampelr"}, 'algorithm = "TPESampelr": is not known'),
-        ({"sampler": 5}, 'sampler = "int": is not known'),
+        ({"sampler": 5}, r'sampler = "int": is not known\. Known are: .*TPESampler\. Or write algorithm='),
         ({"pruner": pruners.PercentilePruner(25.0)}, 'pruner="median"'),
         ({"pruner": pruners.ThresholdPruner(lower=1.0)}, "has no upper, and the objective is to be minimized"),
         ({"sampler": "tpe", "algorithm": "gp"}, "sampler: is given beside algorithm"),
@@ -130,6 +130,7 @@ def test_settings_without_an_equivalent_are_named_in_one_line(address: str, capl
         ({"name": "s", "study_name": "s"}, "study_name: is given beside name"),
         ({"study_name": "My Study 1"}, 'name = "My Study 1": must be 1 to 40 .* For instance "my-study-1"'),
         ({"directions": ["minimize", "max"]}, r'directions\[1\] = "max"'),
+        ({"direction": 3}, '^direction = 3: must be "minimize"'),
         ({"directions": []}, r"directions = \[\]: must have one for each objective"),
         ({"direction": "minimize", "directions": ["minimize"]}, "what is optimised is said twice"),
         ({"storage": "sqlite:///x.db", "address": "localhost:1"}, "storage: is given beside address"),
@@ -492,9 +493,53 @@ def test_mistakes_of_calls_are_told_by_their_arguments(address: str) -> None:
     with create_study(parameters={"x": {"min": 0.0, "max": 1.0}}) as made:
         with pytest.raises(InvalidArgument, match=r"^params\.x = 5: must lie in"):
             made.enqueue_trial({"x": 5})
+        with pytest.raises(InvalidArgument, match=r'^params = \["x"\]: must be a mapping'):
+            made.enqueue_trial(["x"])  # type: ignore[arg-type]
+        with pytest.raises(InvalidArgument, match=r"^states = .* Did you mean"):
+            made.get_trials(states=["complet"])  # type: ignore[list-item]
+        with pytest.raises(InvalidArgument, match=r'^trial = "NoneType": must be what `ask` returned'):
+            made.tell(None, 1.0)  # type: ignore[arg-type]
+        with pytest.raises(InvalidArgument, match=r"^timeout = .*: must be a number of seconds"):
+            made.ask({"x": "a distribution"})  # type: ignore[arg-type]
         with pytest.raises(InvalidArgument, match="function = 5: must be callable"):
             made.optimize(5)  # type: ignore[arg-type]
         assert made.trials == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"n_trials": 0}, "n_trials = 0: must be a whole number of 1 or more"),
+        ({"n_jobs": -2}, "n_jobs = -2: must be a whole number of 1 or more"),
+        ({"parallel": 0}, "parallel = 0: must be a whole number of 1 or more"),
+        ({"timeout": "10 min"}, 'timeout = "10 min": must be a number of seconds, 0 or more. For instance 600'),
+        ({"timeout": -1}, "timeout = -1: must be a number of seconds, 0 or more. For instance 600"),
+        ({"catch": "ValueError"}, 'catch = "ValueError": must be exception classes. For instance (ValueError,)'),
+        ({"callbacks": 3}, "callbacks = 3: must be a list of functions. For instance [callback]"),
+    ],
+)
+def test_mistakes_of_optimize_are_told_by_the_arguments_that_were_given(
+    study: Study, arguments: dict[str, object], words: str
+) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        study.optimize(quadratic, **({"trials": 1} if "n_trials" not in arguments else {}), **arguments)  # type: ignore[arg-type]
+    assert str(refused.value) == words
+    assert study.trials == []
+
+
+def test_states_go_by_their_names_here_and_in_optuna(study: Study) -> None:
+    assert study.tell(study.ask(), 1.0, state="complete").state is TrialState.SUCCEEDED
+    assert len(study.get_trials(states=["COMPLETE"])) == 1  # type: ignore[list-item]
+
+
+def test_values_that_are_not_there_are_not_null(study: Study) -> None:
+    trial = study.ask()
+    with pytest.raises(InvalidArgument, match=r"^value: lacks the objective 'value'"):
+        study.tell(trial)
+    with pytest.raises(InvalidArgument, match=r"^value: is missing"):
+        trial.report()
+    with pytest.raises(InvalidArgument, match=r"^metrics.value = object: must be one number"):
+        study.tell(trial, object())  # type: ignore[arg-type]
 
 
 def test_studies_are_listed_and_deleted(study: Study) -> None:
@@ -516,6 +561,7 @@ def test_studies_are_listed_and_deleted(study: Study) -> None:
 
 
 def test_a_study_says_what_it_optimises(study: Study) -> None:
+    assert study.study_name == study.name == "s"
     assert repr(study).startswith("Study('s', minimize value, at unix:/")
     assert (study.direction, study.metric_names) == (Goal.MINIMIZE, ["value"])
 
