@@ -16,6 +16,7 @@ from wazir.domain.space import Categorical, Double, Parameter, Space
 from wazir.domain.study import Budget
 
 from ..clients.served import spec
+from ..postgres import missing
 
 SPACE = Space(
     (
@@ -66,7 +67,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def offered(shell: str, line: str, folder: Path, **environment: str) -> list[str]:
     program = shutil.which(shell)
     if program is None:
-        pytest.skip(f"needs {shell}")
+        missing(shell)
+    assert program is not None
     script = {"bash": BASH, "zsh": ZSH, "fish": FISH}[shell]
     flags = {"bash": ["--norc", "-c"], "zsh": ["-f", "-c"], "fish": ["--no-config", "-c"]}[shell]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
