@@ -1,8 +1,8 @@
 """scikit-optimize's `Optimizer`, with the settings that its users know.
 
 Model, acquisition and their search are the library's; ours are the first points (a Sobol sequence), and what is told
-of trials that are pending (as good as the best, the library's own `cl_min`) or infeasible (as bad as the worst). The
-library is asked anew for every answer, so `gp_hedge` weighs its three functions without memory.
+of trials that are pending (as good as the best, the library's own `cl_min`), or that failed or are infeasible (as bad
+as the worst). The library is asked anew for every answer, so `gp_hedge` weighs its three functions without memory.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Bayesian(StartsWithoutModel):
     """Memo: the seed of the quasi-random points and how many are used."""
 
     name = "bayesian"
-    version = 3
+    version = 4
     cheap = False
 
     @dataclass(frozen=True)
