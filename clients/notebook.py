@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
+from ..domain.names import parse_trial
 from ..domain.study import Study, StudySpec
 from ..domain.trial import Trial
 from ..domain.visible import visible
 from .results import Result
+from .trial import Trial as Running
 
 SHOWN = 20
 """Trials in a study's table: the last ones."""
@@ -42,7 +44,15 @@ def trial_html(trial: Result) -> str:
         pairs.append(("duration", f"{trial.duration.total_seconds():.1f} s"))
     if trial.reason:
         pairs.append(("reason", trial.reason))
-    return _table([], [[f"<b>{_text(name)}</b>", _text(value)] for name, value in pairs])
+    return _pairs_table(pairs)
+
+
+def running_html(trial: Running) -> str:
+    """A trial that is being evaluated: what its code has been given, and has said of it."""
+    name = trial.name and parse_trial(trial.name).short
+    pairs: list[tuple[str, object]] = [("trial", name or "outside a study"), *trial.params.items()]
+    pairs += list(trial.user_attrs.items())
+    return _pairs_table(pairs)
 
 
 def _best(spec: StudySpec, best: Sequence[Result]) -> str:
@@ -74,6 +84,10 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     head = f"<thead><tr>{''.join(f'<th>{_text(name)}</th>' for name in heads)}</tr></thead>" if heads else ""
     body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
     return f"<table>{head}<tbody>{body}</tbody></table>"
+
+
+def _pairs_table(pairs: Iterable[tuple[str, object]]) -> str:
+    return _table([], [[f"<b>{_text(name)}</b>", _text(value)] for name, value in pairs])
 
 
 def _pairs(values: Mapping[str, object]) -> str:

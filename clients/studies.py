@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import warnings
@@ -22,6 +23,8 @@ from .python_words import in_python, python_words
 from .results import Result
 from .study import LEASE, Study
 from .user_attributes import from_metadata
+
+logger = logging.getLogger(__name__)
 
 Chosen = str | Mapping[str, object]
 """An algorithm or a stopping rule: its name, or a mapping with the name and settings."""
@@ -137,11 +140,17 @@ def load_study(
     database: str | os.PathLike[str] | None = None,
     storage: Storage | None = None,
     study_name: str | None = None,
+    sampler: object = None,
+    pruner: object = None,
     lease: float = LEASE,
     serve: Serve | None = None,
 ) -> Study:
-    """A study that exists, whoever made it. Arguments as in `create_study`. Raises NotFound."""
+    """A study that exists, whoever made it. Arguments as in `create_study`; `sampler` and `pruner`, which Optuna takes
+    here, are those that the study was created with, so others are ignored, with a warning. Raises NotFound."""
     name = _named(name, study_name)
+    for argument, given in (("sampler", sampler), ("pruner", pruner)):
+        if given is not None:
+            logger.warning("%s= is ignored: a study keeps what it was created with", argument)
     client = open_client(address, database=database, storage=storage, serve=serve)
     study = client.get_study(name)
     give_back_orphans(client, study)

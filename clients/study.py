@@ -174,13 +174,20 @@ class Study:
 
     # Ask and tell
 
-    def ask(self, timeout: float | None = None) -> AskedTrial:
+    def ask(self, timeout: float | None = None, *, fixed_distributions: object = None) -> AskedTrial:
         """The next trial to evaluate. It is this process's until it is told; heartbeats say that it lives.
 
         Waits while there is none for now: all that `parallel` allows are running, the budget is handed out, the study
         is paused, or the algorithm waits for results. Raises StudyEnded when there is nothing more to evaluate, and
-        DeadlineExceeded after `timeout` seconds (0: one try; None: no limit).
+        DeadlineExceeded after `timeout` seconds (0: one try; None: no limit). `fixed_distributions` is refused.
         """
+        if fixed_distributions is not None or isinstance(timeout, Mapping):
+            raise InvalidArgument(
+                "fixed_distributions",
+                MISSING,
+                "is not known here",
+                "Call suggest_* of the trial that `ask` returns, or give the space to create_study as parameters=",
+            )
         check_timeout(timeout)
         until = None if timeout is None else time.monotonic() + timeout
         return self._ask(until, threading.Event())
@@ -552,10 +559,10 @@ class Study:
             return check_metrics(value)
         names = [o.metric for o in self._spec.objectives]
         # A NumPy scalar or a tensor may look like a sequence; a float it is all the same.
-        several = isinstance(value, list | tuple)
         values: list[Any] = list(value) if isinstance(value, list | tuple) else [value]
         if len(values) != len(names):
-            rule = f"the study has {len(names)} objectives: {', '.join(names)}" if several or len(names) > 1 else ""
+            objectives = "one objective" if len(names) == 1 else f"{len(names)} objectives"
+            rule = f"the study has {objectives}: {', '.join(names)}"
             raise InvalidArgument("value", value, rule, "Give one number for each, in this order, or a mapping")
         return check_metrics(dict(zip(names, values, strict=True)))
 

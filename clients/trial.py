@@ -254,7 +254,13 @@ class Trial:
     def __repr__(self) -> str:
         if self._name is None:
             return "<Trial outside a study>"
-        return f"<Trial {self._name.short}, attempt {self._attempt}: {dict(self._params)}>"
+        return f"<Trial {self._name.short}, attempt {self._attempt}: {dict(self.params)}>"
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        from .notebook import running_html
+
+        return running_html(self)
 
 
 class _Parameters(dict[str, Value]):

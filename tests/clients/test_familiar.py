@@ -499,7 +499,7 @@ def test_mistakes_of_calls_are_told_by_their_arguments(address: str) -> None:
             made.get_trials(states=["complet"])  # type: ignore[list-item]
         with pytest.raises(InvalidArgument, match=r'^trial = "NoneType": must be what `ask` returned'):
             made.tell(None, 1.0)  # type: ignore[arg-type]
-        with pytest.raises(InvalidArgument, match=r"^timeout = .*: must be a number of seconds"):
+        with pytest.raises(InvalidArgument, match=r"^fixed_distributions: is not known here\. Call suggest_\*"):
             made.ask({"x": "a distribution"})  # type: ignore[arg-type]
         with pytest.raises(InvalidArgument, match="function = 5: must be callable"):
             made.optimize(5)  # type: ignore[arg-type]
@@ -560,6 +560,17 @@ def test_studies_are_listed_and_deleted(study: Study) -> None:
         load_study()
 
 
+def test_a_sampler_of_a_study_that_is_loaded_is_ignored_in_words(
+    study: Study, caplog: pytest.LogCaptureFixture
+) -> None:
+    with load_study(study_name="s", sampler="tpe", pruner=pruners.MedianPruner()) as loaded:
+        assert loaded.details().spec == study.details().spec
+    assert [record.getMessage() for record in caplog.records if record.name == "wazir.clients.studies"] == [
+        "sampler= is ignored: a study keeps what it was created with",
+        "pruner= is ignored: a study keeps what it was created with",
+    ]
+
+
 def test_a_study_says_what_it_optimises(study: Study) -> None:
     assert study.study_name == study.name == "s"
     assert repr(study).startswith("Study('s', minimize value, at unix:/")
@@ -594,6 +605,20 @@ def test_a_study_and_its_trials_are_tables_in_which_nothing_of_others_is_markup(
         assert "<script>" not in shown
         assert "\x1b" not in shown
     assert "<b>&lt;b&gt;</b></td><td>\\x1b[31m</td>" in study.best_trial._repr_html_()
+
+
+def test_a_trial_that_is_asked_for_shows_what_its_code_asked_for(study: Study) -> None:
+    study.enqueue_trial({"x": 0.5, "shape": (64, 64), "unused": 3})
+    trial = study.ask()
+    assert repr(trial) == "<Trial s/1, attempt 1: {}>"
+
+    trial.suggest_categorical("shape", [(64, 64), None])
+    trial.set_user_attr("<b>", 1)
+    assert repr(trial) == "<Trial s/1, attempt 1: {'shape': (64, 64)}>"
+    assert trial._repr_html_() == (
+        "<table><tbody><tr><td><b>trial</b></td><td>s/1</td></tr><tr><td><b>shape</b></td><td>(64, 64)</td></tr>"
+        "<tr><td><b>&lt;b&gt;</b></td><td>1</td></tr></tbody></table>"
+    )
 
 
 def test_a_study_whose_service_is_away_still_renders(address: str, tmp_path: Path) -> None:
