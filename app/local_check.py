@@ -28,7 +28,7 @@ def check_here(spec: StudySpec, gpus: int | None = None) -> None:
             "Make it with `wazir create` and let a `wazir controller` run it",
         )
     if template.workdir and not Path(template.workdir).is_dir():
-        raise InvalidArgument("trial.workdir", template.workdir, "is not a folder of this machine")
+        raise InvalidArgument("trial.workdir", template.workdir, "is not a folder on this machine")
     if not any(references(template.command[0])):
         check_program(template.command[0], template.env.get("PATH") or search_path(), template.workdir)
     check_script(template.command, template.workdir)

@@ -50,7 +50,7 @@ HOW_TO_GO_ON = {
     EndReason.DURATION: "raise budget.duration in {file}, and run it again",
     EndReason.GPU_HOURS: "raise budget.gpu_hours in {file}, and run it again",
     EndReason.STOPPED: "wazir run {file}{at}",
-    EndReason.FAILURES: "mend the script, then raise budget.failed in {file}, or start over: wazir delete {name}{at}",
+    EndReason.FAILURES: "fix the script, then raise budget.failed in {file}, or start over: wazir delete {name}{at}",
 }
 
 

@@ -26,15 +26,15 @@ def check_program(program: str, path: str, workdir: str) -> None:
     if "/" not in program:
         if shutil.which(program, path=path) is None:
             hint = " ".join(filter(None, (similar(program, _programs(path)), f"Looked in {path}")))
-            raise InvalidArgument(where, program, "is no program that can be run here", hint)
+            raise InvalidArgument(where, program, "is not an executable on this machine", hint)
         return
     file = Path(workdir or ".") / program
     if not file.exists():
         hint = similar(file.name, _names(file.parent))
-        raise InvalidArgument(where, program, f"is a program that is not there; looked in {file.parent}", hint)
+        raise InvalidArgument(where, program, f"does not exist; looked in {file.parent}", hint)
     if shutil.which(str(file)) is None:
         hint = f"Run `chmod +x {file}`, or write its interpreter before it: [python, {program}]"
-        raise InvalidArgument(where, program, "is a file that may not be executed", hint)
+        raise InvalidArgument(where, program, "is not an executable file", hint)
 
 
 def check_script(command: Sequence[str], workdir: str) -> None:
@@ -48,7 +48,7 @@ def check_script(command: Sequence[str], workdir: str) -> None:
         return
     alike = [name for name in _names(path.parent) if Path(name).suffix == path.suffix]
     hint = similar(path.name, alike) or "Write its path from that folder, or name the folder as trial.workdir"
-    rule = f"is a script that is not there; looked in {path.parent.absolute()}"
+    rule = f"is a script that does not exist; looked in {path.parent.absolute()}"
     raise InvalidArgument(f"trial.command[{index}]", command[index], rule, hint)
 
 

@@ -169,7 +169,7 @@ class Endpoint:
         if "CERTIFICATE_VERIFY_FAILED" in words:
             why = words.rpartition("CERTIFICATE_VERIFY_FAILED: ")[2].removesuffix(": OK")
             return FailedPrecondition(
-                f"the certificate of the service at {self.address} is not to be trusted: {why}. Name the authority "
+                f"the certificate of the service at {self.address} is not trusted: {why}. Name the authority "
                 f"that issued it (--ca, `tls=` or {CA_VARIABLE})"
             )
         if "WRONG_VERSION_NUMBER" in words:

@@ -60,7 +60,7 @@ def place_of(storage: Storage) -> tuple[str | None, Database | None]:
         raise InvalidArgument(
             "storage",
             type(storage).__name__,
-            "is no storage of Wazir",
+            "is not a storage that Wazir knows",
             'Write storage="sqlite:///studies.db", or leave it out: studies are kept in .wazir/wazir.db',
         )
     if text in ("sqlite://", "sqlite:///:memory:"):
@@ -73,7 +73,7 @@ def place_of(storage: Storage) -> tuple[str | None, Database | None]:
         raise InvalidArgument(
             "storage",
             text,
-            "is no database and no address",
+            "is neither a database nor an address",
             f'For a SQLite file write "sqlite:///{text}", for a service "host:port"',
         )
     return check_address(text, "storage"), None

@@ -57,4 +57,4 @@ def check_state(state: TrialState | str) -> TrialState:
     known = TrialState.__members__
     if isinstance(state, str) and state.upper() in known:
         return known[state.upper()]
-    raise InvalidArgument("states", state, "is no state of a trial", similar(str(state).upper(), known))
+    raise InvalidArgument("states", state, "is not a state of a trial", similar(str(state).upper(), known))

@@ -465,7 +465,7 @@ class Study:
                 raise FailedPrecondition(
                     f"{self.name} is paused: {study.reason}. See to it, and go on with: wazir resume {self.name}"
                 )
-            why = _WAITING.get(answer.shortage, "no trial is to be had") if answer.shortage else "no trial is to be had"
+            why = _WAITING.get(answer.shortage, "no trial is available") if answer.shortage else "no trial is available"
             rest = None if until is None else until - time.monotonic()
             if rest is not None and rest <= 0:
                 raise DeadlineExceeded(f"{self.name} has no trial for now: {why}; ask again later")
@@ -692,4 +692,4 @@ def _state(state: TrialState | str) -> TrialState:
         return found
     shown = state.value if isinstance(state, TrialState) else state
     names = ", ".join(known.name for known in ENDS)
-    raise InvalidArgument("state", shown, f"a trial can be told to be {names}")
+    raise InvalidArgument("state", shown, f"must be one of {names}")

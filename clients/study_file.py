@@ -252,7 +252,7 @@ class _Reader:
                 raise self._refused(rule, "Write the keys out, or use an alias for a whole value", line)
             path = f"{where}.{name}" if where else name
             if name in first:
-                rule = f"stands twice: in line {first[name]} and line {line}"
+                rule = f"appears twice: in lines {first[name]} and {line}"
                 raise self._refused(f"{path}: {rule}", "Keep one of them", line)
             first[name] = line
             # Behind a second alias, the first place stays the one to look at.
@@ -285,7 +285,7 @@ class _Reader:
         try:
             return text.encode("utf-16", "surrogatepass").decode("utf-16")
         except UnicodeDecodeError:
-            raise self._refused(f"{where}: holds half a surrogate pair, which is no character", "", line) from None
+            raise self._refused(f"{where}: holds half a surrogate pair, which is not a character", "", line) from None
 
     def _tag(self, node: _Node, where: str) -> InvalidArgument:
         name = "!!" + node.tag.removeprefix(_PREFIX) if node.tag.startswith(_PREFIX) else node.tag
@@ -313,7 +313,7 @@ class _Reader:
     def _similar(self) -> str:
         folder = self._path.parent
         if not folder.is_dir():
-            return f"There is no folder {folder} either"
+            return f"The folder {folder} does not exist either"
         found = self._study_files(folder)
         return nearest(self._path.name, found) if found else ""
 
@@ -336,10 +336,10 @@ class _Reader:
 _BRACES: Final = "Put a text with { } or [ ] into quotes"
 
 _SYNTAX: Final = (
-    (r"character '\\t'", "a tab may not stand here", "Indent with spaces"),
+    (r"character '\\t'", "a tab is not allowed here", "Indent with spaces"),
     (
         "mapping values are not allowed",
-        "a ':' stands where none may",
+        "a ':' is not allowed here",
         "Put a text that holds ': ' into quotes, and check the indentation",
     ),
     ("quoted scalar", "the quote opened {opened} is not closed", "Close it, and double a quote inside of it"),
@@ -349,7 +349,7 @@ _SYNTAX: Final = (
     (
         "block mapping|block collection|block sequence",
         "the indentation does not fit the lines above, or a value is not complete",
-        "Keys of one section stand in one column; a text that starts with a quote must end with it",
+        "Keys of one section begin in the same column; a text that starts with a quote must end with it",
     ),
     ("simple key", "a key has no ':' after it", "Write `key: value`"),
     (
@@ -357,7 +357,7 @@ _SYNTAX: Final = (
         "an alias (*name) has no anchor (&name) before it",
         "Put a text that starts with * into quotes",
     ),
-    ("duplicate anchor", "an anchor (&name) stands twice", "Give it another name"),
+    ("duplicate anchor", "an anchor (&name) appears twice", "Give it another name"),
     ("single document", "holds more than one document (---)", "Give each study its own file"),
     ("directive", "a line that starts with % is not for study files", "Take it away"),
     (

@@ -170,7 +170,7 @@ class Trial:
         if isinstance(metrics, Mapping | list | tuple):
             if value is not None:
                 hint = 'Write report({"name": value}, step=step), or report("name", value)'
-                raise InvalidArgument("value", value, "goes with the name of one metric", hint)
+                raise InvalidArgument("value", value, "needs the name of one metric", hint)
             return metrics, step
         if isinstance(metrics, str):
             if value is None:
@@ -188,7 +188,9 @@ class Trial:
             return {"value": objective}, step  # type: ignore[dict-item]
         if len(self._objectives) != 1:
             hint = f"The study has {', '.join(self._objectives)}" if self._objectives else 'For instance "loss"'
-            raise InvalidArgument("metrics", MISSING, "a number alone says not which metric it is", f"Name it. {hint}")
+            raise InvalidArgument(
+                "metrics", MISSING, "a number alone does not say which metric it is", f"Name it. {hint}"
+            )
         if objective is None:
             raise InvalidArgument("value", MISSING, "is missing", "Write report(value, step)")
         return {self._objectives[0]: objective}, step
@@ -269,7 +271,7 @@ class _Parameters(dict[str, Value]):
             raise KeyError(
                 f"{name!r}: outside a study a trial has no parameters; params.get({name!r}, ...) has a default"
             )
-        raise KeyError(f"{name!r} is no active parameter of this trial. {nearest(str(name), self)}")
+        raise KeyError(f"{name!r} is not an active parameter of this trial. {nearest(str(name), self)}")
 
 
 def check_metrics(metrics: Mapping[str, SupportsFloat]) -> dict[str, float]:
@@ -367,7 +369,7 @@ def _json(variable: str, text: str) -> object:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise InvalidArgument(variable, text, f"is no JSON: {error}") from None
+        raise InvalidArgument(variable, text, f"is not valid JSON: {error}") from None
 
 
 def _parameters(text: str) -> dict[str, Value]:

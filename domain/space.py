@@ -199,7 +199,7 @@ class Categorical:
                 # No command line and no environment variable could carry it.
                 raise InvalidArgument(f"{where}.values", value, "may hold no zero byte")
             if (type(value), value) in seen:
-                raise InvalidArgument(f"{where}.values", value, "stands twice", "Name each value once")
+                raise InvalidArgument(f"{where}.values", value, "appears twice", "Name each value once")
             seen.add((type(value), value))
 
 
@@ -341,7 +341,7 @@ def _ordered(parameters: Sequence[Parameter]) -> tuple[Parameter, ...]:
     by_name: dict[str, Parameter] = {}
     for p in parameters:
         if p.name in by_name:
-            raise InvalidArgument(f"parameters.{p.name}", p.name, "stands twice", "Give each parameter its own name")
+            raise InvalidArgument(f"parameters.{p.name}", p.name, "appears twice", "Give each parameter its own name")
         by_name[p.name] = p
     for p in parameters:
         for condition in p.when:
@@ -380,7 +380,7 @@ def _check_condition(parameter: Parameter, condition: Condition, by_name: dict[s
     if parent is None:
         raise InvalidArgument(where, condition.parent, "is not a parameter", nearest(condition.parent, by_name))
     if sum(c.parent == condition.parent for c in parameter.when) > 1:
-        raise InvalidArgument(where, condition.parent, "stands twice in one `when`", "Give a list of values instead")
+        raise InvalidArgument(where, condition.parent, "appears twice in one `when`", "Give a list of values instead")
     kind = parent.kind
     bounds = {"min": condition.min, "max": condition.max}
     for name, bound in bounds.items():

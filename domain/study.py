@@ -178,7 +178,7 @@ class StudySpec:
             if objective.target is not None and not math.isfinite(objective.target):
                 raise InvalidArgument(f"{where}.target", objective.target, "must be a finite number")
             if objective.metric in seen:
-                raise InvalidArgument(f"{where}.metric", objective.metric, "stands twice")
+                raise InvalidArgument(f"{where}.metric", objective.metric, "appears twice")
             seen.add(objective.metric)
         for i, safety in enumerate(self.safety):
             where = f"safety[{i}]"

@@ -118,7 +118,7 @@ def settings_from_wire(text: str, where: str) -> dict[str, object]:
     try:
         settings = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InvalidArgument(where, text[:100], f"is no JSON: {error}") from None
+        raise InvalidArgument(where, text[:100], f"is not valid JSON: {error}") from None
     if not isinstance(settings, dict):
         raise InvalidArgument(where, text[:100], "must be a JSON object")
     return settings

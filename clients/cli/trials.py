@@ -129,7 +129,7 @@ def enqueue(
         if not equals or not name:
             raise InvalidArgument("NAME=VALUE", pair, "must be a parameter and its value", "For instance lr=0.01")
         if name in parameters:
-            raise InvalidArgument(name, text, "stands twice")
+            raise InvalidArgument(name, text, "appears twice")
         parameters[name] = value_of(text)
     with session.client(address) as client:
         trial = client.create_trial(study, parameters, labels=parse_labels("--label", labels))
@@ -211,7 +211,7 @@ def release(session: Session, trial: TrialName, yes: bool, reason: str, address:
             raise FailedPrecondition(f"{trial.short} has no attempt that runs")
         where = f" on {attempt.node}" if attempt.node else ""
         if not yes:
-            confirm(f"Is attempt {attempt.number} of {trial.short}{where} dead for certain?")
+            confirm(f"Is attempt {attempt.number} of {trial.short}{where} certainly dead?")
         words = "released by a person" + (f": {reason}" if reason else "")
         found = client.end_attempt(trial, attempt.number, Cause.NODE_LOST, message=words)
     console().print(f"Trial {trial.short} is {found.state.value}.")

@@ -126,7 +126,7 @@ def _add_threshold(found: Settings, pruner: object, goal: Goal) -> None:
     wanted = "upper" if goal is Goal.MINIMIZE else "lower"
     if wanted not in given:
         raise InvalidArgument(
-            "pruner", "ThresholdPruner", f"has no {wanted}, and the objective is to be {goal.value}d", f"Give {wanted}="
+            "pruner", "ThresholdPruner", f"has no {wanted}, and the goal is to {goal.value}", f"Give {wanted}="
         )
     found["value"] = float(given.pop(wanted))
     if given:

@@ -138,7 +138,7 @@ def _list_from(section: Section, wanted: Sequence[type[Kind]]) -> Discrete | Cat
             raise InvalidArgument(section.path("values"), other, rule, "For anything else write `type: categorical`")
         numbers.sort()
         if twice := [low for low, high in pairwise(numbers) if low == high]:
-            raise InvalidArgument(section.path("values"), twice[0], "stands twice", _ONCE)
+            raise InvalidArgument(section.path("values"), twice[0], "appears twice", _ONCE)
         return Discrete(tuple(numbers), section.choice("scale", Scale, Scale.LINEAR))
     section.forbid(("scale",), "goes with numbers that have an order, not with a categorical parameter")
     return Categorical(tuple(values))

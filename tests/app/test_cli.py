@@ -138,7 +138,7 @@ def test_nothing_is_valid_data_too(address: str, form: str) -> None:
         ("enqueue idle x=1_0", 2, 'x = "1_0": must be a number. Write 10'),
         ("enqueue idle y=1", 2, "no such parameter"),
         ("enqueue idle x", 2, "must be a parameter and its value"),
-        ("enqueue idle x=0.1 x=0.2", 2, "stands twice"),
+        ("enqueue idle x=0.1 x=0.2", 2, "appears twice"),
         ("stop done/1", 4, "SUCCEEDED"),
         ("stop idle --cancel", 2, "is for a trial"),
         ("retry done/1", 4, "SUCCEEDED"),
@@ -191,7 +191,7 @@ def test_what_trials_wait_for_is_shown_and_a_dead_one_is_released(address: str) 
         shown = wazir(address, "show", "queued/2").output
         assert "running, on n7, 2 GPUs" in shown
         asked = wazir(address, "release", "queued/2", typed="n\n")
-        assert (asked.exit_code, "Is attempt 1 of queued/2 on n7 dead" in asked.output) == (1, True)
+        assert (asked.exit_code, "Is attempt 1 of queued/2 on n7 certainly dead" in asked.output) == (1, True)
         assert client.get_trial("queued/2").state is TrialState.ACTIVE
         assert wazir(address, "release", "queued/2", "-y", "--reason", "fire").exit_code == 0
         attempt = client.get_trial("queued/2").attempts[0]

@@ -90,7 +90,7 @@ def test_a_script_that_is_not_there_is_refused_before_anything_is_written(
 ) -> None:
     (tmp_path / "train.py").rename(tmp_path / "trains.py")
     result = wazir(command, file, *(["--db", tmp_path / "new" / "w.db"] if command == "run" else []))
-    assert f'{file}:7: trial.command[2] = "train.py": is a script that is not there; looked in {tmp_path}' in (
+    assert f'{file}:7: trial.command[2] = "train.py": is a script that does not exist; looked in {tmp_path}' in (
         result.stderr
     )
     assert 'Did you mean "trains.py"?' in result.stderr
@@ -104,7 +104,7 @@ def test_a_program_that_is_not_there_is_refused_before_anything_is_written(
 ) -> None:
     file.write_text(FILE.replace("[python,", "[pyhton,"))
     result = wazir(command, file, *(["--db", tmp_path / "new" / "w.db"] if command == "run" else []))
-    assert f'{file}:7: trial.command[0] = "pyhton": is no program' in result.stderr
+    assert f'{file}:7: trial.command[0] = "pyhton": is not an executable' in result.stderr
     assert result.exit_code == 2
     assert not (tmp_path / "new").exists()
 
@@ -130,11 +130,11 @@ def test_what_the_service_would_refuse_is_refused_before_a_database_is_made(
 @pytest.mark.parametrize(
     ("program", "says"),
     [
-        ("pyhton", 'is no program that can be run here. Did you mean "python"? Looked in '),
-        ("./trian.py", 'is a program that is not there; looked in {folder}. Did you mean "train.py"?'),
+        ("pyhton", 'is not an executable on this machine. Did you mean "python"? Looked in '),
+        ("./trian.py", 'does not exist; looked in {folder}. Did you mean "train.py"?'),
         (
             "./train.py",
-            "is a file that may not be executed. Run `chmod +x {folder}/train.py`, or write its interpreter",
+            "is not an executable file. Run `chmod +x {folder}/train.py`, or write its interpreter",
         ),
     ],
 )

@@ -426,7 +426,7 @@ def test_names_steps_and_choices_that_make_no_sense_are_refused_in_the_words_of_
         (lambda: trial.suggest_float("y", 0.1, 1, step=0.1, log=True), "y.step = 0.1: does not go with log=True. List"),
         (lambda: trial.suggest_int("y", 0, 1, step=5), "y.step = 5: must be at most high - low = 1"),
         (lambda: trial.suggest_categorical("y", []), "y.choices = 0: 1 to 10000 values are possible"),
-        (lambda: trial.suggest_categorical("y", ["a", "a"]), 'y.choices = "a": stands twice'),
+        (lambda: trial.suggest_categorical("y", ["a", "a"]), 'y.choices = "a": appears twice'),
     ):
         with pytest.raises(InvalidArgument) as refused:
             mistake()

@@ -124,7 +124,7 @@ def test_settings_without_an_equivalent_are_named_in_one_line(address: str, capl
         ({"sampler": "TPESampelr"}, 'algorithm = "TPESampelr": is not known'),
         ({"sampler": 5}, r'sampler = "int": is not known\. Known are: .*TPESampler\. Or write algorithm='),
         ({"pruner": pruners.PercentilePruner(25.0)}, 'pruner="median"'),
-        ({"pruner": pruners.ThresholdPruner(lower=1.0)}, "has no upper, and the objective is to be minimized"),
+        ({"pruner": pruners.ThresholdPruner(lower=1.0)}, "has no upper, and the goal is to minimize"),
         ({"sampler": "tpe", "algorithm": "gp"}, "sampler: is given beside algorithm"),
         ({"pruner": "median", "stopping": "median"}, "pruner: is given beside stopping"),
         ({"name": "s", "study_name": "s"}, "study_name: is given beside name"),

@@ -209,18 +209,18 @@ def test_the_working_directory_is_absolute_when_the_path_is_not(write: Write, mo
         ("study: digits\n", "", "study.yaml: study: is missing: every study has a name. Write for instance `study: "),
         ("objective:", "labels2:", "study.yaml:3: labels2"),
         # a key twice
-        ("  timeout: 6h", "  timeout: 6h\n  env: {}", "study.yaml:22: trial.env: stands twice: in line 20 and line 22"),
-        ("{opt: sgd}", "{opt: sgd, opt: adam}", "study.yaml:11: parameters.momentum.when.opt: stands twice"),
+        ("  timeout: 6h", "  timeout: 6h\n  env: {}", "study.yaml:22: trial.env: appears twice: in lines 20 and 22"),
+        ("{opt: sgd}", "{opt: sgd, opt: adam}", "study.yaml:11: parameters.momentum.when.opt: appears twice"),
         # YAML
-        ("    max: 0.99", "\tmax: 0.99", "study.yaml:10: column 1: a tab may not stand here. Indent with spaces"),
-        ("    max: 0.99", "     max: 0.99", "study.yaml:10: column 9: a ':' stands where none may"),
+        ("    max: 0.99", "\tmax: 0.99", "study.yaml:10: column 1: a tab is not allowed here. Indent with spaces"),
+        ("    max: 0.99", "     max: 0.99", "study.yaml:10: column 9: a ':' is not allowed here"),
         ("    max: 0.99", "   max: 0.99", "study.yaml:10: column 4: the indentation does not fit the lines above"),
         ("    max: 0.99", "    max 0.99", "study.yaml:10: column 5: a key has no ':' after it"),
         ("/data}", "/data", "the '{' in line 20 is not closed, or a comma is missing"),
         ("[sgd, adam]", "[sgd, adam", "the '[' in line 7 is not closed, or a comma is missing"),
         ("[sgd, adam]", "[sgd, a${lr}]", 'Put items with ${...} into quotes: "--lr=${lr}"'),
         ("/data}", '"/data}', "the quote opened in line 20 is not closed"),
-        ("timeout: 6h", "timeout: a: b", "study.yaml:21: column 13: a ':' stands where none may"),
+        ("timeout: 6h", "timeout: a: b", "study.yaml:21: column 13: a ':' is not allowed here"),
         ("timeout: 6h", "timeout: *six", "study.yaml:21: column 12: an alias (*name) has no anchor (&name) before it"),
         ("timeout: 6h", "timeout: @six", "study.yaml:21: column 12: a value may not start with this character"),
         ("timeout: 6h", "timeout: !six h", "study.yaml:21: trial.timeout: the tag !six is not for this value"),
@@ -280,7 +280,7 @@ def test_a_tag_makes_no_object(write: Write, tmp_path: Path) -> None:
 def test_a_missing_file_names_its_neighbour(write: Write, tmp_path: Path) -> None:
     write(SOUND)
     assert message(tmp_path / "studdy.yaml") == 'studdy.yaml: there is no such file. Did you mean "study.yaml"?'
-    assert "There is no folder" in message(tmp_path / "nowhere" / "study.yaml")
+    assert "does not exist either" in message(tmp_path / "nowhere" / "study.yaml")
 
 
 def test_a_folder_names_the_files_in_it(write: Write, tmp_path: Path) -> None:

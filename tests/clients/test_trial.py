@@ -519,7 +519,7 @@ def test_outside_a_study_a_stand_in_checks_reports_and_never_stops(
         ("WAZIR_ATTEMPT", "", "is missing"),
         ("WAZIR_ATTEMPT", "0", "attempts count from 1"),
         ("WAZIR_ADDRESS", "", "is missing"),
-        ("WAZIR_PARAMETERS", "{", "is no JSON"),
+        ("WAZIR_PARAMETERS", "{", "is not valid JSON"),
         ("WAZIR_PARAMETERS", '{"lr": [1]}', "holds what is no value"),
     ],
 )

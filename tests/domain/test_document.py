@@ -506,7 +506,7 @@ def test_memory(written: object, size: int | None) -> None:
         ({"parameters": {"lr": {"values": [None, 1]}}}, "parameters.lr.values[0] = null: null is no value"),
         ({"parameters": {"lr": {"values": [[1], 1]}}}, "parameters.lr.values[0] = [1]: must be a number, a text"),
         ({"parameters": {"lr": {"type": "discrete", "values": ["a", 1]}}}, "write `type: categorical`"),
-        ({"parameters": {"lr": {"values": [2, 1, 2.0]}}}, "stands twice"),
+        ({"parameters": {"lr": {"values": [2, 1, 2.0]}}}, "appears twice"),
         ({"parameters": PARAMETERS | {"x": {"min": 0, "max": 1, "when": "opt"}}}, "For instance when: {opt: sgd}"),
         ({"parameters": PARAMETERS | {"x": {"min": 0, "max": 1, "when": {"opt": []}}}}, "parameters.x.when.opt"),
         ({"constraints": "lr < 1"}, 'constraints = "lr < 1": must be a list. For instance'),

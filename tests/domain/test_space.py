@@ -73,8 +73,8 @@ def refused(make: Callable[[], object]) -> InvalidArgument:
         (Discrete((1, 2**63)), "values", "64 bits"),
         (Categorical(()), "values", "1 to 10000"),
         (Categorical(tuple(range(MAX_VALUES + 1))), "values", "1 to 10000"),
-        (Categorical(("a", "b", "a")), "values", "stands twice"),
-        (Categorical((0.0, -0.0)), "values", "stands twice"),
+        (Categorical(("a", "b", "a")), "values", "appears twice"),
+        (Categorical((0.0, -0.0)), "values", "appears twice"),
         (Categorical((math.nan,)), "values", "finite"),
         (Categorical((None,)), "values", "strings, booleans"),  # type: ignore[arg-type]  # see above
         (Categorical(("a" * 1_001,)), "values", "1000 characters"),
@@ -307,7 +307,7 @@ def test_conditions_of_a_child_and_its_parent_are_held_together(
 
 def test_two_parameters_of_one_name_are_refused() -> None:
     error = refused(lambda: Space((OPT, WIDTH, OPT)))
-    assert (error.field, error.rule) == ("parameters.opt", "stands twice")
+    assert (error.field, error.rule) == ("parameters.opt", "appears twice")
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def test_every_pair_of_states_is_allowed_or_refused_by_name(state: S, target: S)
     [
         (lambda: StudySpec((), SPACE), "objective", "is missing"),
         (lambda: StudySpec((Objective("", Goal.MINIMIZE),), SPACE), "objective.metric", "printable"),
-        (lambda: StudySpec((LOSS, LOSS), SPACE), "objectives[1].metric", "stands twice"),
+        (lambda: StudySpec((LOSS, LOSS), SPACE), "objectives[1].metric", "appears twice"),
         (
             lambda: StudySpec((LOSS, Objective("a", Goal.MAXIMIZE, target=math.nan)), SPACE),
             "objectives[1].target",

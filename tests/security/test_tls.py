@@ -86,7 +86,7 @@ def test_a_service_whose_authority_is_not_trusted_is_not_called(served: Served, 
     for tls in (Tls(stranger.file), True):
         with (
             Client(served.address, tls=tls, token=served.token(), retry_for=60) as client,
-            pytest.raises(FailedPrecondition, match=r"not to be trusted: unable to get local issuer.*--ca"),
+            pytest.raises(FailedPrecondition, match=r"is not trusted: unable to get local issuer.*--ca"),
         ):
             client.get_study("none")
 
