@@ -191,7 +191,9 @@ class Studies:
             return
         if changes.study.uid != known.view.study.uid:
             # Deleted and made anew: what runs for the old one is an orphan, and the new one's trials are to be run.
-            log.warning("%s was made anew", name.short, extra={"action": "study_replaced", "study": str(name)})
+            log.warning(
+                "%s was deleted and created again", name.short, extra={"action": "study_replaced", "study": str(name)}
+            )
             # The stream is the new one's already.
             known = self._known[name] = replace(
                 known,

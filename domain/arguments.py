@@ -89,7 +89,7 @@ def check_form(where: str, text: str, name: str, parameters: Mapping[str, Parame
         _check_names(where, text, name, parameters)
     if name != JSON and (text != shown or not _PLACES.fullmatch(where)):
         raise InvalidArgument(
-            where, text, f"{shown} stands alone, as one item of the command", "Write it as its own item"
+            where, text, f"{shown} must be an item of the command by itself", "Write it as its own item"
         )
 
 
@@ -106,7 +106,7 @@ def _check_flag(where: str, text: str, name: str, parameters: Mapping[str, Param
         raise InvalidArgument(where, text, f"{name!r} is not a parameter", nearest(name, parameters))
     kind = parameters[name].kind
     if not isinstance(kind, Categorical) or not all(isinstance(value, bool) for value in kind.values):
-        rule = f"{name} is not true or false, so it is no flag"
+        rule = f"{name} is not a boolean, so it cannot be a flag"
         raise InvalidArgument(where, text, rule, f'Write "--{name}=${{{name}}}"')
 
 
@@ -116,12 +116,16 @@ def _check_names(where: str, text: str, name: str, parameters: Mapping[str, Para
     if unknown is not None:
         raise InvalidArgument(where, text, f"{unknown!r} is not a form of ${{args}}", nearest(unknown, FORMS))
     if len(forms) > 1 and set(forms) not in _PAIRS:
-        rule = f"{' and '.join(forms)} do not go together"
-        raise InvalidArgument(where, text, rule, "Write one of them; dashes may stand beside flags or switches")
+        rule = f"{' and '.join(forms)} cannot be combined"
+        raise InvalidArgument(
+            where, text, rule, "Write one of them; only dashes can be combined with flags or switches"
+        )
     if "hydra" in forms:
         for key in parameters:
             if not _HYDRA_KEY.fullmatch(key):
-                raise InvalidArgument(where, text, f"Hydra takes no key {key!r}", "Give the parameter another name")
+                raise InvalidArgument(
+                    where, text, f"Hydra does not accept {key!r} as a key", "Give the parameter another name"
+                )
 
 
 def _forms(name: str) -> list[str]:

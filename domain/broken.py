@@ -12,13 +12,13 @@ from .trial import TrialState
 FIRST = 3
 """So many trials that are the first to end and fail alike pause their study."""
 
-_HOW_TO_MEND = {
-    Cause.CODE_FAILED: "Mend the script",
-    Cause.OUT_OF_MEMORY: "Let it need less memory, or give it more",
-    Cause.TIMED_OUT: "Raise trial.timeout, or let it take less time",
-    Cause.TOO_LARGE: "Let it ask for less",
-    Cause.SUCCEEDED: "If its name is wrong, delete the study and start over; otherwise let the script report it",
-    Cause.CONFIG_BROKEN: "Mend that, or the file's section `trial` (`wazir create FILE --resume` makes it known)",
+_HOW_TO_FIX = {
+    Cause.CODE_FAILED: "Fix the script",
+    Cause.OUT_OF_MEMORY: "Reduce the memory that it needs, or give it more",
+    Cause.TIMED_OUT: "Raise trial.timeout, or make it faster",
+    Cause.TOO_LARGE: "Reduce what it requests",
+    Cause.SUCCEEDED: "If its name is wrong, delete the study and start over; otherwise make the script report it",
+    Cause.CONFIG_BROKEN: "Fix that, or section `trial` of the study file (`wazir create FILE --resume` applies it)",
 }
 
 
@@ -38,7 +38,7 @@ def failed_alike(first: Sequence[Case]) -> str:
     kinds = {alike(case.cause, case.words) for case in first if case.cause not in (None, Cause.INFEASIBLE)}
     if len(first) < FIRST or len(kinds) != 1 or any(case.cause in (None, Cause.INFEASIBLE) for case in first):
         return ""
-    return f"the first three trials failed alike: {described(first[-1].cause, first[-1].words)}"
+    return f"the first three trials failed in the same way: {described(first[-1].cause, first[-1].words)}"
 
 
 def broken(case: Case, earlier: Sequence[Case], counts: Counts) -> str:
@@ -56,6 +56,6 @@ def broken(case: Case, earlier: Sequence[Case], counts: Counts) -> str:
     return f"trial {case.id} {what}: {described(case.cause, case.words)}"
 
 
-def how_to_mend(cause: Cause | None) -> str:
+def how_to_fix(cause: Cause | None) -> str:
     """What a person may do about it, to be followed by how to go on."""
-    return _HOW_TO_MEND.get(cause or Cause.CODE_FAILED, "See to it")
+    return _HOW_TO_FIX.get(cause or Cause.CODE_FAILED, "Fix the cause")

@@ -175,7 +175,7 @@ _INSTEAD: Final = {
     "^": ('"^" is not known', 'Write "**" for a power'),
     "{": ("braces are not known", "Write a list in brackets: [1, 2, 4]"),
     "#": ("comments are not possible", "Leave it out"),
-    "`": ("the backquote is not closed, or nothing stands in it", "Write a name as `lr-max`"),
+    "`": ("the backquote is not closed, or nothing is in it", "Write a name as `lr-max`"),
     "'": ("the text is not closed", "Put a quotation mark at its end, on the same line"),
     '"': ("the text is not closed", "Put a quotation mark at its end, on the same line"),
 }
@@ -227,7 +227,7 @@ def _token(text: str, match: re.Match[str]) -> _Token:
     if kind is _Kind.NAME:
         if value in _INSTEAD_OF_WORDS:
             rule, hint = _INSTEAD_OF_WORDS[value]
-            raise ConstraintSyntaxError(text, start + 1, rule, f"{hint}; a parameter of that name stands in backquotes")
+            raise ConstraintSyntaxError(text, start + 1, rule, f"{hint}; put a parameter of that name in backquotes")
         if value in _WORDS:
             return _Token(_Kind.WORD, start, end, value)
         if value in _BOOLEANS:
@@ -253,7 +253,7 @@ def _check_neighbours(text: str, before: _Token, token: _Token) -> None:
         raise ConstraintSyntaxError(text, token.start + 1, rule, hint)
     if before.end == token.start and _Kind.OPERATOR not in (before.kind, token.kind):
         rule = f"a space is missing before {_quoted(text[token.start : token.end], 40)}"
-        raise ConstraintSyntaxError(text, token.start + 1, rule, "Numbers, names and words stand apart")
+        raise ConstraintSyntaxError(text, token.start + 1, rule, "Put spaces between numbers, names and words")
 
 
 def _arrangement(text: str, tokens: list[_Token]) -> str:
@@ -416,7 +416,7 @@ class _Compiler:
             case ast.Call():
                 return self._call(node, depth)
             case ast.List() | ast.Tuple():
-                raise self._error(node, 'a list stands only after "in"', 'As in "layers in [1, 2, 4]"')
+                raise self._error(node, 'a list is only possible after "in"', 'As in "layers in [1, 2, 4]"')
             case ast.Subscript():
                 raise self._error(node, "nothing can be taken out of a value", "Write a name as it is, or as `lr-max`")
         raise self._error(node, "this is not known", _ALLOWED)

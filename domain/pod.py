@@ -139,11 +139,11 @@ class PodOptions:
 def check_label(where: str, key: str, value: str) -> None:
     """Raises InvalidArgument where Kubernetes would not take the label, or where it is one of the controller's."""
     if not _LABEL_KEY.fullmatch(key):
-        raise InvalidArgument(where, key, "is no label: letters, digits, '-', '_', '.', perhaps after `domain/`")
+        raise InvalidArgument(where, key, "is not a label: letters, digits, '-', '_', '.', perhaps after `domain/`")
     if key.startswith(OWN_LABELS):
         raise InvalidArgument(where, key, f"labels below {OWN_LABELS} are set by the controller", "Take another")
     if not _LABEL_VALUE.fullmatch(value):
-        raise InvalidArgument(where, value, "is no label's value: at most 63 letters, digits, '-', '_', '.'")
+        raise InvalidArgument(where, value, "is not the value of a label: at most 63 letters, digits, '-', '_', '.'")
 
 
 def check_manifest(manifest: Manifest) -> None:
@@ -224,4 +224,4 @@ def _check_depth(value: object, where: str, depth: int) -> None:
 
 def _check_name(where: str, name: str) -> None:
     if not _NAME.fullmatch(name):
-        raise InvalidArgument(where, name, "is no name of Kubernetes: small letters, digits, '-' and '.'")
+        raise InvalidArgument(where, name, "is not a valid Kubernetes name: lower-case letters, digits, '-' and '.'")

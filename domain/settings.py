@@ -17,7 +17,7 @@ def checked_settings(where: str, settings: Mapping[str, object], taken: Iterable
     """`settings` as JSON values of their own, tuples as lists. `taken`: keys that are no settings beside `where`."""
     for name in taken:
         if name in settings:
-            raise InvalidArgument(f"{where}.{name}", settings[name], "is no setting of its own", f"See `{where}`")
+            raise InvalidArgument(f"{where}.{name}", settings[name], "is reserved", f"See `{where}`")
     plain = {name: _json(f"{where}.{name}", value, 1) for name, value in settings.items()}
     if any(not isinstance(name, str) for name in plain):
         raise InvalidArgument(where, list(plain), "a setting's name must be a text")

@@ -197,7 +197,7 @@ class Categorical:
                 raise InvalidArgument(f"{where}.values", value, "may have at most 1000 characters each")
             if isinstance(value, str) and "\0" in value:
                 # No command line and no environment variable could carry it.
-                raise InvalidArgument(f"{where}.values", value, "may hold no zero byte")
+                raise InvalidArgument(f"{where}.values", value, "may not contain a zero byte")
             if (type(value), value) in seen:
                 raise InvalidArgument(f"{where}.values", value, "appears twice", "Name each value once")
             seen.add((type(value), value))
@@ -410,7 +410,7 @@ def _check_condition(parameter: Parameter, condition: Condition, by_name: dict[s
         raise InvalidArgument(where, str(condition), "a categorical parameter has no order", "Give a list of values")
     if condition.min is None and condition.max is None:
         raise InvalidArgument(
-            where, None, "names no value", "Write the value, a list of values, or {min: ..., max: ...}"
+            where, None, "lists no values", "Write the value, a list of values, or {min: ..., max: ...}"
         )
     if not _possible(kind, {condition}):
         low, high = (kind.values[0], kind.values[-1]) if isinstance(kind, Discrete) else (kind.min, kind.max)

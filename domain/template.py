@@ -180,7 +180,7 @@ class TrialTemplate:
                 ("user", self.pod.user is not None),
             ):
                 if given:
-                    rule = "stands beside trial.manifest, which says it in its own way"
+                    rule = "cannot be combined with trial.manifest, which says it in its own way"
                     raise InvalidArgument(f"trial.{key}", MISSING, rule, "Keep one of the two")
 
     def _texts(self) -> Iterator[tuple[str, str]]:
@@ -312,7 +312,7 @@ _LEFT_OUT = object()
 
 def _check_text(where: str, text: str) -> None:
     if "\0" in text:
-        raise InvalidArgument(where, text, "may hold no zero byte")
+        raise InvalidArgument(where, text, "may not contain a zero byte")
     if len(text) > 100_000:
         raise InvalidArgument(where, text, "may have at most 100000 characters")
     if where.startswith("trial.env.") and not re.fullmatch(r"trial\.env\.[A-Za-z_][A-Za-z0-9_]*", where):
@@ -326,7 +326,7 @@ def _check_pattern(metrics: MetricsSource) -> None:
     try:
         groups = re.compile(metrics.pattern).groupindex
     except re.error as error:
-        raise InvalidArgument(where, metrics.pattern, f"is no regular expression: {error}") from None
+        raise InvalidArgument(where, metrics.pattern, f"is not a valid regular expression: {error}") from None
     missing = {"name", "value"} - set(groups)
     if missing:
         raise InvalidArgument(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..domain.attempt import Cause
-from ..domain.broken import broken, failed_alike, first_ended, how_to_mend
+from ..domain.broken import broken, failed_alike, first_ended, how_to_fix
 from ..domain.failures import NOT_EVALUATED, cases
 from ..domain.study import StudyState
 from ..domain.trial import Trial, TrialState
@@ -34,4 +34,4 @@ def halt(unit: Unit, trial: Trial) -> None:
         earlier = unit.tx.trials(study, where, 0, EARLIER, descending=True)
         reason = broken(case, cases(t for t in earlier if t.id != trial.id), study.counts)
     if reason:
-        unit.pause(f"{reason}. {how_to_mend(case.cause)}, then: wazir resume {study.name.short}")
+        unit.pause(f"{reason}. {how_to_fix(case.cause)}, then: wazir resume {study.name.short}")

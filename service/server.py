@@ -73,7 +73,7 @@ def _decoding(decode: Any) -> Any:
 
 def _check_decoded(request: Any) -> None:
     if isinstance(request, _Undecodable):
-        raise InvalidArgument("", MISSING, "the request is no message of the kind that this call takes")
+        raise InvalidArgument("", MISSING, "the request is not a message of the type that this call takes")
 
 
 def _guarded(call: Any, method: str) -> Any:

@@ -33,7 +33,7 @@ async def watch_trials(store: Store, feed: Feed, name: StudyName, since: int) ->
             news.clear()
             changes = await asyncio.to_thread(store.read, partial(_since, name=name, since=since))
             if uid and changes.study.uid != uid:
-                raise NotFound(name.short, "It was deleted and made anew; watch the new one from the start")
+                raise NotFound(name.short, "It was deleted and created again; watch the new one from the start")
             uid = changes.study.uid
             if first or changes.revision > since:
                 first, since = False, changes.revision

@@ -155,7 +155,7 @@ class _MemoryView(View):
         """The study as it is now. Raises NotFound where it is gone, also where its name was given again."""
         now = self.study(study.name)
         if now.uid != study.uid:
-            raise NotFound(study.name.short, "It was deleted and made anew")
+            raise NotFound(study.name.short, "It was deleted and created again")
         return now
 
 

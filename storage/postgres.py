@@ -192,7 +192,9 @@ class _Database:
                 "server or a person holds a transaction open (look at pg_stat_activity)"
             )
         if state in ("40001", "40P01"):
-            return Unavailable(f"{self.name} could not run the transaction beside others ({words}). Try again")
+            return Unavailable(
+                f"{self.name} could not run the transaction concurrently with others ({words}). Try again"
+            )
         if state.startswith("53"):
             return ResourceExhausted(f"{self.name} has no room: {words}. Make room or raise its limits, then try again")
         if state.startswith("28") or "authentication failed" in words or "no password supplied" in words:
@@ -204,7 +206,7 @@ class _Database:
         if state in ("25006", "42501"):
             return FailedPrecondition(f"{self.name} cannot be written: {words}. Use a user and a server that may write")
         if "invalid connection option" in words or "invalid sslmode" in words:
-            return InvalidArgument("db", self.name, f"cannot be used to connect: {words}", "Mend what is behind the ?")
+            return InvalidArgument("db", self.name, f"cannot be used to connect: {words}", "Fix what follows the ?")
         if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
             return Unavailable(f"{self.name} is away: {words}. Start it, or see to the network, then try again")
         return None

@@ -155,10 +155,10 @@ class _Database:
                 )
             case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT:
                 return FailedPrecondition(
-                    f"{file} is no sound database ({words}). Name another file, or restore this one from a copy"
+                    f"{file} is not a valid database ({words}). Name another file, or restore this one from a copy"
                 )
             case sqlite3.SQLITE_IOERR:
-                return Unavailable(f"reading or writing {file} failed ({words}). See to its disk, then try again")
+                return Unavailable(f"reading or writing {file} failed ({words}). Check its disk, then try again")
         return None
 
     @contextlib.contextmanager

@@ -108,7 +108,7 @@ def _meanings(file: Path) -> Iterator[None]:
             raise _unreadable(file, error) from error
         if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
             raise FailedPrecondition(
-                f"{file} is no sound database ({error}). Name another file, or restore this one from a copy"
+                f"{file} is not a valid database ({error}). Name another file, or restore this one from a copy"
             ) from error
         raise NotReadable(f"{file} cannot be read as a database of Wazir: {error}") from error
 

@@ -113,7 +113,7 @@ class Folder:
         if number == errno.EACCES:
             return f"trial.command: {program!r} may not be executed; `chmod +x` it, or put its interpreter before it"
         if number == errno.ENOEXEC:
-            return f"trial.command: {program!r} is no program; begin it with a line like #!/bin/sh"
+            return f"trial.command: {program!r} is not executable; begin it with a line like #!/bin/sh"
         return f"trial.command: {program!r} could not be started: {words}"
 
 

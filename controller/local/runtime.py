@@ -95,7 +95,7 @@ class LocalRuntime:
         if key in self._attempts:
             return
         if not re.fullmatch(r"[A-Za-z0-9][-A-Za-z0-9]*", key.uid):
-            raise ValueError(f"{key.uid!r} is no uid of a study")  # it becomes a folder's name
+            raise ValueError(f"{key.uid!r} is not the uid of a study")  # it becomes a folder's name
         folder = Folder(self._root, key)
         parent = None if order.checkpoint_of is None else checkpoints(self._root, key.uid, order.checkpoint_of)
         request = {

@@ -78,8 +78,8 @@ EXAMPLES: Final = {
     "constraints": 'For instance constraints: ["batch * accum <= 512"]',
     "safety": "For instance safety: [{metric: memory, at_most: 16}]",
     "objectives": "For instance objectives: [{metric: loss, goal: minimize}]",
-    "min": "A range needs min and max; a list of values stands under values",
-    "max": "A range needs min and max; a list of values stands under values",
+    "min": "A range needs min and max; write a list of values under values",
+    "max": "A range needs min and max; write a list of values under values",
     "values": "For instance values: [32, 64, 128]",
     "name": "For instance name: median",
 }

@@ -209,7 +209,7 @@ def _kind_to(kind: Kind) -> dict[str, object]:
 
 def _scalar(where: str, value: object) -> Value:
     if value is None:
-        raise InvalidArgument(where, value, "null is no value of a parameter", 'Write a text such as "none"')
+        raise InvalidArgument(where, value, "null cannot be the value of a parameter", 'Write a text such as "none"')
     if not isinstance(value, bool | int | float | str):
         raise InvalidArgument(where, value, "must be a number, a text, true or false")
     return value
@@ -219,7 +219,7 @@ def _meant_type(said: str) -> str:
     """What to write instead of the names that other tools have."""
     word = said.lower()
     if "log" in word:
-        return "Write scale: log beside min and max"
+        return "Write scale: log next to min and max"
     if word in ("bool", "boolean"):
         return "Write values: [true, false]"
     if word in ("choice", "choices", "str", "string", "enum"):

@@ -81,7 +81,7 @@ def to_document(spec: StudySpec) -> dict[str, object]:
 
 def _objectives_from(top: Section) -> tuple[Objective, ...]:
     if "objective" in top and "objectives" in top:
-        raise InvalidArgument("objectives", MISSING, "stands beside `objective`", "Keep one of the two")
+        raise InvalidArgument("objectives", MISSING, "cannot be combined with `objective`", "Keep one of the two")
     if "objectives" in top:
         return tuple(_objective_from(s) for s in top.sections("objectives", KEYS["objective"]))
     value = top.value("objective")

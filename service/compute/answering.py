@@ -73,7 +73,7 @@ def _held_to_contract(
     if not isinstance(found, Suggestions) or not isinstance(found.memo, str):
         raise Misfit(f"it answered with {type(found).__name__} and not with Suggestions")
     if len(found.proposals) > count:
-        raise Misfit(f"it proposed {len(found.proposals)} points where {count} were asked for")
+        raise Misfit(f"it proposed {len(found.proposals)} points when {count} were asked for")
     made: Counter[str] = Counter()
     proposals = [
         _fit(proposal, problem, history, made) if isinstance(proposal, New) else _resumed(proposal)

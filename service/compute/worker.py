@@ -118,7 +118,9 @@ def main() -> None:
         try:
             frame = pack(reply)
         except (TypeError, ValueError) as error:
-            frame = pack({"error": f"it answered with what is no plain value: {describe(error)}", "trace": ""})
+            frame = pack(
+                {"error": f"it answered with something that is not a plain value: {describe(error)}", "trace": ""}
+            )
         connection.sendall(frame)
 
 

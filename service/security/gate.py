@@ -159,7 +159,7 @@ def bearer(metadata: Iterable[tuple[str, str | bytes]]) -> str:
     if not found:
         raise Unauthenticated(
             "this service asks for a token, and the call has none: set WAZIR_TOKEN or WAZIR_TOKEN_FILE (as a header: "
-            "`authorization: Bearer TOKEN`). `wazir token create` beside its database makes one"
+            "`authorization: Bearer TOKEN`). `wazir token create` with its database makes one"
         )
     scheme, _, token = str(found[0]).partition(" ")
     if len(found) > 1 or scheme.lower() != "bearer":

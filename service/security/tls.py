@@ -41,13 +41,13 @@ class TlsFiles:
             # An empty password keeps OpenSSL from asking for one at the terminal.
             context.load_cert_chain(self.cert, self.key, password="")
         except ssl.SSLError as error:
-            rule = f"is no certificate in PEM that goes with the unencrypted key {self.key} ({_words(error)})"
+            rule = f"is not a certificate in PEM that matches the unencrypted key {self.key} ({_words(error)})"
             raise InvalidArgument("--tls-cert", str(self.cert), rule) from error
         if self.client_ca is not None:
             try:
                 context.load_verify_locations(self.client_ca)
             except ssl.SSLError as error:
-                rule = f"holds no certificate of an authority in PEM ({_words(error)})"
+                rule = f"contains no certificate of an authority in PEM ({_words(error)})"
                 raise InvalidArgument("--client-ca", str(self.client_ca), rule) from error
 
     def credentials(self) -> grpc.ServerCredentials:

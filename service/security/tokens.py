@@ -94,7 +94,7 @@ class Tokens:
             known = await self._known.get(token_id)
         if known is None or not hmac.compare_digest(known.token.digest, digest(text)):
             raise Unauthenticated(
-                "the token is not one of this service. `wazir token create` beside its database makes one"
+                "the token is not one of this service. `wazir token create` with its database makes one"
             )
         token = known.token
         if token.revoke_time is not None:

@@ -86,7 +86,7 @@ _BY: Final = "freeze_thaw/2"
 
 @dataclass(frozen=True)
 class FreezeThawSettings:
-    max: int | None = setting(None, "steps of a whole trial; it has to be given", least=2, most=2**53)
+    max: int | None = setting(None, "steps of a whole trial; required", least=2, most=2**53)
     min: int | None = setting(
         None, "steps of the first rung, at which trials are paused and compared; a ninth of max by default", least=1
     )

@@ -60,7 +60,7 @@ class PopulationBasedTraining(ReadsCurves):
 
     @dataclass(frozen=True)
     class Settings:
-        max: int | None = setting(None, "steps of a whole training; it has to be given", least=2, most=2**53)
+        max: int | None = setting(None, "steps of a whole training; required", least=2, most=2**53)
         interval: int | None = setting(
             None, "steps between two comparisons; a tenth of max by default", least=1, most=2**53
         )
@@ -69,7 +69,7 @@ class PopulationBasedTraining(ReadsCurves):
             0.2, "the part of the population that is the worst, and that is the best", least=0.01, most=0.5
         )
         resample: float = setting(
-            0.25, "the chance of a parameter to be drawn anew instead of perturbed", least=0.0, most=1.0
+            0.25, "the chance that a parameter is drawn again instead of perturbed", least=0.0, most=1.0
         )
 
     def __init__(self, settings: Settings, problem: Problem) -> None:

@@ -22,7 +22,7 @@ class LadderSettings:
     """What algorithms with rungs are told."""
 
     min: int = setting(1, "steps of the first rung, at which trials are paused and compared", least=1, most=2**53)
-    max: int | None = setting(None, "steps of a whole trial; it has to be given", least=2, most=2**53)
+    max: int | None = setting(None, "steps of a whole trial; required", least=2, most=2**53)
     eta: float = setting(3.0, "about one in eta trials goes on from each rung to the next", least=1.1, most=1e6)
 
 

@@ -33,7 +33,7 @@ class Threshold:
         metrics = [o.metric for o in objectives]
         if settings.metric is not None and settings.metric not in metrics:
             hint = nearest(settings.metric, metrics) or f"The study's objectives are {', '.join(metrics)}"
-            raise InvalidArgument("stopping.metric", settings.metric, "is no objective of the study", hint)
+            raise InvalidArgument("stopping.metric", settings.metric, "is not an objective of the study", hint)
         self._place = 0 if settings.metric is None else metrics.index(settings.metric)
         self._objective = objectives[self._place]
         self._value = settings.value

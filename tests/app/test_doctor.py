@@ -73,7 +73,7 @@ def test_a_file_that_is_no_database_is_wrong(tmp_path: Path) -> None:
     file.write_text("hello, this is no database, and it is long enough to be looked at" * 20)
     code, found = findings("--db", file)
     assert code == 1
-    assert "no sound database" in found["database"][1]
+    assert "not a valid database" in found["database"][1]
 
 
 def test_people_get_a_table() -> None:

@@ -48,7 +48,7 @@ def test_a_script_that_always_crashes_pauses_its_study(tmp_path: Path) -> None:
     code, output = wazir(tmp_path, "run", "study.yaml")
     assert code == 1
     words = "exit code 1: KeyError: 'val_loss'"
-    assert f"Study s is paused: the first three trials failed alike: {words}. Mend the script" in output
+    assert f"Study s is paused: the first three trials failed in the same way: {words}. Fix the script" in output
     assert "Go on     wazir resume s, and then: wazir run study.yaml" in output
     # It says so again, and does not wait for anybody.
     assert wazir(tmp_path, "run", "study.yaml")[0] == 1

@@ -138,13 +138,13 @@ def test_hydra_gets_texts_in_quotes_where_it_would_not_take_them_as_they_are(val
         ("${args:flag}", '"${args:flag}": \'flag\' is not a form of ${args}. Did you mean "flags"?'),
         ("${args:yaml}", "Known are: dashes, flags, hydra, json, switches"),
         ("${args:}", "'' is not a form of ${args}"),
-        ("${args:flags,switches}", "flags and switches do not go together"),
-        ("${args:hydra,dashes}", "hydra and dashes do not go together"),
-        ("x=${args:flags}", "${args:flags} stands alone, as one item of the command. Write it as its own item"),
-        ("--a ${flag:use_amp}", "${flag:use_amp} stands alone"),
+        ("${args:flags,switches}", "flags and switches cannot be combined"),
+        ("${args:hydra,dashes}", "hydra and dashes cannot be combined"),
+        ("x=${args:flags}", "${args:flags} must be an item of the command by itself. Write it as its own item"),
+        ("--a ${flag:use_amp}", "${flag:use_amp} must be an item of the command by itself"),
         ("${flag:use_map}", "'use_map' is not a parameter. Did you mean \"use_amp\"?"),
-        ("${flag:weight_decay}", 'weight_decay is not true or false, so it is no flag. Write "--weight_decay=$'),
-        ("${flag:mixed}", "mixed is not true or false"),
+        ("${flag:weight_decay}", 'weight_decay is not a boolean, so it cannot be a flag. Write "--weight_decay=$'),
+        ("${flag:mixed}", "mixed is not a boolean"),
     ],
 )
 def test_what_is_refused(item: str, says: str) -> None:
@@ -155,7 +155,7 @@ def test_what_is_refused(item: str, says: str) -> None:
 
 
 def test_a_form_of_arguments_is_no_value_of_a_variable() -> None:
-    with pytest.raises(InvalidArgument, match="stands alone") as refusal:
+    with pytest.raises(InvalidArgument, match="must be an item") as refusal:
         TrialTemplate(("a",), env={"A": "${args:flags}"}).check(SPACE)
     assert refusal.value.field == "trial.env.A"
 
@@ -171,7 +171,7 @@ def test_forms_use_the_parameters() -> None:
 def test_a_name_that_hydra_does_not_take_is_refused() -> None:
     space = Space((Parameter("learning rate", Double(0.0, 1.0)),))
     TrialTemplate(("a", "${args}")).check(space)
-    with pytest.raises(InvalidArgument, match="Hydra takes no key 'learning rate'"):
+    with pytest.raises(InvalidArgument, match="Hydra does not accept 'learning rate'"):
         TrialTemplate(("a", "${args:hydra}")).check(space)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from wazir.domain.attempt import Cause
-from wazir.domain.broken import broken, failed_alike, first_ended, how_to_mend
+from wazir.domain.broken import broken, failed_alike, first_ended, how_to_fix
 from wazir.domain.failures import Case
 from wazir.domain.study import Counts
 from wazir.domain.trial import TrialState as T
@@ -21,10 +21,10 @@ def case(number: int, words: str = KEY, cause: Cause | None = Cause.CODE_FAILED)
 @pytest.mark.parametrize(
     ("first", "words"),
     [
-        ([case(1), case(2), case(3)], f"the first three trials failed alike: {KEY}"),
+        ([case(1), case(2), case(3)], f"the first three trials failed in the same way: {KEY}"),
         ([case(1, "exit code 1: 3 GiB"), case(2, "exit code 1: 4 GiB"), case(3, "exit code 1: 5 GiB")], "5 GiB"),
         ([case(n, cause=Cause.OUT_OF_MEMORY) for n in (1, 2, 3)], KEY),
-        ([case(n, "", Cause.TIMED_OUT) for n in (1, 2, 3)], "failed alike: timed out"),
+        ([case(n, "", Cause.TIMED_OUT) for n in (1, 2, 3)], "failed in the same way: timed out"),
         ([case(1), case(2), case(3, "exit code 1: ValueError")], ""),
         ([case(1), case(2), case(3, cause=Cause.TIMED_OUT)], ""),
         ([case(1), case(2)], ""),
@@ -72,4 +72,4 @@ def test_what_no_parameter_can_change(failed: Case, earlier: list[Case], counts:
 
 
 def test_every_cause_has_a_way_out() -> None:
-    assert all(how_to_mend(cause) for cause in [*Cause, None])
+    assert all(how_to_fix(cause) for cause in [*Cause, None])

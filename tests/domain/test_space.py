@@ -193,7 +193,7 @@ def conditional(*conditions: Condition) -> Parameter:
         (Condition("opt", min=0.0), "no order"),
         (Condition("opt"), "no order"),
         (Condition("width", (1.0,)), "never met exactly. Give a range"),
-        (Condition("width"), "names no value"),
+        (Condition("width"), "lists no values"),
         (Condition("width", min=4.5), "never holds: width lies in [0.5, 4.0]"),
         (Condition("width", max=0.4), "never holds"),
         (Condition("width", max=0.5), "never holds"),

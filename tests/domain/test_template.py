@@ -153,8 +153,8 @@ def test_sound_templates_pass() -> None:
         (TrialTemplate(("a", "${lrr}")), "trial.command[1]", '${lrr} is not a parameter. Did you mean "lr"?'),
         (TrialTemplate(("a", "${trial.idd}")), "trial.command[1]", 'Did you mean "trial.id"?'),
         (TrialTemplate(("a", "${}")), "trial.command[1]", "${} is not a parameter"),
-        (TrialTemplate(("a", "x=${args}")), "trial.command[1]", "${args} stands alone"),
-        (replace(SOUND, env={"A": "${args}"}), "trial.env.A", "${args} stands alone"),
+        (TrialTemplate(("a", "x=${args}")), "trial.command[1]", "${args} must be an item of the command by itself"),
+        (replace(SOUND, env={"A": "${args}"}), "trial.env.A", "${args} must be an item of the command by itself"),
         (replace(SOUND, env={"A": "${lrr}"}), "trial.env.A", "not a parameter"),
         (replace(SOUND, env={"A-B": "x"}), "trial.env.A-B", "a variable's name"),
         (replace(SOUND, env={"1A": "x"}), "trial.env.1A", "a variable's name"),
@@ -185,7 +185,7 @@ def test_sound_templates_pass() -> None:
         (
             replace(SOUND, metrics=MetricsSource(MetricsFrom.STDOUT, "(")),
             "trial.metrics.pattern",
-            "no regular expression",
+            "is not a valid regular expression",
         ),
         (
             replace(SOUND, metrics=MetricsSource(MetricsFrom.STDOUT, "(?P<name>a)=(.*)")),

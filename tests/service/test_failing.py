@@ -125,7 +125,7 @@ class TestAStudyThatIsBroken:
             assert study.state is StudyState.PAUSED
             assert study.needs_a_person
             assert study.reason == (
-                f"the first three trials failed alike: {KEY}. Mend the script, then: wazir resume s"
+                f"the first three trials failed in the same way: {KEY}. Fix the script, then: wazir resume s"
             )
             # What runs goes on, and a person who resumes the study is believed.
             await fail(w, trials[3])
@@ -175,8 +175,8 @@ class TestAStudyThatIsBroken:
             await fail(w, await w.one(), "ErrImagePull: not found", Cause.CONFIG_BROKEN)
             study = await w.study()
             assert study.reason == (
-                "trial 2 could not be started: ErrImagePull: not found. Mend that, or the file's section `trial` "
-                "(`wazir create FILE --resume` makes it known), then: wazir resume s"
+                "trial 2 could not be started: ErrImagePull: not found. Fix that, or section `trial` of the study file "
+                "(`wazir create FILE --resume` applies it), then: wazir resume s"
             )
 
         play(scenario)

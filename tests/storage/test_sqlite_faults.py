@@ -122,8 +122,8 @@ def below_a_file(path: Path) -> Path:
     [
         (other_schema, rf"newer Wazir.*v9000.*{REVISION}", "Install that version"),
         (other_program, r"tables of another program \(alembic_version, studies\)", "Name another"),
-        (text, "no sound database", "Name another file"),
-        (torn, "no sound database", "restore this one from a copy"),
+        (text, "not a valid database", "Name another file"),
+        (torn, "not a valid database", "restore this one from a copy"),
         (folder, "is a folder", "name a file"),
         (below_a_file, "cannot be made", "Name another place"),
     ],

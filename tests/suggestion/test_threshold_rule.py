@@ -51,7 +51,7 @@ def test_it_may_be_about_another_objective() -> None:
     ("settings", "words"),
     [
         ({}, "stopping.value = null: is missing"),
-        ({"value": 1.0, "metric": "accuracy"}, 'stopping.metric = "accuracy": is no objective of the study'),
+        ({"value": 1.0, "metric": "accuracy"}, 'stopping.metric = "accuracy": is not an objective of the study'),
     ],
 )
 def test_settings_that_are_refused(settings: dict[str, object], words: str) -> None:
