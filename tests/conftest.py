@@ -1,5 +1,6 @@
 """What all tests share: the marks that need something of the machine."""
 
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -7,6 +8,10 @@ from collections.abc import Iterator
 import pytest
 
 from .postgres import Postgres, running
+
+# Before anything loads numpy. The service gives its workers one thread each, because more would take turns on the same
+# cores; beside each other, the processes of pytest-xdist would spend most of their time on waiting for one another.
+os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
 
 
 def _has_gpu() -> bool:

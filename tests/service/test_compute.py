@@ -500,8 +500,10 @@ class TestWorkers:
         assert (end.stdout, end.stderr) == ("computed by a worker\n", "")
 
     def test_one_thread_each_and_the_words_of_algorithms_go_to_the_log(
-        self, script: Script, capfd: pytest.CaptureFixture[str]
+        self, script: Script, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        monkeypatch.setenv("OPENBLAS_NUM_THREADS", "2")
+
         async def scenario(w: World) -> None:
             await w.create(algorithm=script.algorithm())
             script.say("print")
