@@ -105,7 +105,10 @@ if not TYPE_CHECKING:  # a type checker would take it for a promise that every n
 
     def __getattr__(name: str) -> object:
         if name not in _FORWARDED:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            # Scripts for Optuna are told what to write in place of what is not here.
+            absent: dict[str, str] = import_module(".clients.familiar.absent", __name__).ABSENT
+            hint = f": {absent[name]}" if name in absent else ""
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
         value = getattr(import_module(_FORWARDED[name], __name__), name)
         globals()[name] = value
         return value

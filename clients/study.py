@@ -690,6 +690,6 @@ def _state(state: TrialState | str) -> TrialState:
     found = TrialState.__members__.get(state.upper()) if isinstance(state, str) else state
     if found in ENDS:
         return found
-    shown = state.value if isinstance(state, TrialState) else state
+    shown = state.name if isinstance(state, TrialState) else state
     names = ", ".join(known.name for known in ENDS)
     raise InvalidArgument("state", shown, f"must be one of {names}")

@@ -560,6 +560,13 @@ def test_studies_are_listed_and_deleted(study: Study) -> None:
         load_study()
 
 
+def test_a_module_that_is_not_here_names_the_equivalent() -> None:
+    with pytest.raises(AttributeError, match=r"has no attribute 'visualization': .* study\.trials_dataframe\(\) has"):
+        _ = wazir.visualization  # type: ignore[attr-defined]
+    with pytest.raises(AttributeError, match=r"has no attribute 'nonsense'$"):
+        _ = wazir.nonsense  # type: ignore[attr-defined]
+
+
 def test_a_sampler_of_a_study_that_is_loaded_is_ignored_in_words(
     study: Study, caplog: pytest.LogCaptureFixture
 ) -> None:
