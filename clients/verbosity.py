@@ -6,7 +6,7 @@ in the hands of whoever configures the logger "wazir".
 
 from __future__ import annotations
 
-from logging import CRITICAL, DEBUG, ERROR, FATAL, INFO, WARN, WARNING
+from logging import CRITICAL, DEBUG, ERROR, FATAL, INFO, WARN, WARNING, Logger, getLogger
 
 __all__ = [
     "CRITICAL",
@@ -17,10 +17,15 @@ __all__ = [
     "WARN",
     "WARNING",
     "disable_default_handler",
+    "disable_propagation",
     "enable_default_handler",
+    "enable_propagation",
+    "get_logger",
     "get_verbosity",
     "set_verbosity",
 ]
+
+_LOGGER = "wazir"
 
 _verbosity = INFO
 _enabled = True
@@ -47,6 +52,22 @@ def enable_default_handler() -> None:
     """Takes `disable_default_handler` back."""
     global _enabled
     _enabled = True
+
+
+def get_logger(name: str) -> Logger:
+    """Python's logger of that name; for "optuna", the one to which Wazir writes."""
+    root, _, rest = name.partition(".")
+    return getLogger(f"{_LOGGER}.{rest}" if rest else _LOGGER) if root == "optuna" else getLogger(name)
+
+
+def enable_propagation() -> None:
+    """Log records reach the handlers of Python's root logger, which is how it is without a call."""
+    getLogger(_LOGGER).propagate = True
+
+
+def disable_propagation() -> None:
+    """Log records reach the handlers of the logger "wazir" alone."""
+    getLogger(_LOGGER).propagate = False
 
 
 def shows_results() -> bool:

@@ -560,6 +560,16 @@ def test_studies_are_listed_and_deleted(study: Study) -> None:
         load_study()
 
 
+def test_optunas_logger_is_the_one_that_wazir_writes_to() -> None:
+    names = [wazir.logging.get_logger(name).name for name in ("optuna", "optuna.study", "mine")]
+    assert names == ["wazir", "wazir.study", "mine"]
+
+    wazir.logging.disable_propagation()
+    assert not logging.getLogger("wazir").propagate
+    wazir.logging.enable_propagation()
+    assert logging.getLogger("wazir").propagate
+
+
 def test_a_module_that_is_not_here_names_the_equivalent() -> None:
     with pytest.raises(AttributeError, match=r"has no attribute 'visualization': .* study\.trials_dataframe\(\) has"):
         _ = wazir.visualization  # type: ignore[attr-defined]
