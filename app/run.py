@@ -98,6 +98,7 @@ def run(file: Path, db: Database, parallel: int | None, gpus: int | None, trials
                 draft(StudyName(DEFAULT_OWNER, study_file.study_id), spec, {}, now=0.0)
             except WazirError as error:
                 raise study_file.explain(error) from error
+
             folder = folder_of(db)
             make_folder(folder)
             service = stack.enter_context(LocalService(db))
@@ -106,12 +107,14 @@ def run(file: Path, db: Database, parallel: int | None, gpus: int | None, trials
                 study = client.create_study(study_file.study_id, spec, resume=True)
             except WazirError as error:
                 raise study_file.explain(error) from error
+
             if study.state is StudyState.PAUSED and not study.needs_a_person:
                 name, at = study.name.short, option_for(service)
                 raise FailedPrecondition(
                     f"{name} is {study.reason}, so nothing would run. Go on with `wazir resume {name}{at}`, "
                     "and then run it again"
                 )
+
         log_to_file(str(folder / "wazir.log"))
         with LocalRun(client, service.address, study, folder / "runs", parallel=parallel, gpus=gpus) as local:
             follow(client, local, study, parallel)
@@ -169,26 +172,32 @@ def drain_on_interrupt(local: LocalRun, progress: Progress) -> Iterator[None]:
 
 
 def report(client: Client, study: Study, service: LocalService, file: str) -> None:
-    """Best trial, where the results lie, and what to type next."""
+    """The best trial, what failures have in common, where the results are, and what to type next."""
     out = console()
     name, at = study.name.short, option_for(service)
+
     counts = ", ".join(f"{n} {state.value}" for state, n in study.counts.by_state.items())
     out.print(f"\nStudy {name} is {study.state.value}: {study.reason or 'not all of its trials have run'} ({counts})")
     if words := stand_in_words(study):
         out.print(f"Stand-ins: {words}")
+
     best = client.best_trials(study.name)
     if best:
         print_best(best, study)
     else:
         out.print("No trial has a result.")
+
     failures = list(failure_lines(failures_of(client, study), study, at))
     for line in failures[:FAILURES_SHOWN]:
         out.print(line)
     if len(failures) > FAILURES_SHOWN:
         out.print("More failures are in `wazir show`.")
+
+    # Whatever is odd about the latest one that succeeded, such as metrics that were not read, is so of the others.
     whole = next(client.list_trials(study.name, states=frozenset({TrialState.SUCCEEDED}), descending=True), None)
     if whole is not None and whole.reason and whole.origin is not Origin.IMPORTED:
         out.print(f"Trial {whole.id} succeeded, but {whole.reason}")
+
     out.print(f"\nResults   {service.name}, logs under {folder_of(service.database) / 'runs'}")
     if study.state is StudyState.ACTIVE:
         out.print(f"Go on     wazir run {file}{at}")

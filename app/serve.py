@@ -64,7 +64,7 @@ DEFAULT_LISTEN = "127.0.0.1:8470"
 @click.option(
     "--insecure-without-tls",
     is_flag=True,
-    help="Listen beyond this machine although tokens and studies travel readably; for networks that encrypt.",
+    help="Listen beyond this machine although tokens and studies travel unencrypted; for networks that encrypt.",
 )
 @click.option("--metrics", metavar="HOST:PORT", help="Show figures for Prometheus there, to everybody on this machine.")
 @click.option(
@@ -90,6 +90,7 @@ def serve(
 ) -> None:
     """Serve studies to clients, workers and controllers, until Ctrl-C or SIGTERM."""
     log_to_stderr(logging.DEBUG if verbose else logging.INFO, as_json=log_format == "json")
+
     if metrics is not None and beyond_loopback(metrics, "--metrics"):
         raise InvalidArgument(
             "--metrics",
@@ -97,11 +98,30 @@ def serve(
             "is beyond this machine, and figures are shown without authentication",
             "Listen on 127.0.0.1, and let an agent or a proxy on this machine pass them on",
         )
+
     tls = tls_files(tls_cert, tls_key, client_ca)
+    check_listen(
+        listen,
+        authenticated=auth != "none" or client_ca is not None or insecure_without_authentication,
+        encrypted=tls is not None or insecure_without_tls,
+    )
+    settings = ServiceSettings(
+        metrics=metrics or "", drain=drain, authenticate=auth == "tokens", server_key=key_of(key_file), tls=tls
+    )
+
+    if isinstance(db, str):
+        run(serve_url(db, listen, settings))
+    else:
+        serve_file(db, listen, settings)
+
+
+def check_listen(listen: Sequence[str], *, authenticated: bool, encrypted: bool) -> None:
+    """Refuses addresses that other machines can reach, unless callers are `authenticated` and traffic is `encrypted`,
+    or the user has said that they need not be. Raises InvalidArgument."""
     for address in listen:
         if not beyond_loopback(address):
             continue
-        if auth == "none" and client_ca is None and not insecure_without_authentication:
+        if not authenticated:
             raise InvalidArgument(
                 "--listen",
                 address,
@@ -109,19 +129,17 @@ def serve(
                 "Ask for tokens (--auth tokens) or certificates (--client-ca), or listen on 127.0.0.1; "
                 "--insecure-without-authentication does it all the same",
             )
-        if tls is None and not insecure_without_tls:
+        if not encrypted:
             raise InvalidArgument(
                 "--listen",
                 address,
-                "is beyond this machine, and tokens and studies would travel readably",
+                "is beyond this machine, and tokens and studies would travel unencrypted",
                 "Give --tls-cert and --tls-key, or listen on 127.0.0.1; --insecure-without-tls does it all the same",
             )
-    settings = ServiceSettings(
-        metrics=metrics or "", drain=drain, authenticate=auth == "tokens", server_key=key_of(key_file), tls=tls
-    )
-    if isinstance(db, str):
-        run(serve_url(db, listen, settings))
-        return
+
+
+def serve_file(db: Path, listen: Sequence[str], settings: ServiceSettings) -> None:
+    """Serves a SQLite file, which no other server may serve."""
     ended = threading.Event()
     with (
         heard(lambda _: ended.set()),
@@ -139,6 +157,7 @@ async def serve_url(url: str, listen: Sequence[str], settings: ServiceSettings) 
     ended = asyncio.Event()
     for number in ENDING:
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
+
     store = open_store(url)
     claim = Claim(url)
     # The first server of a user on a machine is also the one that `--db` finds there.
@@ -150,8 +169,9 @@ async def serve_url(url: str, listen: Sequence[str], settings: ServiceSettings) 
         await server.start()
         if local:
             claim.close_socket_to_others()
+
+        also = f" and {claim.address}" if local else ""
         for address, port in zip(listen, server.ports, strict=False):
-            also = f" and {claim.address}" if local else ""
             say(f"Serving {shown(url)} at {address.rpartition(':')[0]}:{port}{also}", err=True)
         await ended.wait()
         say("Ending: calls in flight are answered first ...", err=True)
@@ -180,7 +200,7 @@ def key_of(file: Path | None) -> bytes | None:
 
 
 def tls_files(cert: Path | None, key: Path | None, client_ca: Path | None) -> TlsFiles | None:
-    """Raises InvalidArgument where one lacks another, or is no good."""
+    """Raises InvalidArgument if one is missing beside the others, or cannot be used."""
     if cert is None and key is None and client_ca is None:
         return None
     if cert is None or key is None:

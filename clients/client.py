@@ -71,7 +71,7 @@ class Client:
 
         `token` as `wazir token create` printed it; `tls`: `Tls(ca="ca.pem")` for a service with a certificate of your
         own authority, True for one that a public authority vouches for, False for none. What is left out is taken from
-        the environment (`credentials`). Raises InvalidArgument where a token would travel readably through a network.
+        the environment (`credentials`). Raises InvalidArgument if a token would travel unencrypted.
         """
         address = resolve_address(address, database)
         self._connection = Connection(Endpoint(address, Credentials.find(address, token, tls)))

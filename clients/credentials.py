@@ -5,7 +5,7 @@
                 certificates themselves; or WAZIR_TLS=1 to trust the public ones. WAZIR_CLIENT_CERT and
                 WAZIR_CLIENT_KEY where the service asks for a certificate (mTLS)
 
-A token goes over TLS, to the loopback, or nowhere: WAZIR_PLAINTEXT_TOKEN=1 sends it readably all the same. Over a Unix
+A token goes over TLS, to the loopback, or nowhere: WAZIR_PLAINTEXT_TOKEN=1 sends it unencrypted. Over a Unix
 socket neither is used, because the permissions of its file say who may call.
 """
 
@@ -89,7 +89,7 @@ class Credentials:
         """For the service at that address: what is given, and for what is None what the environment says. `tls`: True
         is TLS with the public authorities, False is none.
 
-        Raises InvalidArgument, also where the token would travel readably through a network.
+        Raises InvalidArgument, also if the token would travel unencrypted.
         """
         if address.startswith("unix:"):
             return cls()
@@ -106,7 +106,7 @@ class Credentials:
             raise InvalidArgument(
                 "token",
                 MISSING,
-                f"would travel readably to {address}",
+                f"would travel unencrypted to {address}",
                 f"Use TLS ({CA_VARIABLE}, --ca or `tls=`), or set {PLAINTEXT_VARIABLE}=1 where the network encrypts",
             )
         return cls(_checked(token or ""), tls)

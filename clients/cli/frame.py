@@ -16,7 +16,7 @@ from ...domain.visible import on_one_line
 from .algorithm_words import algorithm_name
 from .glyphs import bar
 from .measured import in_short
-from .output import STATE_STYLES, counted, in_order, number, pairs
+from .output import counted, in_order, number, pairs, state_text
 from .running import cut, eta_of, eta_text, of_this_attempt, rows_of, table, time_text
 
 BAR = 30
@@ -89,8 +89,6 @@ def _lines(view: View, width: int, height: int, now: float, ascii_only: bool) ->
 
 def awaited(study: Study) -> str:
     """What a study without a running trial waits for; empty for one that waits for nothing."""
-    if study.state is StudyState.PAUSED:
-        return ""
     if study.state is not StudyState.ACTIVE:
         return ""
     which = "next" if study.counts.total > study.counts[TrialState.REQUESTED] else "first"
@@ -133,8 +131,10 @@ def summary(view: View, now: float) -> str:
     study = view.study
     if study is None:
         return f"waiting for {view.waits_for}"
+
     done, budget = done_of(study)
     parts = [f"{done}/{budget} trials" if budget else counted(done, "trial"), f"{len(view.running)} running"]
+
     by_id = {found.trial_id: found for found in view.progress.trials} if view.progress is not None else {}
     found = [known for t in view.running if (known := of_this_attempt(t, by_id.get(t.id))) is not None]
     if found:
@@ -144,6 +144,7 @@ def summary(view: View, now: float) -> str:
         parts.append(f"at step {at}" + (f" of {whole}" if whole else ""))
     elif not view.running and (words := awaited(study)):
         parts.append(words)
+
     objectives = study.spec.objectives
     if view.best is not None and len(objectives) == 1:
         value = number((view.best.final or {})[objectives[0].metric])
@@ -163,13 +164,13 @@ def _head(view: View, study: Study, width: int, now: float, ascii_only: bool) ->
         name = cut(name, NAME, ascii_only=ascii_only)
     filled, rest = bar(done, budget, BAR, ascii_only=ascii_only) if budget else ("", "")
     bar_text = Text(filled, "green").append(rest, "dim")
-    # In their order on the line, with their rank of importance.
+    # A study that runs shows that by itself.
+    state_rank = 5 if study.state is StudyState.ACTIVE else 1
+
+    # In their order on the line, with their rank of importance: what has the greatest rank goes first.
     parts = [
         (0, Text(name, "bold")),
-        (
-            5 if study.state is StudyState.ACTIVE else 1,
-            Text(study.state.value, STATE_STYLES.get(study.state.value, "")),
-        ),
+        (state_rank, state_text(study.state)),
         (8, Text(algorithm_name(study))),
         (7, bar_text),
         (1, Text(f"{done}/{budget} trials" if budget else counted(done, "trial"))),
@@ -179,6 +180,7 @@ def _head(view: View, study: Study, width: int, now: float, ascii_only: bool) ->
         (6, Text(time_text(max(0.0, now - study.create_time)), "dim")),
         (4, Text(f"ETA {eta_text(eta)}") if eta is not None else Text()),
     ]
+
     kept = [(rank, part) for rank, part in parts if part.plain]
     while len(kept) > 1 and sum(cell_len(part.plain) + 2 for _, part in kept) - 2 > width:
         kept.remove(max(kept, key=lambda ranked: ranked[0]))

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ...domain.attempt import Attempt
 from ...domain.choices import plain, shown
 from ...domain.document import to_document
 from ...domain.parameters import Value
 from ...domain.study import Study, StudyState
-from ...domain.trial import Measurement, Trial, TrialState
+from ...domain.trial import Measurement, Provenance, Trial, TrialState
 from ..json_text import json_text
 from ..yaml_text import yaml_text
 from .algorithm_words import algorithm_data, algorithm_name
@@ -99,42 +100,50 @@ def trial_data(trial: Trial, measurements: Sequence[Measurement] | None = None) 
         "ended": stamp(trial.end_time),
         "labels": dict(trial.labels),
         "metadata": dict(trial.metadata),
-        "attempts": [
-            {
-                "number": a.number,
-                "why": a.why,
-                "state": a.state.value,
-                "cause": a.cause.value if a.cause else None,
-                "exit_code": a.exit_code,
-                "message": a.message,
-                "started": stamp(a.start_time),
-                "ran": stamp(a.run_time),
-                "ended": stamp(a.end_time),
-                "node": a.node,
-                "devices": list(a.devices),
-                "gpus": a.gpus,
-                "log": a.log_path,
-                **({"unasked": {n: plain(value) for n, value in a.unasked.items()}} if a.unasked else {}),
-            }
-            for a in trial.attempts
-        ],
+        "attempts": [_attempt_data(attempt) for attempt in trial.attempts],
     }
     if trial.provenance is not None:
-        p = trial.provenance
-        data["suggested_by"] = {
-            "algorithm": p.algorithm,
-            "chosen": p.chosen or None,
-            "version": p.version,
-            "round": p.round,
-            "index": p.index,
-            "count": p.count,
-            "history": p.history_digest,
-            "fallback": p.fallback,
-            "why": p.why,
-            **({"details": dict(p.details)} if p.details else {}),
-        }
+        data["suggested_by"] = _provenance_data(trial.provenance)
     if measurements is not None:
         data["measurements"] = [{"step": m.step, **m.metrics} for m in measurements]
+    return data
+
+
+def _attempt_data(attempt: Attempt) -> dict[str, object]:
+    data: dict[str, object] = {
+        "number": attempt.number,
+        "why": attempt.why,
+        "state": attempt.state.value,
+        "cause": attempt.cause.value if attempt.cause else None,
+        "exit_code": attempt.exit_code,
+        "message": attempt.message,
+        "started": stamp(attempt.start_time),
+        "ran": stamp(attempt.run_time),
+        "ended": stamp(attempt.end_time),
+        "node": attempt.node,
+        "devices": list(attempt.devices),
+        "gpus": attempt.gpus,
+        "log": attempt.log_path,
+    }
+    if attempt.unasked:
+        data["unasked"] = {name: plain(value) for name, value in attempt.unasked.items()}
+    return data
+
+
+def _provenance_data(made: Provenance) -> dict[str, object]:
+    data: dict[str, object] = {
+        "algorithm": made.algorithm,
+        "chosen": made.chosen or None,
+        "version": made.version,
+        "round": made.round,
+        "index": made.index,
+        "count": made.count,
+        "history": made.history_digest,
+        "fallback": made.fallback,
+        "why": made.why,
+    }
+    if made.details:
+        data["details"] = dict(made.details)
     return data
 
 
@@ -204,6 +213,7 @@ def trial_table(trials: Sequence[Trial], study: Study) -> Table:
     reasons = any(why(trial) for trial in trials)
     if reasons:
         table.add_column("why", overflow="fold")
+
     for trial in trials:
         table.add_row(
             str(trial.id),
@@ -228,7 +238,7 @@ def why(trial: Trial) -> str:
 
 
 def waits_for(trial: Trial) -> str:
-    """What its attempt waits for, in the words of whoever lets it wait; empty where it does not."""
+    """What its attempt waits for, in the scheduler's or runtime's words; empty if it does not wait."""
     return trial.attempt.message if trial.attempt is not None and trial.attempt.live else ""
 
 

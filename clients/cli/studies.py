@@ -148,11 +148,13 @@ def _show_study(client: Client, name: StudyName, form: Format) -> None:
         failures = failures_data(failures_of(client, study))
         emit({**study_data(study), "best": [trial_data(t) for t in best], "failures": failures}, form)
         return
+
     out = console()
     spec = study.spec
     out.print(styled(study.name.short, "bold"), state_text(study.state), study.reason, sep="  ")
     ended = f", ended {ago(study.end_time)}" if study.end_time else ""
     out.print(f"created     {ago(study.create_time)}{ended}")
+
     goals = ", ".join(f"{o.goal.value} {o.metric}" for o in spec.objectives)
     out.print(f"objective   {goals}")
     out.print(f"algorithm   {algorithm_line(study)}")
@@ -160,12 +162,14 @@ def _show_study(client: Client, name: StudyName, form: Format) -> None:
         out.print(f"stand-ins   {words}")
     if spec.stopping:
         out.print(f"stopping    {spec.stopping.name}")
+
     counts = ", ".join(f"{n} {state.value}" for state, n in study.counts.by_state.items()) or "none yet"
     out.print(f"trials      {counts}" + (f" of {spec.budget.trials}" if spec.budget.trials else ""))
-    for words, number_ in waiting(client, study).most_common(WAITING_SHOWN):
-        out.print(f"waiting     {counted(number_, 'trial')}: {words}")
+    for words, waiting_trials in waiting(client, study).most_common(WAITING_SHOWN):
+        out.print(f"waiting     {counted(waiting_trials, 'trial')}: {words}")
     if study.gpu_seconds:
         out.print(f"GPU hours   {study.gpu_seconds / 3600:.3g}")
+
     if grown := space_table(study):
         out.print(styled("\nParameters, as its trials asked for them", "bold"))
         out.print(grown)
@@ -184,6 +188,7 @@ def _show_trial(client: Client, name: TrialName, form: Format) -> None:
     if form is not Format.TABLE:
         emit(trial_data(trial, measurements), form)
         return
+
     out = console()
     out.print(styled(trial.name.short, "bold"), state_text(trial.state), trial.reason, sep="  ")
     out.print(f"parameters  {pairs(in_order(trial, study))}")
@@ -194,14 +199,17 @@ def _show_trial(client: Client, name: TrialName, form: Format) -> None:
         out.print(f"metrics     {pairs(own_first(trial.final, study.spec))}{at}")
     if trial.provenance and trial.provenance.why:
         out.print(f"suggested   by {suggested_by(trial.provenance)}: {trial.provenance.why}")
-    for a in trial.attempts:
-        out.print(f"attempt {a.number}   {', '.join(attempt_words(a))}")
-        if a.why:
-            out.print(f"            why {a.why}")
-        if a.log_path:
-            out.print(f"            log {a.log_path}")
-        if a.log_tail and _exit_code(a):
-            out.print("            " + "\n            ".join(a.log_tail.rstrip().splitlines()[-10:]), markup=False)
+
+    for attempt in trial.attempts:
+        out.print(f"attempt {attempt.number}   {', '.join(attempt_words(attempt))}")
+        if attempt.why:
+            out.print(f"            why {attempt.why}")
+        if attempt.log_path:
+            out.print(f"            log {attempt.log_path}")
+        if attempt.log_tail and _exit_code(attempt):
+            last_lines = attempt.log_tail.rstrip().splitlines()[-10:]
+            out.print("\n".join(f"            {line}" for line in last_lines))
+
     if measurements:
         out.print(f"\n{counted(len(measurements), 'step')} measured, the last ones:")
         table, more = measured(measurements[-5:], study.spec)

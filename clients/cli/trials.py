@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import time
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from ...domain.attempt import Attempt, Cause
-from ...domain.errors import FailedPrecondition, InvalidArgument, NotFound, WazirError
+from ...domain.attempt import Cause
+from ...domain.errors import FailedPrecondition, InvalidArgument
 from ...domain.names import StudyName, TrialName
 from ...domain.study import StudyState
-from ...domain.trial import Origin, Trial, TrialState
+from ...domain.trial import Origin, TrialState
 from .algorithm_words import suggested_by
 from .columns import chosen, csv_trial_columns, ordered, print_columns, trial_columns
 from .errors import Exit, reported
@@ -25,7 +22,6 @@ from .output import Format, console, emit, in_order, pairs, trial_data, trial_ta
 from .running_trials import PROGRESS_COLUMNS, look_at_running, progress_data, rows_by_id, table_of, with_progress
 from .session import (
     ParameterValueType,
-    PodLog,
     Session,
     StudyType,
     TrialType,
@@ -35,10 +31,11 @@ from .session import (
     value_of,
 )
 from .studies import parse_labels
-from .terminal import ShownLog, confirm, say
+from .terminal import confirm
+from .trial_log import read_log, show_log
 
 if TYPE_CHECKING:
-    from ..client import Client
+    pass
 
 TRIAL_STATES = click.Choice([s.value for s in TrialState])
 
@@ -152,7 +149,7 @@ def retry(session: Session, trial: TrialName, address: str | None) -> None:
 
 
 ORIGINS = {
-    Origin.SUGGESTED: "was suggested, and by what is not known any more",
+    Origin.SUGGESTED: "was suggested, but it is no longer known by which algorithm",
     Origin.ENQUEUED: "was enqueued by a person or a client",
     Origin.IMPORTED: "was imported with its outcome",
 }
@@ -170,9 +167,10 @@ def why(session: Session, trial: TrialName, address: str | None, form: Format) -
         found, study = client.get_trial(trial), client.get_study(trial.parent)
     if form is not Format.TABLE:
         data = trial_data(found)
-        told = {key: data[key] for key in ("name", "origin", "parameters", "suggested_by") if key in data}
-        emit(told | {"attempts": [{"number": a.number, "why": a.why} for a in found.attempts]}, form)
+        chosen_data = {key: data[key] for key in ("name", "origin", "parameters", "suggested_by") if key in data}
+        emit(chosen_data | {"attempts": [{"number": a.number, "why": a.why} for a in found.attempts]}, form)
         return
+
     out = console()
     made = found.provenance
     if made is None:
@@ -187,6 +185,7 @@ def why(session: Session, trial: TrialName, address: str | None, form: Format) -
             out.print(f"why         {made.why}")
         if made.details:
             out.print(f"details     {pairs(made.details)}")
+
     out.print(f"parameters  {pairs(in_order(found, study))}")
     for attempt in found.attempts:
         if attempt.why:
@@ -239,106 +238,22 @@ def logs(
     context: str | None,
     address: str | None,
 ) -> None:
-    """Print what a trial printed: its log file, or its pod's log, or the stored last lines where that is not to be had
-    from this machine.
+    """Print what a trial printed: its log file, or its pod's log, or the stored last lines if this machine can reach
+    neither.
 
     A terminal is shown colours, and every other control character escaped; a file or pipe gets every byte.
     """
     with session.client(address) as client:
-        read = partial(_pod_log, session.pod_log, kubeconfig, context)
-        chunks = _log(client, trial, attempt, follow, read)
+
+        def of_pod(reference: str, follow: bool) -> Iterator[bytes]:
+            return session.pod_log(reference, follow, kubeconfig, context)
+
+        chunks = read_log(client, trial, number=attempt, follow=follow, of_pod=of_pod)
         if raw or not sys.stdout.isatty():
             for chunk in chunks:
                 click.echo(chunk, nl=False)
         else:
             show_log(chunks)
-
-
-def show_log(chunks: Iterator[bytes]) -> None:
-    """Writes a log to a terminal, as far as a terminal may be shown it."""
-    log = ShownLog()
-    try:
-        for chunk in chunks:
-            click.echo(log.show(chunk), nl=False)
-    finally:
-        click.echo(log.show(b"", final=True), nl=False)
-
-
-def _log(
-    client: Client,
-    name: TrialName,
-    number: int | None,
-    follow: bool,
-    of_pod: Callable[[Client, TrialName, Attempt, bool], Iterator[bytes]],
-) -> Iterator[bytes]:
-    trial = client.get_trial(name)
-    if follow and not trial.attempts:
-        trial = next(t for t in _versions(client, name) if t.attempts or t.state is TrialState.CANCELLED)
-    if not trial.attempts:
-        raise NotFound(
-            f"a log of {name.short}", f"It is {trial.state.value} and has not run yet; --follow waits for it"
-        )
-    if number is not None and number > len(trial.attempts):
-        raise NotFound(f"attempt {number} of {name.short}", f"It has {len(trial.attempts)}")
-    attempt = trial.attempts[(number or len(trial.attempts)) - 1]
-    if "://" in attempt.log_path:
-        yield from of_pod(client, name, attempt, follow)
-        return
-    path = Path(attempt.log_path) if attempt.log_path else None
-    if path is None or not os.access(path, os.R_OK):
-        if attempt.log_tail:
-            yield attempt.log_tail.encode()
-            return
-        raise NotFound(
-            f"the log of {name.short}",
-            f"It lies on the machine that ran it, for its owner to read: {attempt.log_path or 'unknown'}",
-        )
-    with path.open("rb") as file:
-        while True:
-            if chunk := file.read(65_536):
-                yield chunk
-                continue
-            if not follow or not attempt.live:
-                return
-            time.sleep(0.3)  # a file has no event to wait for
-            if not (chunk := file.read(65_536)):
-                attempt = client.get_trial(name).attempts[attempt.number - 1]
-            else:
-                yield chunk
-
-
-def _pod_log(
-    read: PodLog,
-    kubeconfig: Path | None,
-    context: str | None,
-    client: Client,
-    name: TrialName,
-    attempt: Attempt,
-    follow: bool,
-) -> Iterator[bytes]:
-    """From the cluster while there is something, else what is stored."""
-    if attempt.live and attempt.run_time is None:
-        if not follow:
-            waits = f"It waits: {attempt.message}" if attempt.message else "It is being started"
-            raise NotFound(f"a log of {name.short}", f"{waits}; --follow waits for it")
-        index = attempt.number - 1
-        versions = (t.attempts[index] for t in _versions(client, name))
-        attempt = next(a for a in versions if a.run_time is not None or not a.live)
-    try:
-        yield from read(attempt.log_path, follow, kubeconfig, context)
-    except WazirError as error:
-        stored = client.get_trial(name).attempts[attempt.number - 1]
-        if not stored.log_tail:
-            raise
-        if not isinstance(error, NotFound):
-            say(f"wazir: {error}. These are the stored last lines:", err=True)
-        yield stored.log_tail.encode()
-
-
-def _versions(client: Client, name: TrialName) -> Iterator[Trial]:
-    """The trial as it is, then after every change."""
-    for changes in client.watch_trials(name.parent):
-        yield from (t for t in changes.trials if t.id == name.id)
 
 
 @click.command()

@@ -85,8 +85,8 @@ def test_what_makes_no_sense_is_refused(database: Path, arguments: list[str], co
     [
         pytest.param([], r"everybody who reaches it could do everything.*--auth tokens", id="open"),
         pytest.param(["TLS"], r"everybody who reaches it", id="TLS says who serves, not who calls"),
-        pytest.param(["--auth", "tokens"], r"would travel readably.*--tls-cert", id="readable"),
-        pytest.param(["--insecure-without-authentication"], r"would travel readably", id="readable and open"),
+        pytest.param(["--auth", "tokens"], r"would travel unencrypted.*--tls-cert", id="readable"),
+        pytest.param(["--insecure-without-authentication"], r"would travel unencrypted", id="readable and open"),
         pytest.param(["--tls-cert", "CERT"], r"--tls-key: is missing", id="half a pair"),
         pytest.param(["--client-ca", "CA"], r"--tls-cert: is missing", id="an authority alone"),
     ],

@@ -190,8 +190,8 @@ def test_which_token_goes_where(address: str, environment: dict[str, str], sent:
 @pytest.mark.parametrize(
     ("address", "environment", "words"),
     [
-        pytest.param("h:1", {"WAZIR_TOKEN": "hunter2"}, r"travel readably to h:1.*WAZIR_CA", id="readable"),
-        pytest.param("0.0.0.0:1", {"WAZIR_TOKEN": "hunter2"}, "travel readably", id="readable everywhere"),
+        pytest.param("h:1", {"WAZIR_TOKEN": "hunter2"}, r"travel unencrypted to h:1.*WAZIR_CA", id="readable"),
+        pytest.param("0.0.0.0:1", {"WAZIR_TOKEN": "hunter2"}, "travel unencrypted", id="readable everywhere"),
         pytest.param("localhost:1", {"WAZIR_TOKEN": "hunter 2"}, "blanks", id="not one word"),
         pytest.param("localhost:1", {"WAZIR_TOKEN": "hünter2"}, "letters that no token has", id="not ASCII"),
         pytest.param("localhost:1", {"WAZIR_TOKEN_FILE": "/no/file"}, "/no/file.*cannot be read", id="no file"),
