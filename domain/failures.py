@@ -6,7 +6,8 @@
 Failures are grouped by cause and words, in which numbers do not count. For each group `rules.covering` looks for
 regions of the space in which trials mostly fail that way and elsewhere mostly do not. What the groups leave over is
 looked at once more together, because one wall may show itself by different words; at last `gathered` asks whether
-failures lie close together at all. A failure that one of them covers is *explained* by its parameters.
+failures lie close together at all, and `beyond` whether they lie on one side of a slanted wall. A failure that one of
+them covers is *explained* by its parameters.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from .fault import failed_by_itself
 from .gathered import gathered
 from .parameters import Parameters
 from .rules import Rule, covering
+from .slanted import beyond
 from .space import Space
 from .trial import Trial, TrialState
 
@@ -62,7 +64,8 @@ class Region:
 @dataclass(frozen=True, slots=True)
 class Group:
     """Failures of one kind. `words`: how the latest one failed. `trials`: their ids, ascending. `explained`: those of
-    them that their parameters explain, be it by these regions, by shared ones, or because they lie close together."""
+    them that their parameters explain: by these regions, by shared ones, because they lie close together, or beyond a
+    slanted wall."""
 
     cause: Cause
     words: str
@@ -134,6 +137,8 @@ def common(ended: Iterable[Case], space: Space | None) -> Common:
         explained |= {i for region in shared for i in region.trials}
     left = [case for case in left if case.id not in explained]
     explained |= {left[i].id for i in gathered([case.parameters for case in left], evaluated)}
+    own = [case for case in failed if case.own]
+    explained |= {own[i].id for i in beyond([case.parameters for case in own], evaluated)}
 
     groups = [
         Group(
@@ -187,7 +192,7 @@ def sentences(found: Common) -> list[Sentence]:
         if rest:
             more = " more" if covered else ""
             close = len([i for i in rest if i in group.explained and i not in shared])
-            where = f" ({close} of them where most trials nearby failed)" if close else ""
+            where = f" ({close} of them where trials mostly fail)" if close else ""
             one = len(rest) == 1
             was = "was infeasible" if one and group.cause is Cause.INFEASIBLE else verb
             text = f"{len(rest)}{more} trial{'' if one else 's'} {was}: {group.words}{where}"

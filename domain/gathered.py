@@ -35,7 +35,7 @@ def gathered(kind: Sequence[Parameters], others: Sequence[Parameters]) -> frozen
     if count <= NEIGHBOURS or len(others) <= NEIGHBOURS:
         return frozenset()
 
-    near = _nearest(_axes(points))
+    near = _nearest(axes(points))
     together = [sum(j < count for j in near[i]) for i in range(count)]
     rng = random.Random(0)
     reached = 0
@@ -47,26 +47,26 @@ def gathered(kind: Sequence[Parameters], others: Sequence[Parameters]) -> frozen
     return frozenset(skipped + i for i in range(count) if 2 * together[i] > NEIGHBOURS)
 
 
-def _axes(points: Sequence[Parameters]) -> list[Axis]:
+def axes(points: Sequence[Parameters]) -> list[Axis]:
     """By parameter, each point's place on it: numbers by rank in [0, 1], so that no scale matters; else the value."""
-    axes: list[Axis] = []
+    found: list[Axis] = []
     for name in sorted({name for point in points for name in point}):
         values = [point.get(name) for point in points]
         numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
         if len(numbers) < sum(v is not None for v in values):
-            axes.append([None if v is None else f"{type(v).__name__} {v}" for v in values])
+            found.append([None if v is None else f"{type(v).__name__} {v}" for v in values])
             continue
         ranks = {value: i for i, value in enumerate(sorted(set(numbers)))}
         most = max(1, len(ranks) - 1)
-        axes.append([ranks[v] / most if isinstance(v, int | float) else None for v in values])
-    return axes
+        found.append([ranks[v] / most if isinstance(v, int | float) else None for v in values])
+    return found
 
 
-def _nearest(axes: Sequence[Axis]) -> list[frozenset[int]]:
+def _nearest(places: Sequence[Axis]) -> list[frozenset[int]]:
     """Of each point the nearest others; of equally near ones those that come first."""
-    count = len(axes[0]) if axes else 0
+    count = len(places[0]) if places else 0
     apart = [[0.0] * count for _ in range(count)]
-    for axis in axes:
+    for axis in places:
         for i, a in enumerate(axis):
             row = apart[i]
             for j in range(i):
