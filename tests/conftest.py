@@ -6,12 +6,17 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from .postgres import Postgres, running
 
 # Before anything loads numpy. The service gives its workers one thread each, because more would take turns on the same
 # cores; beside each other, the processes of pytest-xdist would spend most of their time on waiting for one another.
 os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
+
+# A busy machine takes long to draw and to try an example, which is no defect of the test.
+settings.register_profile("wazir", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("wazir")
 
 
 def _has_gpu() -> bool:

@@ -20,6 +20,7 @@ from wazir.storage.schema import REVISION
 
 from ..contract.store import NAME, S, Unit, in_state, insert, new_study, new_trial
 from ..postgres import Postgres
+from ..storage.earlier import TO_THE_FIRST
 
 
 @pytest.fixture(params=["file", "postgres"])
@@ -115,9 +116,7 @@ def test_an_older_schema_on_postgresql_is_upgraded_on_demand(postgres: Postgres)
     url = postgres.fresh()
     open_store(url).close()
     with psycopg.connect(url) as server:
-        server.execute("DROP TABLE tokens, secrets")
-        server.execute("ALTER TABLE trials DROP COLUMN until_step, DROP COLUMN checkpoint_of")
-        server.execute("UPDATE wazir_schema SET version_num = 'v0001'")
+        server.execute(TO_THE_FIRST)
     refused = wazir("db", "check", "--db", url)
     assert refused.exit_code == 4
     assert "wazir db upgrade" in refused.output

@@ -16,7 +16,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from wazir.domain.metric import Goal, Objective
@@ -41,7 +41,7 @@ MIXED = Space(
     )
 )
 
-examples = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+examples = settings(max_examples=60)
 
 
 def every_point(space: Space, levels: dict[str, list[Value]] | None = None) -> list[Parameters]:

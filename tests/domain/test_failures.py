@@ -168,7 +168,7 @@ def test_failures_that_fill_a_ball_lie_close_together() -> None:
 
 
 @given(st.integers(0, 1000), st.randoms(use_true_random=False))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_the_order_of_trials_does_not_matter(seed: int, shuffled: random.Random) -> None:
     ended = study(seed, 30, lambda p, rng: p["batch"] > 512 or rng.random() < 0.1)
     other = list(ended)
@@ -177,7 +177,7 @@ def test_the_order_of_trials_does_not_matter(seed: int, shuffled: random.Random)
 
 
 @given(st.lists(st.booleans(), max_size=12), st.integers(0, 1000))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_rule_says_what_it_covers(kinds: list[bool], seed: int) -> None:
     rng = random.Random(seed)
     points = [point(rng) for _ in range(3 * len(kinds))]

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wazir.domain.growing import fitted, hull
@@ -14,7 +14,7 @@ from wazir.domain.learning import Asked, contradicted, learned
 from wazir.domain.parameters import Parameters, Value
 from wazir.domain.space import Categorical, Discrete, Double, Integer, Kind, Parameter, Scale, Space
 
-examples = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+examples = settings(max_examples=60)
 
 ranges = st.one_of(
     st.builds(

@@ -283,7 +283,6 @@ def check(target: Target, error: Any, before: str) -> None:
 def attack(target: Target, method: str, requests: SearchStrategy[Any]) -> None:
     @settings(
         max_examples=25 if target.kind == "memory" else 8,
-        deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
     )
     @given(requests)
@@ -324,7 +323,7 @@ def test_the_good_messages_are_good(method: str) -> None:
 def test_bytes_that_are_no_message_are_refused(target: Target, method: str) -> None:
     kind = GetMessageClass(METHODS[method].input_type)
 
-    @settings(max_examples=10, deadline=None)
+    @settings(max_examples=10)
     @given(st.binary(min_size=1, max_size=200))
     def garbage(data: bytes) -> None:
         target.prepare()

@@ -50,7 +50,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(steps)
 def test_a_unit_sees_what_was_committed_last(steps: list[tuple[int, int, S | None, str]]) -> None:
     with two_stores() as stores:

@@ -22,6 +22,8 @@ from wazir.storage import migration, revision, schema
 from wazir.storage.sqlite import open_sqlite
 from wazir.storage.store import Answer
 
+from .earlier import TO_THE_FIRST
+
 
 def declared(connection: sqlite3.Connection) -> dict[str, str]:
     """The statement that made each table and index, without the spaces that a column added later leaves elsewhere."""
@@ -119,13 +121,7 @@ def test_a_database_of_an_earlier_version_is_brought_up_with_all_that_is_in_it(t
     path = tmp_path / "wazir.db"
     open_sqlite(path).close()
     with closing(sqlite3.connect(path)) as connection:
-        # As the first version left it.
-        connection.executescript(
-            "DROP TABLE tokens; DROP TABLE secrets;"
-            "ALTER TABLE trials DROP COLUMN until_step; ALTER TABLE trials DROP COLUMN checkpoint_of;"
-            "ALTER TABLE studies DROP COLUMN algorithm_status;"
-            "UPDATE wazir_schema SET version_num = 'v0001'"
-        )
+        connection.executescript(TO_THE_FIRST)
         connection.execute("INSERT INTO answers VALUES ('default', 'r', 'SuggestTrials', 'p', '[1]', 1.5)")
         connection.commit()
     store = open_sqlite(path)

@@ -226,7 +226,7 @@ def test_a_failed_trial_is_made_up_for(fails: Callable[[int, int], bool], steps:
         assert sum(len(o.curve) == 9 for o in there) == 1, reason
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(1, 6), st.sets(st.tuples(st.integers(1, 25), st.sampled_from([1, 3, 9])), max_size=8))
 def test_rungs_have_their_numbers_whoever_fails_and_when(parallel: int, failures: set[tuple[int, int]]) -> None:
     """A bracket's first rung always gets its number. A later one does as long as the rung below has trials left."""
@@ -248,7 +248,7 @@ def test_rungs_have_their_numbers_whoever_fails_and_when(parallel: int, failures
             there = came
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     st.integers(1, 30),
     st.integers(1, 8),
@@ -380,7 +380,7 @@ def test_asha_ranks_many_trials_at_once_as_it_does_one_by_one() -> None:
 
 
 @pytest.mark.parametrize("name", ["asha", "hyperband"])
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(standings(), min_size=2, max_size=6))
 def test_what_is_kept_from_call_to_call_changes_no_answer(name: str, histories: list[list[Observation]]) -> None:
     algorithm = Algorithm(name, settings={"max": 4, "eta": 2})

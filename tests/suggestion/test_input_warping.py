@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from wazir.domain.parameters import canonical
@@ -50,7 +50,6 @@ def test_slopes_are_those_of_finite_differences() -> None:
             assert found[:, axis] == pytest.approx((up - down)[:, axis] / 2e-6, abs=1e-5)
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_a_warped_lattice_has_the_points_of_the_lattice(data: st.DataObject) -> None:
     space = data.draw(spaces(constrained=False))

@@ -1,7 +1,7 @@
 """The lattice of a space agrees with its encoder."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from wazir.domain.parameters import canonical
@@ -21,7 +21,6 @@ MIXED = Space(
 )
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_snapping_changes_no_point_and_gives_equal_points_one_row(data: st.DataObject) -> None:
     space = data.draw(spaces(constrained=False))

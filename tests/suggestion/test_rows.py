@@ -13,7 +13,6 @@ from wazir.suggestion.space.rows import Rows
 from ..strategies import spaces
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_they_are_those_of_the_lattice(data: st.DataObject) -> None:
     space = data.draw(spaces(constrained=False))
@@ -28,7 +27,7 @@ def test_they_are_those_of_the_lattice(data: st.DataObject) -> None:
         assert (active == on).all()
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.data())
 def test_beyond_what_is_kept_they_are_made_anew(data: st.DataObject) -> None:
     with pytest.MonkeyPatch.context() as patch:
