@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import click
 
+from ...domain.choices import plain, shown
 from ...domain.errors import InvalidArgument, nearest
 from ...domain.study import Study
 from ...domain.trial import Trial, TrialState
@@ -25,12 +26,19 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 
+def _as_it_is(value: object) -> object:
+    return value
+
+
 @dataclass(frozen=True, slots=True)
 class Column(Generic[R]):
-    """`value`: what it is sorted by and what CSV has. `shown`: that value in a table, for people."""
+    """`value`: what it is sorted by. `shown`: that value in a table, for people; `data`: in JSON and YAML; `csv`: in
+    CSV."""
 
     value: Callable[[R], object]
     shown: Callable[[Any], Any] = number
+    data: Callable[[Any], object] = _as_it_is
+    csv: Callable[[Any], object] = _as_it_is
 
 
 def _date(text: object) -> str:
@@ -87,7 +95,7 @@ def trial_columns(study: Study, trials: Sequence[Trial]) -> dict[str, Column[Tri
         found[f"metrics.{name}"] = Column(lambda trial, name=name: (trial.final or {}).get(name))  # type: ignore[misc]
     found["parameters"] = Column(lambda trial: pairs(in_order(trial, study)))
     for name in _names(of_space, (trial.parameters for trial in trials)):
-        found[f"params.{name}"] = Column(lambda trial, name=name: trial.parameters.get(name))  # type: ignore[misc]
+        found[f"params.{name}"] = _parameter(name)
     for name in _names([], (trial.labels for trial in trials)):
         found[f"labels.{name}"] = Column(lambda trial, name=name: trial.labels.get(name))  # type: ignore[misc]
 
@@ -95,6 +103,15 @@ def trial_columns(study: Study, trials: Sequence[Trial]) -> dict[str, Column[Tri
     for name, column in found.items():
         columns.setdefault(name.partition(".")[2] or name, column)
     return columns
+
+
+def _parameter(name: str) -> Column[Trial]:
+    """Choices such as None and tuples are told as what they are, and not in their stored form."""
+    return Column(
+        lambda trial: trial.parameters.get(name),
+        data=lambda value: None if value is None else plain(value),
+        csv=lambda value: shown(value) if isinstance(value, str) else value,
+    )
 
 
 def _names(first: Iterable[str], mappings: Iterable[Mapping[str, object]]) -> list[str]:
@@ -174,7 +191,7 @@ def print_columns(rows: Sequence[R], names: Sequence[str], columns: Mapping[str,
 
 def column_data(rows: Sequence[R], names: Sequence[str], columns: Mapping[str, Column[R]]) -> list[dict[str, object]]:
     """For JSON and YAML."""
-    return [{name: columns[name].value(row) for name in names} for row in rows]
+    return [{name: columns[name].data(columns[name].value(row)) for name in names} for row in rows]
 
 
 def csv_text(rows: Sequence[R], names: Sequence[str], columns: Mapping[str, Column[R]]) -> str:
@@ -184,7 +201,7 @@ def csv_text(rows: Sequence[R], names: Sequence[str], columns: Mapping[str, Colu
     writer = csv.writer(written, lineterminator="\n")
     writer.writerow(map(visible, names))
     for row in rows:
-        writer.writerow([_csv_cell(columns[name].value(row)) for name in names])
+        writer.writerow([_csv_cell(columns[name].csv(columns[name].value(row))) for name in names])
     return written.getvalue()
 
 

@@ -97,6 +97,20 @@ def test_csv_has_a_column_for_each_metric_and_parameter_and_every_digit(address:
     assert [(row["study"], row["trials"], row["failed"]) for row in studies] == [("s", "3", "1"), ("t", "0", "0")]
 
 
+def test_choices_are_told_as_what_they_are_and_not_as_they_are_stored(tmp_path: Path) -> None:
+    with serving("memory", tmp_path) as address, Client(address) as client:
+        client.create_study(
+            "s", spec(space=Space((Parameter("shape", Categorical(("python:(64, 64)", "python:None"))),)))
+        )
+        for shape in ("python:(64, 64)", "python:None"):
+            client.create_trial("s", {"shape": shape})
+        rows = list(csv.DictReader(io.StringIO(wazir(address, "trials", "s", "-o", "csv").stdout)))
+        assert [row["shape"] for row in rows] == ["(64, 64)", "None"]
+        data = json.loads(wazir(address, "trials", "s", "--columns", "shape", "-o", "json").stdout)
+        assert data == [{"shape": [64, 64]}, {"shape": None}]
+        assert wazir(address, "trials", "s", "--columns", "shape").stdout.splitlines() == ["shape", "(64, 64)", "None"]
+
+
 def test_a_pipe_gets_a_line_for_each_row_and_no_padding(address: str) -> None:
     lines = wazir(address, "trials", "s").stdout.splitlines()
     assert [len(line.split("\t")) for line in lines] == [6] * 5
