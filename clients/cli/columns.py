@@ -18,7 +18,21 @@ from ...domain.study import Study
 from ...domain.trial import Trial, TrialState
 from ...domain.visible import visible
 from .algorithm_words import algorithm_name
-from .output import Format, console, emit, in_order, new_table, number, pairs, span, stamp, state_text, took, why
+from .output import (
+    Format,
+    choice,
+    console,
+    emit,
+    in_order,
+    new_table,
+    number,
+    pairs,
+    span,
+    stamp,
+    state_text,
+    took,
+    why,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -109,6 +123,7 @@ def _parameter(name: str) -> Column[Trial]:
     """Choices such as None and tuples are told as what they are, and not in their stored form."""
     return Column(
         lambda trial: trial.parameters.get(name),
+        shown=choice,
         data=lambda value: None if value is None else plain(value),
         csv=lambda value: shown(value) if isinstance(value, str) else value,
     )

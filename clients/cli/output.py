@@ -171,9 +171,12 @@ def number(value: object) -> str:
     """Short, for tables: six significant digits."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, str):
-        return shown(value)
     return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def choice(value: object) -> str:
+    """A parameter's value, short: choices that are stored as text are what they mean."""
+    return shown(value) if isinstance(value, str) else number(value)
 
 
 def counted(count: int, one: str) -> str:
@@ -182,7 +185,7 @@ def counted(count: int, one: str) -> str:
 
 
 def pairs(values: Mapping[str, object]) -> str:
-    return " ".join(f"{name}={number(value)}" for name, value in values.items())
+    return " ".join(f"{name}={choice(value)}" for name, value in values.items())
 
 
 def styled(text: str, style: str) -> Text:

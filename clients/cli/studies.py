@@ -23,11 +23,11 @@ from .measured import in_short, measured, own_first
 from .output import (
     Format,
     ago,
+    choice,
     console,
     counted,
     emit,
     in_order,
-    number,
     pairs,
     span,
     state_text,
@@ -283,7 +283,7 @@ def print_best(trials: list[Trial], study: Study) -> None:
     )
     width = max(map(len, trial.parameters), default=0)
     for name, value in in_order(trial, study).items():
-        out.print(f"  {name:<{width}}  {number(value)}")
+        out.print(f"  {name:<{width}}  {choice(value)}")
 
 
 @click.command()

@@ -111,6 +111,15 @@ def test_choices_are_told_as_what_they_are_and_not_as_they_are_stored(tmp_path: 
         assert wazir(address, "trials", "s", "--columns", "shape").stdout.splitlines() == ["shape", "(64, 64)", "None"]
 
 
+def test_what_python_says_of_a_script_is_no_choice(tmp_path: Path) -> None:
+    with serving("memory", tmp_path) as address, Client(address) as client:
+        client.create_study("s", spec(space=Space((Parameter("lr", Double(0.0, 1.0)),))))
+        (trial,) = client.suggest("s", client_id="t", start=True).trials
+        client.end_attempt(trial.name, 1, Cause.CODE_FAILED, message="python: can't open file 'train.py'")
+        lines = wazir(address, "trials", "s", "--columns", "why").stdout.splitlines()
+    assert lines == ["why", "python: can't open file 'train.py'"]
+
+
 def test_a_pipe_gets_a_line_for_each_row_and_no_padding(address: str) -> None:
     lines = wazir(address, "trials", "s").stdout.splitlines()
     assert [len(line.split("\t")) for line in lines] == [6] * 5
