@@ -55,14 +55,17 @@ def classify(execution: Execution, trial: Trial, template: TrialTemplate) -> Out
         return Outcome(_oversized(template), ended.error)
     if ended.fault is not None:
         return Outcome(_FAULTS[ended.fault], ended.error or "the machine or its supervisor went away", ended.code)
+
     code = ended.code
     if trial.state is TrialState.STOPPING:
         return Outcome(Cause.STOPPED, trial.reason, code)
+
     if execution.ending is not None and execution.ending.why is Why.TIMEOUT:
         ran = execution.ending.time - execution.start_time
         # A template may lose its timeout while the process is on its way out.
         limit = "" if template.timeout is None else f" = {template.timeout:g} s"
         return Outcome(Cause.TIMED_OUT, f"ran for {ran:.1f} s, longer than trial.timeout{limit}", code)
+
     if execution.ending is not None and execution.ending.why is Why.BROKEN:
         return Outcome(Cause.CONFIG_BROKEN, execution.ending.words)
     if execution.ending is not None and execution.ending.why is Why.TOO_LARGE:
@@ -73,6 +76,7 @@ def classify(execution: Execution, trial: Trial, template: TrialTemplate) -> Out
         return Outcome(Cause.UNSCHEDULABLE, f"{words}: {execution.ending.words}".removesuffix(": "))
     if execution.ending is not None:
         return Outcome(Cause.PREEMPTED, "the controller was shut down", code)
+
     if code == 0:
         return Outcome(Cause.SUCCEEDED, "", 0)
     return _failed(ended)

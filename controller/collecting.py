@@ -74,6 +74,7 @@ class Collector:
         if never:
             unread = [str(doubts[name]) for name in never if name in doubts]
             return "; ".join([*unread, never_printed(never, tail), *self._instead(never)])
+
         words = []
         if self._reader.doubtful:
             unread = [str(doubt) for doubt in doubts.values() if looks_numeric(doubt.text)]

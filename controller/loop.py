@@ -101,20 +101,36 @@ class Controller:
         self._names = list(dict.fromkeys(studies))
         self._settings = settings
         self._clock = clock
+
         holder, retry_after = settings.holder or runtime.identity, settings.retry_after
         self._errands = Errands(settings.calls, runtime.wake)
         self._discarding = Discarding(runtime, self._errands)
         self._studies = Studies(service, self._errands, holder, retry_after, on_change)
         self._owners = Owners(
-            owners, takes, self._studies, service, runtime, self._errands, self._discarding, retry_after
+            owners,
+            takes,
+            self._studies,
+            service=service,
+            runtime=runtime,
+            errands=self._errands,
+            discarding=self._discarding,
+            retry_after=retry_after,
         )
         # Over a Unix socket nobody needs a token.
         tokens = not settings.address.startswith("unix:")
         self._attempts = Attempts(self._errands, clock, retry_after, tokens=tokens)
         self._asking = Asking(
-            service, self._errands, self._studies, self._attempts, holder, settings, clock, self._refused
+            service,
+            self._errands,
+            self._studies,
+            attempts=self._attempts,
+            holder=holder,
+            settings=settings,
+            clock=clock,
+            refused=self._refused,
         )
         self._telling = Telling(service, runtime, clock)
+
         self._mode = Mode.RUN
         self._leaving = threading.Event()
         self._failure: WazirError | None = None
@@ -148,6 +164,7 @@ class Controller:
             self._errands.close()
             self._studies.close()
             self._owners.close()
+
         if self._failure is not None:
             raise self._failure
         if self._leaving.is_set():
@@ -173,6 +190,7 @@ class Controller:
         if self._owners:
             # Their owner's stream tells when they go on.
             self._studies.leave_ended({execution.key.uid for execution in self._runtime.observe().values()})
+
         snapshot = self._snapshot(now)
         wakes = []
         for action in plan(snapshot, self._limits(), now):
@@ -180,6 +198,7 @@ class Controller:
                 wakes.append(action.at)
             else:
                 self._act(action, snapshot)
+
         if self._finished(now):
             return True
         if self._quiet_since is not None:
@@ -215,9 +234,11 @@ class Controller:
             if trial.attempt is not None
         }
         attempts = self._attempts.refresh(live, executions, now)
+
         return Snapshot(
             studies=[
-                Watched(s.view.study, s.view.trials, s.gone, s.asking, s.short, s.discardable) for s in self._studies
+                Watched(s.view.study, s.view.trials, s.gone, asking=s.asking, short=s.short, spent=s.discardable)
+                for s in self._studies
             ],
             executions=executions,
             told={key: a.told for key, a in attempts.items() if a.told is not None},
@@ -244,6 +265,7 @@ class Controller:
         match action:
             case Ask(name, count):
                 self._asking.begin(name, count)
+
             case Launch(key, devices):
                 study, trial = self._studies.find(key)
                 token = self._attempts.token(key)
@@ -254,6 +276,7 @@ class Controller:
                 address, spent = self._settings.address, tuple(study.retained.told)
                 self._runtime.launch(order(study.view.study, trial, address, devices, token, spent))
                 log_trial("launched", trial, "launched")
+
             case Terminate(key, why):
                 log.info("ending %s: %s", key, why.value, extra={"action": "terminate", "attempt": str(key)})
                 self._runtime.terminate(key, why)
@@ -262,6 +285,7 @@ class Controller:
                 self._runtime.kill(key)
             case Forget(key):
                 self._runtime.forget(key)
+
             case Announce(key):
                 _, trial = self._studies.find(key)
                 self._attempts.call(key, partial(self._telling.announce, trial, key, snapshot.executions[key]))
@@ -271,6 +295,7 @@ class Controller:
             case End(key, outcome):
                 study, trial = self._studies.find(key)
                 self._attempts.call(key, partial(self._end, study, trial, key, outcome, snapshot.executions.get(key)))
+
             case Discard(name, uid, trials):
                 self._studies[name].retained.collected(trials)
                 self._discarding.begin(uid, trials)

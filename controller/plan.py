@@ -249,6 +249,7 @@ class _Planner:
             if self._may_call(key):
                 yield End(key, classify(execution, trial, template))
             return
+
         if execution.partial and trial.state is not TrialState.STOPPING and self._may_call(key):
             yield Launch(key, execution.devices or None)
         elif self._is_news(execution) and self._may_call(key):
@@ -257,6 +258,7 @@ class _Planner:
             due = self._snapshot.collected.get(key, execution.start_time) + self._limits.collect_every
             if self._due(due):
                 yield Collect(key)
+
         learns = _learns_by_itself(trial, template)
         if execution.ending is not None:
             yield from self._kill(execution, _grace(execution.ending.why, template, learns))
@@ -324,17 +326,20 @@ class _Planner:
             if watched.gone:
                 continue
             template = _template(watched)
+
             # Also processes of attempts that no longer count hold a place until they are gone.
             beside = sum(1 for e in self._alive if e.key.uid == watched.study.uid)
             for _, trial in sorted(watched.trials.items()):
                 key = _key(watched, trial)
                 if key in self._snapshot.executions or key in self._snapshot.stale:
                     continue
+
                 refusal = self._refusal(trial, template)
                 if refusal is not None:
                     if self._may_call(key):
                         yield End(key, refusal)
                     continue
+
                 if key in self._snapshot.busy or beside >= self._parallel(watched) or self._full:
                     continue
                 devices: tuple[str, ...] | None = None
@@ -344,6 +349,7 @@ class _Planner:
                         self._unplaced += 1
                         continue
                     self._held.append(Held(devices, template.resources.gpu))
+
                 yield Launch(key, devices if self._managed else None)
                 beside += 1
                 self._running += 1
@@ -363,11 +369,13 @@ class _Planner:
     def _ask(self) -> Iterator[Action]:
         if self._limits.mode is not Mode.RUN:
             return
+
         here = [watched for watched in self._snapshot.studies if not watched.gone]
         held = {key for watched in here for key in _keys(watched)} | {e.key for e in self._alive}
         taken = len(held) + sum(watched.asking for watched in here)
         room = self._limits.launching - self._launched
         room -= sum(e.ordered for e in self._alive) + sum(watched.asking for watched in here)
+
         for watched in here:
             study = watched.study
             if watched.asking or study.state is not StudyState.ACTIVE or study.ending is not None:
@@ -376,6 +384,7 @@ class _Planner:
             if self._limits.parallel is not None:
                 count = min(count, self._limits.parallel - taken)
             count = min(count, room)
+
             gpus = _template(watched).resources.gpu
             if count > 0 and gpus > 0 and self._limits.devices is not None:
                 # Trials that could not be placed above come first.
@@ -384,6 +393,7 @@ class _Planner:
                 watched.short is not None and watched.short.seen == demand(study) and not self._due(watched.short.until)
             ):
                 continue
+
             yield Ask(study.name, count)
             taken += count
             room -= count

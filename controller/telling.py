@@ -73,10 +73,12 @@ class Telling:
         now = self._clock()
         last: Sequence[Measurement] = ()
         tail = ""
+
         if execution is not None:
             running = attempt.announced is not None and attempt.announced.phase is Phase.RUNNING
             if not running and execution.exit is not None and execution.exit.code is not None:
                 self.announce(trial, key, execution, attempt)
+
             collector = self._collector(study, key, attempt)
             collector.finish(now)
             spooled = parse(self._runtime.spool(key))
@@ -84,9 +86,11 @@ class Telling:
                 log.warning("%s spooled %d unreadable lines", key, spooled.rejected, extra={"action": "spool"})
             if spooled.infeasible:
                 self._service.report(trial.name, key.attempt, (), infeasible=spooled.infeasible)
+
             *rest, last = [*batches([*collector.unsent, *spooled.measurements])] or [()]
             for batch in rest:
                 self._service.report(trial.name, key.attempt, batch)
+
             tail = last_words(self._runtime.tail(key, MAX_TAIL))
             outcome = with_output(outcome, tail)
             if outcome.cause is Cause.SUCCEEDED:
@@ -95,6 +99,7 @@ class Telling:
                     # Its last values would be missing, and nobody would know.
                     words = f"ended well, but what it printed cannot be read to its end: {collector.lost}"
                     outcome = replace(outcome, cause=Cause.NODE_LOST, message=words)
+
         exit_time = execution.exit.time if execution is not None and execution.exit is not None else now
         try:
             ended = self._service.end_attempt(
@@ -111,6 +116,7 @@ class Telling:
             # It has ended otherwise: a person released it, or an answer was lost and the code had its own word.
             log.info("%s: %s", key, error, extra={"action": "ended_otherwise", "attempt": str(key)})
             raise StaleAttempt(trial.name.short, key.attempt, key.attempt, True) from error
+
         words = outcome.message or ended.reason
         log_trial("ended", ended, f"{outcome.cause.value}, now {ended.state.value}{words and f': {words}'}")
         return ended

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from .attempt import Cause
 from .failures import Case, alike, described
 from .study import Counts
-from .trial import TrialState
+from .trial import EVALUATED, NOT_EVALUATED, TrialState
 
 FIRST = 3
 """So many trials that are the first to end and fail alike pause their study."""
@@ -23,13 +23,13 @@ _HOW_TO_FIX = {
 
 
 def none_evaluated(counts: Counts) -> bool:
-    """Whether nothing has come of any trial so far."""
-    return not any(counts[state] for state in (TrialState.SUCCEEDED, TrialState.STOPPED, TrialState.PAUSED))
+    """Whether no trial has a result so far. One that paused has."""
+    return not any(counts[state] for state in EVALUATED | {TrialState.PAUSED})
 
 
 def first_ended(counts: Counts) -> bool:
-    """Whether just so many trials have ended as `failed_alike` looks at, and none of them was evaluated."""
-    return none_evaluated(counts) and counts[TrialState.FAILED] + counts[TrialState.INFEASIBLE] == FIRST
+    """Whether exactly as many trials have ended as `failed_alike` looks at, and none of them was evaluated."""
+    return none_evaluated(counts) and sum(counts[state] for state in NOT_EVALUATED) == FIRST
 
 
 def failed_alike(first: Sequence[Case]) -> str:

@@ -58,6 +58,7 @@ def read_database(text: str | os.PathLike[str], field: str = "--db") -> Database
         )
     if found["slashes"] not in ("//", "///"):
         raise InvalidArgument(field, shown, f"must be {_LIKE_POSTGRESQL}")
+
     encoded = "In a password write %40 for @, %2F for / and %25 for %"
     try:
         parts = urlsplit(text)
@@ -65,6 +66,7 @@ def read_database(text: str | os.PathLike[str], field: str = "--db") -> Database
     except ValueError:
         # Not the words of the error: they quote what may be a password.
         raise InvalidArgument(field, shown, f"must be {_LIKE_POSTGRESQL}", encoded) from None
+
     if parts.netloc.count("@") > 1:
         raise InvalidArgument(field, shown, f"must be {_LIKE_POSTGRESQL}, with one @", encoded)
     if not parts.path.strip("/") or port == 0:

@@ -23,12 +23,7 @@ from .parameters import Parameters
 from .rules import Rule, covering
 from .slanted import beyond
 from .space import Space
-from .trial import Trial, TrialState
-
-EVALUATED = frozenset({TrialState.SUCCEEDED, TrialState.STOPPED})
-"""States of trials that did not fail, beside which failures are seen."""
-
-NOT_EVALUATED = frozenset({TrialState.FAILED, TrialState.INFEASIBLE})
+from .trial import EVALUATED, NOT_EVALUATED, Trial, TrialState
 
 MAX_LOOKED_AT = 400
 """Failures, and evaluated trials, that are looked at: the latest ones. It bounds the cost."""
@@ -197,6 +192,7 @@ def sentences(found: Common) -> list[Sentence]:
             was = "was infeasible" if one and group.cause is Cause.INFEASIBLE else verb
             text = f"{len(rest)}{more} trial{'' if one else 's'} {was}: {group.words}{where}"
             said.append(Sentence(text, rest))
+
     said += [Sentence(f"{_share(r.rule)} failed, in different ways", r.trials) for r in found.shared]
     return said
 

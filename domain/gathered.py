@@ -37,6 +37,7 @@ def gathered(kind: Sequence[Parameters], others: Sequence[Parameters]) -> frozen
 
     near = _nearest(axes(points))
     together = [sum(j < count for j in near[i]) for i in range(count)]
+
     rng = random.Random(0)
     reached = 0
     for _ in range(DEALS):
@@ -56,6 +57,7 @@ def axes(points: Sequence[Parameters]) -> list[Axis]:
         if len(numbers) < sum(v is not None for v in values):
             found.append([None if v is None else f"{type(v).__name__} {v}" for v in values])
             continue
+
         ranks = {value: i for i, value in enumerate(sorted(set(numbers)))}
         most = max(1, len(ranks) - 1)
         found.append([ranks[v] / most if isinstance(v, int | float) else None for v in values])
@@ -75,6 +77,7 @@ def _nearest(places: Sequence[Axis]) -> list[frozenset[int]]:
                     row[j] += (a - b) ** 2
                 elif a != b:
                     row[j] += APART**2
+
     for i, row in enumerate(apart):
         row[i] = float("inf")
         for j in range(i):

@@ -107,6 +107,7 @@ class _Range:
             return None
         step = max(self.step, other.step)
         apart = abs(Decimal(repr(self.low)) - Decimal(repr(other.low)))
+
         if not step:
             return 0.0 if not apart else None
         if step not in (self.step or step, other.step or step) or min(self.step or step, other.step or step) != step:

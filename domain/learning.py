@@ -79,6 +79,7 @@ def _when(name: str, space: Space, trials: Sequence[Asked]) -> tuple[Condition, 
     if left:
         # Ranges that explain some of the trials would be chance.
         chosen = [c for c in chosen if isinstance(space.by_name[c.condition.parent].kind, Categorical)]
+
     order = list(takers[0])
     return tuple(sorted((c.condition for c in _needed(chosen)), key=lambda c: order.index(c.parent)))
 

@@ -69,6 +69,7 @@ def _branch(space: Space, name: str, side: int, sign: str, latest: Narrowed, ear
     bound = latest.ranges[name][side]
     if any(value == bound for n, value in latest.parameters.items() if n != name and _is_number(value)):
         return ""  # it may be that one
+
     for parent in _before(name, latest):
         value = latest.parameters[parent]
         if parent not in space.by_name or not isinstance(space.by_name[parent].kind, Categorical):

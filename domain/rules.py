@@ -156,10 +156,12 @@ def _eased(test: Test, points: Sequence[Parameters], space: Space | None) -> Tes
     values = [value for p in points if (value := p.get(test.parameter)) is not None]
     if test.relation not in (Relation.ABOVE, Relation.AT_MOST):
         return test
+
     below = [_number(value) for value in values if not _number(value) > test.bound]
     above = [_number(value) for value in values if _number(value) > test.bound]
     if not below or not above:
         return test
+
     parameter = space.by_name.get(test.parameter) if space is not None else None
     known = sorted({_number(p[test.parameter]) for p in points if test.parameter in p})
     return replace(test, bound=_bounds(parameter, known)(max(below), min(above)))
@@ -217,6 +219,7 @@ def _tests(kind: Sequence[Parameters], points: Sequence[Parameters], space: Spac
         if len(values) < len(points):
             yield Test(name, Relation.SET), 1
             yield Test(name, Relation.NOT_SET), 1
+
         inside = [point[name] for point in kind if name in point]
         if _has_order(declared.get(name), values):
             yield from _thresholds(name, inside, values, declared.get(name))
@@ -238,6 +241,7 @@ def _thresholds(
     bound = _bounds(parameter, ascending)
     own = sorted(map(_number, inside))
     ranks = range(0, max(1, math.floor(len(own) * (1 - SHARE))), max(1, len(own) // (2 * MAX_THRESHOLDS)))
+
     for low in sorted({own[rank] for rank in ranks[:MAX_THRESHOLDS]} if own else ()):
         below = [value for value in ascending if value < low]
         if below:
@@ -265,10 +269,12 @@ def _choices(name: str, inside: Sequence[Value], values: Sequence[Value]) -> Ite
     for which, among in enumerate((values, inside)):
         for value in among:
             seen.setdefault((type(value).__name__, value), [0, 0])[which] += 1
+
     by_share = sorted(seen, key=lambda key: (-seen[key][1] / seen[key][0], key[0], str(key[1])))
     for key in by_share:
         if seen[key][1]:
             yield Test(name, Relation.ONE_OF, values=(key[1],)), 1
+
     for size in range(2, min(len(by_share), MAX_CATEGORIES + 1)):
         chosen = sorted(by_share[:size], key=lambda key: (key[0], str(key[1])))
         yield (
@@ -284,8 +290,11 @@ def between(low: float, high: float, scale: Scale = Scale.LINEAR) -> float:
     whole = isinstance(low, int) and isinstance(high, int)
     for digits in range(1, 18):
         number = float(f"{middle:.{digits - 1}e}")
-        if low <= number < high:
-            return int(number) if whole and number.is_integer() else (low if whole else number)
+        if not low <= number < high:
+            continue
+        if not whole:
+            return number
+        return int(number) if number.is_integer() else low
     return low
 
 

@@ -381,11 +381,13 @@ def _check_condition(parameter: Parameter, condition: Condition, by_name: dict[s
         raise InvalidArgument(where, condition.parent, "is not a parameter", nearest(condition.parent, by_name))
     if sum(c.parent == condition.parent for c in parameter.when) > 1:
         raise InvalidArgument(where, condition.parent, "appears twice in one `when`", "Give a list of values instead")
+
     kind = parent.kind
     bounds = {"min": condition.min, "max": condition.max}
     for name, bound in bounds.items():
         if bound is not None and not math.isfinite(_as_float(bound)):
             raise InvalidArgument(f"{where}.{name}", bound, "must be a finite number")
+
     if condition.values:
         if any(bound is not None for bound in bounds.values()):
             raise InvalidArgument(where, list(condition.values), "names values and a range", "Keep one of the two")
@@ -406,6 +408,7 @@ def _check_condition(parameter: Parameter, condition: Condition, by_name: dict[s
             if not same(known, value):
                 raise InvalidArgument(where, value, f"{condition.parent} has {known!r}, which is of another type")
         return
+
     if isinstance(kind, Categorical):
         raise InvalidArgument(where, str(condition), "a categorical parameter has no order", "Give a list of values")
     if condition.min is None and condition.max is None:

@@ -14,7 +14,7 @@ from .names import StudyName
 from .settings import checked_settings
 from .space import Space
 from .template import TrialTemplate
-from .trial import LIVE, PENDING, UNCOUNTED, TrialState
+from .trial import EVALUATED, LIVE, NOT_EVALUATED, PENDING, UNCOUNTED, TrialState
 
 MAX_LABELS = 64
 MAX_REPEATS = 10**9
@@ -315,12 +315,11 @@ def _exhausted(study: Study) -> str:
 
 
 def fruitless(study: Study) -> bool:
-    """Whether a study that ends for the reason it has did so in vain: trials failed or were infeasible, and nothing has
-    come of any. One that a person stops may end as it likes."""
-    counts = study.counts
-    tried = counts[TrialState.FAILED] + counts[TrialState.INFEASIBLE]
-    evaluated = counts[TrialState.SUCCEEDED] + counts[TrialState.STOPPED]
-    return bool(tried) and not evaluated and study.ending is not EndReason.STOPPED
+    """Whether the study ends without a result: trials failed or were infeasible, and none was evaluated. A study that a
+    person stops is not fruitless."""
+    tried = any(study.counts[state] for state in NOT_EVALUATED)
+    evaluated = any(study.counts[state] for state in EVALUATED)
+    return tried and not evaluated and study.ending is not EndReason.STOPPED
 
 
 def wanted(study: Study) -> int | None:

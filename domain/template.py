@@ -94,9 +94,11 @@ class TrialTemplate:
         """Raises InvalidArgument on an empty command, unknown `${...}`, no use of any parameter, or a bad number."""
         if self.command and not self.command[0].strip():
             raise InvalidArgument("trial.command", list(self.command), "names no program to run")
+
         self._check_pod()
         names = space.by_name if space is not None else {}
         check_names(names, STUDY_NAMES)
+
         used = False
         for where, text in self._texts():
             for name in references(text):
@@ -108,6 +110,7 @@ class TrialTemplate:
                     )
                 used |= is_form(name) or name in names
             _check_text(where, text)
+
         if names and not used and self.metrics.source is not MetricsFrom.PUSH:
             raise InvalidArgument(
                 "trial.command" if self.pod.manifest is None else "trial.manifest",
@@ -116,12 +119,14 @@ class TrialTemplate:
                 'Put "${args}" or "--name=${name}" into it, or read `wazir.current_trial().params` in the code and '
                 "push the metrics",
             )
+
         if space is not None:
             self._check_flags(space)
         if self.workdir and not self.workdir.startswith("/"):
             raise InvalidArgument("trial.workdir", self.workdir, "must be an absolute path")
         for where, text in (("trial.workdir", self.workdir), ("trial.image", self.image)):
             _check_text(where, text)
+
         for where, seconds in (
             ("trial.timeout", self.timeout),
             ("trial.grace", self.grace),
@@ -133,11 +138,13 @@ class TrialTemplate:
         for where, seconds in (("trial.timeout", self.timeout), ("trial.start_timeout", self.pod.start_timeout)):
             if seconds == 0:
                 raise InvalidArgument(where, 0, "leaves no time to run", "Leave it out for no limit")
+
         for name, number in (("failed", self.retries.failed), ("preempted", self.retries.preempted)):
             if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= MAX_RETRIES:
                 raise InvalidArgument(
                     f"trial.retries.{name}", number, f"must be a whole number from 0 to {MAX_RETRIES}"
                 )
+
         for name, amount in (
             ("gpu", self.resources.gpu),
             ("cpu", self.resources.cpu),
@@ -149,6 +156,7 @@ class TrialTemplate:
             raise InvalidArgument(
                 "trial.resources.gpu", self.resources.gpu, "must be a whole number, or a fraction below 1"
             )
+
         if self.metrics.pattern:
             _check_pattern(self.metrics)
 

@@ -74,6 +74,11 @@ PENDING = frozenset({_S.REQUESTED, _S.ACTIVE, _S.STOPPING, _S.PAUSED})
 
 ENDED = frozenset(TrialState) - PENDING
 
+EVALUATED = frozenset({_S.SUCCEEDED, _S.STOPPED})
+"""States whose measurements count: among these trials is the best one, and they do not fail."""
+
+NOT_EVALUATED = frozenset({_S.FAILED, _S.INFEASIBLE})
+
 UNCOUNTED = frozenset({_S.FAILED, _S.CANCELLED})
 """States that do not count towards `budget.trials`. Whether their points may be proposed again: `fault.uses_point`."""
 

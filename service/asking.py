@@ -187,10 +187,12 @@ class Asking:
         """Raises NotFound, DeadlineExceeded after `deadline` seconds, InvalidArgument, RequestIdReused."""
         if deadline <= 0:
             raise DeadlineExceeded(f"the call for trials of {ask.study.short} arrived after its deadline")
+
         loop = asyncio.get_running_loop()
         now = _now()
         patience = now + max(deadline - self._settings.answer_margin, 0.8 * deadline)
         caller = _Caller(ask, loop.create_future(), patience, now + deadline)
+
         desk = self._desks.get(ask.study)
         if desk is None:
             desk = self._desks[ask.study] = _Desk(ask.study)
@@ -198,6 +200,7 @@ class Asking:
         desk.wake.set()
         if desk.task is None:
             desk.task = asyncio.create_task(self._attend(desk))
+
         try:
             async with asyncio.timeout(deadline):
                 return await caller.future
@@ -250,19 +253,23 @@ class Asking:
         if not callers:
             self._limit(desk)
             return
+
         live = await self._live.to_ask(desk.name)
         if live.designer is None or live.designer.cheap:
             if not await self._answer_at_once(desk, live, callers):
                 # The study has another algorithm since.
                 desk.look_again()
             return
+
         if desk.round is not None:
             found, desk.round = desk.round, None
             if await self._transact(desk, _as_many(live.study, callers, found.asked), found, _nothing):
                 return
+
         await self._hand_out_old(desk, [c for c in callers if not (c.tried or c.future.done())])
         if desk.computation is None and await self._answer_some_at_once(desk, live):
             return
+
         await self._stand_in_where_due(desk)
         self._limit(desk)
         if desk.present() and desk.computation is None:
@@ -289,10 +296,12 @@ class Asking:
         computation = desk.computation
         if computation is None or not computation.task.done():
             return
+
         desk.computation = None
         if computation.task.cancelled():
             desk.look_again()
             return
+
         try:
             desk.round = computation.task.result()
         except ComputationFailed as error:
@@ -315,6 +324,7 @@ class Asking:
             desk.failures += 1
             desk.rest_until = _now() + (min(LONGEST_REST, 2.0 ** (desk.failures - 2)) if desk.failures > 1 else 0.0)
             desk.keep_until = _now() + 2 * LONGEST_REST
+
         logger.warning(
             "no suggestion for %s: %s%s",
             desk.name.short,
@@ -371,6 +381,7 @@ class Asking:
         study, designer, problem = live.study, live.designer, live.problem
         if count <= 0 or designer is None or problem is None:
             return None
+
         began = time.perf_counter()
         try:
             found = answer_at_once(designer, problem, live.history, Question.of(study, count))
@@ -385,7 +396,7 @@ class Asking:
             self._note_time(designer.name, time.perf_counter() - began)
             by = designer.name, designer.version
             choice = choice_of(designer, problem, found.memo)
-            return Round.of(study, count, found, by, live.history.digest(), choice=choice)
+            return Round.of(study, count, found, by=by, digest=live.history.digest(), choice=choice)
         return _stand_in(live, count, reason, by_algorithm=True)
 
     def _begin(self, desk: _Desk, study: Study) -> None:
@@ -416,12 +427,13 @@ class Asking:
         count = estimate(study, [c.ask for c in desk.present()])
         if count <= 0 or designer is None or problem is None or designer.cheap:
             return None
+
         computation.study, computation.since = study, _now()
         desk.wake.set()
         found, digest = await worker.suggest(study, live.history, Question.of(study, count))
         self._note_time(designer.name, _now() - computation.since)
         by, choice = (designer.name, designer.version), choice_of(designer, problem, found.memo)
-        return Round.of(study, count, found, by, digest, in_part=True, choice=choice)
+        return Round.of(study, count, found, by=by, digest=digest, in_part=True, choice=choice)
 
     def _note_time(self, algorithm: str, seconds: float) -> None:
         if self.observer is not None:
@@ -468,6 +480,7 @@ class Asking:
         if desk.computation is not None and (change.deleted or not desk.computation.serves(study)):
             self._give_up(desk)
             desk.look_again()
+
         asks = [c.ask for c in desk.present()]
         if asks and (change.deleted or estimate(study, asks) < sum(a.count for a in asks)):
             desk.look_again()
@@ -480,6 +493,7 @@ class Asking:
             return
         for caller in callers:
             caller.tried = True
+
         asks = [c.ask for c in callers]
         work = partial(hand_out_old, name=desk.name, asks=asks, now=self._clock())
         answers, change = await self._writer.submit(work)
@@ -494,6 +508,7 @@ class Asking:
         gives none: then nothing was written, and they go on waiting."""
         if not callers:
             return False
+
         asks = [c.ask for c in callers]
         for _ in range(MAX_ROUNDS):
             work = partial(hand_out, name=desk.name, asks=asks, computed=points, now=self._clock())
@@ -504,6 +519,7 @@ class Asking:
                 live = await self._live.refresh(desk.name)
                 points = make(live, points.asked if points else 0)
                 continue
+
             if isinstance(result, NeedsRound):
                 known = self._live.heard(desk.name)
                 if known is None or known.study.revision != result.study.revision:
@@ -512,6 +528,7 @@ class Asking:
                 if points is None:
                     return False
                 continue
+
             answers, change = result
             if change is not None:
                 self._feed.publish(change)
@@ -536,8 +553,8 @@ def _stand_in(
         study,
         count,
         found,
-        (stand_in.NAME, stand_in.VERSION),
-        live.history.digest(),
+        by=(stand_in.NAME, stand_in.VERSION),
+        digest=live.history.digest(),
         fallback=True,
         reason=reason,
         cause="late" if late else "failed",

@@ -143,6 +143,7 @@ def start(
     unit = Unit.lock(tx, name.parent, now)
     if recall(tx, request) is not None:
         return Started(unit.study.uid, unit.trial(name.id)), None
+
     trial = unit.trial(name.id)
     reason = closed(unit.study)
     if reason is not None:
@@ -150,12 +151,14 @@ def start(
             f"{name.parent.short} is {unit.study.state.name}: nothing of it may start",
             details={"name": str(name.parent)},
         )
+
     if full(unit.study) and trial.state is TrialState.REQUESTED:
         raise FailedPrecondition(
             f"{unit.study.spec.budget.parallel} trials of {name.parent.short} are live, as budget.parallel allows; "
             "start this one when another has ended",
             field="budget.parallel",
         )
+
     trial = unit.start(trial, client_id, lease)
     remember(tx, request, [trial.id], now)
     return Started(unit.study.uid, trial), unit.finish()
@@ -167,6 +170,7 @@ def heartbeat(tx: Transaction, name: TrialName, number: int, sight: Sight, now: 
     seen = _seen(current(trial, number), sight, name, now)
     if seen == trial.attempt:
         return trial, None
+
     unit = Unit.lock(tx, name.parent, now)
     trial = unit.trial(name.id)
     seen = _seen(current(trial, number), sight, name, now)
@@ -183,19 +187,23 @@ def end(tx: Transaction, name: TrialName, number: int, how: End, now: float) -> 
     trial = unit.trial(name.id)
     if 1 <= number <= len(trial.attempts) and not trial.attempts[number - 1].live:
         return _ended_before(trial, number, how), None
+
     attempt = current(trial, number)
     if how.measurements:
         tx.add_measurements(trial, number, how.measurements)
+
     spec = unit.study.spec
     if trial.state is TrialState.ACTIVE and trial.until_step is not None and _as_if_stopped(how):
         # It knew how far it was to go, and ended before it was told.
         reason = parked(trial, tx.measurements(trial))
         if reason:
             trial = unit.move(trial, TrialState.STOPPING, reason, StopGoal.PAUSE)
+
     cause, message = (Cause.INFEASIBLE, attempt.infeasible) if attempt.infeasible else (how.cause, how.message)
     if trial.goal is not None and _as_if_stopped(how):
         # It ended because it was told to, and perhaps before its holder had heard of that.
         cause = Cause.STOPPED
+
     final, step = dict(how.final), None
     if spec.value_of(final) is None:
         reported, step = counting(spec, tx.measurements(trial))
@@ -203,6 +211,7 @@ def end(tx: Transaction, name: TrialName, number: int, how: End, now: float) -> 
     value = spec.value_of(final)
     # One that was to pause and did not hear of it, or did not listen, has nothing left to go on with.
     whole = trial.goal is StopGoal.PAUSE and value is not None and _did_all(spec, tx.measurements(trial))
+
     earlier = [a.cause for a in trial.attempts[:-1]]
     then = after_end(
         Cause.SUCCEEDED if whole else cause,
@@ -217,6 +226,7 @@ def end(tx: Transaction, name: TrialName, number: int, how: End, now: float) -> 
         message=message or (trial.reason if trial.state is TrialState.STOPPING else ""),
         looked_for=_looked_for(spec, final, how.log_tail) if value is None else "",
     )
+
     ended = altered(
         attempt,
         state=AttemptState.ENDED,
@@ -226,16 +236,19 @@ def end(tx: Transaction, name: TrialName, number: int, how: End, now: float) -> 
         message=message[:MAX_MESSAGE],
         log_tail=how.log_tail[-MAX_LOG_TAIL:],
     )
+
     reason = then.reason
     if then.state is TrialState.SUCCEEDED:
         # What a controller says of a good end is about what it could not read or keep.
         unread = message if _from_stdout(spec) else ""
         reason = "; ".join(filter(None, (shortfall(spec, partial(tx.measurements, trial)), unread)))
+
     parameters, learns = trial.parameters, False
     if unit.study.growing and how.asked is not None and then.state is not TrialState.REQUESTED:
         # Another attempt may still ask for the rest.
         parameters, unasked = dropped(trial, how.asked)
         ended, learns = altered(ended, unasked=unasked), True
+
     if ended.gpus:
         unit.study = replace(unit.study, gpu_seconds=unit.study.gpu_seconds + ended.gpu_seconds(now))
     trial = unit.move(
@@ -248,10 +261,12 @@ def end(tx: Transaction, name: TrialName, number: int, how: End, now: float) -> 
         until_step=None if whole else trial.until_step,
         parameters=parameters,
     )
+
     if learns:
         learn(unit, trial)
     if then.state in (TrialState.SUCCEEDED, TrialState.STOPPED) and value is not None:
         _note_target(unit, trial, value)
+
     unit.settle()
     halt(unit, trial)
     trial = unit.trial(trial.id)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from ..domain.attempt import Cause
 from ..domain.broken import broken, failed_alike, first_ended, how_to_fix
-from ..domain.failures import NOT_EVALUATED, cases
+from ..domain.failures import cases
 from ..domain.study import StudyState
-from ..domain.trial import Trial, TrialState
+from ..domain.trial import NOT_EVALUATED, Trial, TrialState
 from ..storage.store import TrialFilter
 from .unit import Unit
 

@@ -52,7 +52,7 @@ class Asked:
     study: Study
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Round:
     """A computed but not committed round, made for the study `uid` at `rounds`, `spec_version`, `next_trial_id` and
     `revision`."""
@@ -105,8 +105,25 @@ class Round:
         choice: Choice | None = None,
     ) -> Round:
         """`by`: the algorithm's name and version. `digest`: of the history it was made from."""
-        made_for = (study.uid, study.rounds, study.spec_version, study.next_trial_id, study.revision)
-        return cls(*made_for, asked, suggestions, *by, digest, in_part, fallback, reason, cause, by_algorithm, choice)
+        algorithm, version = by
+        return cls(
+            uid=study.uid,
+            rounds=study.rounds,
+            spec_version=study.spec_version,
+            next_trial_id=study.next_trial_id,
+            revision=study.revision,
+            asked=asked,
+            suggestions=suggestions,
+            algorithm=algorithm,
+            version=version,
+            history_digest=digest,
+            in_part=in_part,
+            fallback=fallback,
+            reason=reason,
+            cause=cause,
+            by_algorithm=by_algorithm,
+            choice=choice,
+        )
 
     def stood_in(self, proposal: New) -> str:
         """Why the point is a stand-in; empty for the algorithm's own."""
@@ -159,9 +176,12 @@ def hand_out(
 ) -> NeedsRound | tuple[list[Asked | Exception], Change | None]:
     """Answers every ask in one transaction, or says how many new points it needs and writes nothing."""
     unit = Unit.lock(tx, name, now)
+
     unit.settle()
+
     answers = _recalled(unit, asks)
     given = {i: _reattached(unit, ask) for i, ask in enumerate(asks) if i not in answers}
+
     lacking = sum(asks[i].count - len(trials) for i, trials in given.items())
     supply: list[Trial] = []
     if lacking and closed(unit.study) is None:
@@ -169,6 +189,7 @@ def hand_out(
         if isinstance(found, NeedsRound):
             return found
         supply = found
+
     remaining = iter(supply)
     for i, trials in given.items():
         _hand_out(unit, asks[i], remaining, trials)
@@ -233,14 +254,17 @@ def _supply(unit: Unit, lacking: int, start: bool, computed: Round | None) -> li
     waiting: list[Trial] = []
     if study.counts[TrialState.REQUESTED]:
         waiting = unit.tx.trials(study, TrialFilter(states=frozenset({TrialState.REQUESTED})), 0, lacking)
+
     need = _room(study, lacking, len(waiting), start)
     if not need:
         return waiting
+
     if study.spec.space is None:
         blank = [New({}, "its parameters get their values as the training code names them")] * need
         return waiting + unit.add(_new_trials(study, blank, None, unit.now), None)
     if computed is None or not (computed.current(study) and computed.serves(need)):
         return NeedsRound(unit.before, need)
+
     suggestions = computed.suggestions
     taken = suggestions.proposals[:need]
     unit.study = altered(
@@ -249,15 +273,18 @@ def _supply(unit: Unit, lacking: int, start: bool, computed: Round | None) -> li
         memo=suggestions.memo,
         exhausted=suggestions.exhausted and len(suggestions.proposals) <= need and not study.growing,
     )
+
     resumed = [trial for p in taken if isinstance(p, Resume) and (trial := _resume(unit, p)) is not None]
     points = [p for p in taken if isinstance(p, New)][: wanted(study)]
     _note_round(unit, computed, taken, points)
+
     new = _new_trials(study, points, computed, unit.now)
     if new:
         # In a growing space a point may come again, and what counts is only known when its trial has ended.
         repeats = None if study.growing else study.spec.algorithm.repeats
         # Its points were held against the history, and nothing has changed since.
         new = unit.add(new, repeats, untried=repeats == 1 and computed.revision == unit.before.revision)
+
     found = [*waiting, *resumed, *new]
     if not found and study.counts[TrialState.PAUSED] and not study.counts.live:
         # Nothing runs that could change the algorithm's mind.
@@ -272,6 +299,7 @@ def _note_round(unit: Unit, computed: Round, taken: Sequence[New | Resume], poin
     status = unit.study.algorithm_status.with_stand_ins(len(reasons), reasons[-1] if reasons else "")
     if computed.choice is not None:
         status = status.with_choice(computed.choice.algorithm, computed.choice.because)
+
     resumes = any(isinstance(p, Resume) for p in taken)
     failed = bool(reasons) and len(reasons) == len(points) and not resumes
     if not (computed.fallback or failed):
@@ -333,15 +361,16 @@ def _new_trials(study: Study, proposals: Sequence[New], computed: Round | None, 
             computed.algorithm if computed else study.spec.algorithm.name,
             computed.version if computed else 0,
             study.rounds,
-            i,
-            computed.asked if computed else len(proposals),
-            memo_digest,
-            computed.history_digest if computed else "",
-            computed is not None and bool(computed.stood_in(proposal)),
+            index=i,
+            count=computed.asked if computed else len(proposals),
+            memo_digest=memo_digest,
+            history_digest=computed.history_digest if computed else "",
+            fallback=computed is not None and bool(computed.stood_in(proposal)),
             why=proposal.why,
             details=proposal.details,
             chosen=computed.choice.algorithm if computed and computed.choice and not computed.fallback else "",
         )
+
         name = study.name.trial(study.next_trial_id + i)
         trial = Trial(
             name,

@@ -39,10 +39,12 @@ def learn(unit: Unit, trial: Trial) -> None:
     if broken:
         space = Space(space.parameters, tuple(text for text in space.constraints if text not in broken))
         keep(unit, space)
+
     names = contradicted(space, evidence)
     if trial.id <= LEARNS_ALWAYS:
         # Trials that ended while this one ran could not be compared with it.
         names += [n for n in evidence.parameters if n in space.by_name and not space.by_name[n].when and n not in names]
+
     # A parameter that is asked for though its condition does not hold is never proposed where it is wanted.
     if any(n in evidence.parameters for n in names) or (names and _due(trial.id)):
         keep(unit, relearned(unit, space, names, trial.id, evidence))
@@ -68,6 +70,7 @@ def relate(unit: Unit, trial: Trial, name: str, asked: Parameters, *, needed: bo
     space = unit.study.spec.space
     assert space is not None
     assert trial.attempt is not None
+
     latest = Narrowed(asked, trial.attempt.ranges)
     broken = contradicted_rules(space, name, latest)
     if broken:

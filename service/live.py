@@ -16,7 +16,7 @@ from ..domain.errors import RevisionCompacted
 from ..domain.names import StudyName
 from ..domain.progress import Pace
 from ..domain.study import Study
-from ..domain.trial import PENDING, Trial, TrialState
+from ..domain.trial import EVALUATED, PENDING, Trial, TrialState
 from ..storage.store import Changes, Point, Store, View
 from ..suggestion.designer import Designer, Outcome, Problem, reads_curves
 from ..suggestion.history import TrialHistory, observe
@@ -29,9 +29,6 @@ from .unit import PAGE
 
 POINTS_PAGE = 5_000
 """Measurements read at a time: to take them in holds up the event loop for some milliseconds."""
-
-COUNTS_AS_CURVE = frozenset({TrialState.SUCCEEDED, TrialState.STOPPED})
-
 
 UNENDED = frozenset({Outcome.PENDING, Outcome.PAUSED})
 
@@ -88,7 +85,7 @@ class LiveStudy:
             if trial.state not in PENDING:
                 self.paces.pop(trial.id, None)
                 for curves in self.curves:
-                    curves.end(trial.id, trial.state in COUNTS_AS_CURVE, whole=trial.state is TrialState.SUCCEEDED)
+                    curves.end(trial.id, trial.state in EVALUATED, whole=trial.state is TrialState.SUCCEEDED)
         for trial_id in deleted:
             self.history.remove(trial_id)
             self.paces.pop(trial_id, None)
@@ -167,6 +164,7 @@ class LiveStudies:
         known = self.heard(name)
         if known is not None and known.curves_ready:
             return known
+
         async with self._reading.setdefault(name, asyncio.Lock()):
             known = self.heard(name) or await self._refresh(name)
             # Only what there was reason to doubt at the start: while reports keep coming there is always more.

@@ -63,7 +63,13 @@ class Service:
         self._progress = Progresses(self._live, clock)
         self._writer = Writer(store)
         self._asking = Asking(
-            self._writer, self._feed, self._live, self._pool, Turns(store.exchange), self.settings, clock
+            self._writer,
+            self._feed,
+            self._live,
+            pool=self._pool,
+            turns=Turns(store.exchange),
+            settings=self.settings,
+            clock=clock,
         )
         self._leases = LeaseKeeper(self._feed)
         self._neighbours = Neighbours(store, self._feed, self._live, self._leases, self._note_missed)

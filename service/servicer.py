@@ -123,10 +123,10 @@ class StudyServicer(study_service_pb2_grpc.StudyServiceServicer):
             name,
             request.count or 1,
             request.client_id,
-            request.start,
-            request.reattach,
-            lease,
-            _identity(name.owner, request),
+            start=request.start,
+            reattach=request.reattach,
+            lease=lease,
+            request=_identity(name.owner, request),
             fallback=_known("on_timeout", request.on_timeout, ON_TIMEOUT) != api.ON_TIMEOUT_WAIT,
         )
         remaining = context.time_remaining()
@@ -145,12 +145,12 @@ class StudyServicer(study_service_pb2_grpc.StudyServiceServicer):
             parameters_from_wire(trial),
             dict(trial.labels),
             dict(trial.metadata),
-            TRIAL_STATES.from_wire(trial.state, "trial.state") or TrialState.REQUESTED,
-            dict(trial.final_metrics),
-            _measurements(request.measurements),
-            seconds_of(trial.start_time) if trial.HasField("start_time") else None,
-            seconds_of(trial.end_time) if trial.HasField("end_time") else None,
-            _reason(trial.state_reason),
+            state=TRIAL_STATES.from_wire(trial.state, "trial.state") or TrialState.REQUESTED,
+            final=dict(trial.final_metrics),
+            measurements=_measurements(request.measurements),
+            start_time=seconds_of(trial.start_time) if trial.HasField("start_time") else None,
+            end_time=seconds_of(trial.end_time) if trial.HasField("end_time") else None,
+            reason=_reason(trial.state_reason),
         )
         return trial_to_wire(await self._service.create_trial(name, given, _identity(name.owner, request)))
 
@@ -213,10 +213,10 @@ class StudyServicer(study_service_pb2_grpc.StudyServiceServicer):
             ATTEMPT_STATES.from_wire(request.state, "state"),
             request.message,
             request.node,
-            tuple(request.devices),
-            request.gpus,
-            request.log_path,
-            seconds_of(request.run_time) if request.HasField("run_time") else None,
+            devices=tuple(request.devices),
+            gpus=request.gpus,
+            log_path=request.log_path,
+            run_time=seconds_of(request.run_time) if request.HasField("run_time") else None,
         )
         instruction = await self._service.heartbeat(*_attempt(request), sight)
         return api.HeartbeatResponse(instruction=instruction_to_wire(instruction))
@@ -234,11 +234,11 @@ class StudyServicer(study_service_pb2_grpc.StudyServiceServicer):
             CAUSES.required(request.cause, "cause"),
             dict(request.final_metrics),
             _measurements(request.measurements),
-            request.message,
-            request.exit_code if request.HasField("exit_code") else None,
-            request.log_tail,
-            seconds_of(request.end_time) if request.HasField("end_time") else None,
-            tuple(request.asked.names) if request.HasField("asked") else None,
+            message=request.message,
+            exit_code=request.exit_code if request.HasField("exit_code") else None,
+            log_tail=request.log_tail,
+            time=seconds_of(request.end_time) if request.HasField("end_time") else None,
+            asked=tuple(request.asked.names) if request.HasField("asked") else None,
         )
         return trial_to_wire(await self._service.end_attempt(*_attempt(request), how))
 

@@ -53,9 +53,9 @@ def draft(name: StudyName, spec: StudySpec, metadata: Mapping[str, str], now: fl
         name,
         uuid.uuid4().hex,
         spec,
-        StudyState.ACTIVE,
-        now,
-        seed,
+        state=StudyState.ACTIVE,
+        create_time=now,
+        seed=seed,
         growing=spec.space is None,
         metadata=dict(metadata),
     )
@@ -69,6 +69,7 @@ def _checked(study: Study) -> Study:
         make_rule(spec.stopping, spec.objectives)
     if spec.space is not None and not study.growing:
         check_feasible(spec.space)
+
     problem = problem_of(spec if spec.space is not None else replace(spec, space=STAND_IN), growing=study.growing)
     assert problem is not None
     designer = make_designer(spec.algorithm, problem)
@@ -88,6 +89,7 @@ def create(
     """
     if recall(tx, request) is not None:
         return tx.study(study.name), None
+
     try:
         tx.study(study.name)
     except NotFound:
@@ -97,14 +99,17 @@ def create(
         tx.insert_study(study)
         remember(tx, request, [1], now)
         return study, Change(study)
+
     if not resume:
         raise taken(study.name)
+
     unit = Unit.lock(tx, study.name, now)
     _check_same(unit.study, study.spec)
     if validate_only:
         known = unit.before
         status = known.algorithm_status
         return replace(study, state=known.state, counts=known.counts, uid=known.uid, algorithm_status=status), None
+
     spec = replace(study.spec, space=unit.study.spec.space, algorithm=unit.study.spec.algorithm)
     _respecify(unit, spec, reopen_stopped=True)
     remember(tx, request, [1], now)
@@ -118,6 +123,7 @@ def update(
     unit = Unit.lock(tx, name, now)
     if etag and etag != unit.before.etag:
         raise Aborted(f"{name.short} was changed meanwhile; read it again and repeat the change", field="study.etag")
+
     changes = {}
     for path in paths:
         if path not in UPDATABLE:
@@ -125,12 +131,15 @@ def update(
                 "update_mask", path, "is fixed, or no field of a study", f"May be changed: {', '.join(UPDATABLE)}"
             )
         changes[UPDATABLE[path]] = getattr(spec, UPDATABLE[path])
+
     if not changes:
         raise InvalidArgument("update_mask", [], "names nothing to change", f"Known are: {', '.join(UPDATABLE)}")
+
     wanted = called_as_here(replace(unit.study.spec, **changes))
     check_labels("labels", wanted.labels)
     if wanted.algorithm != unit.study.spec.algorithm and wanted.algorithm.seed not in (None, unit.study.seed):
         raise InvalidArgument("algorithm.seed", wanted.algorithm.seed, f"is fixed; the study has {unit.study.seed}")
+
     _respecify(unit, wanted, reopen_stopped=False)
     return unit.study, unit.finish()
 
@@ -159,6 +168,7 @@ def resume(tx: Transaction, name: StudyName, now: float) -> tuple[Study, Change 
         return unit.study, unit.finish()
     if study.state is StudyState.ACTIVE:
         raise FailedPrecondition(f"{name.short} is ending ({study.reason}); resume it when its last trials have ended")
+
     due = unit.due()
     if due is not None:
         raise FailedPrecondition(
@@ -199,6 +209,7 @@ def _check_same(study: Study, spec: StudySpec) -> None:
         changed.append("objective" if len(known.objectives) == 1 else "objectives")
     if known.safety != spec.safety:
         changed.append("safety")
+
     asked = spec.algorithm
     if replace(asked, seed=None) != replace(known.algorithm, seed=None) or asked.seed not in (None, study.seed):
         changed.append("algorithm")
@@ -224,6 +235,7 @@ def _respecify(unit: Unit, spec: StudySpec, *, reopen_stopped: bool) -> None:
             status = status.with_failed_rounds(0)
         study = replace(study, spec=spec, spec_version=study.spec_version + 1, algorithm_status=status)
         study = _checked(study)
+
     unit.study = study
     ended = study.state in (StudyState.COMPLETED, StudyState.FAILED)
     if ended and (study.ending is not EndReason.STOPPED or reopen_stopped):

@@ -57,8 +57,10 @@ def create(
 ) -> tuple[Trial, Change | None]:
     """Enqueues or records a trial. Raises InvalidArgument where its parameters do not lie in the space."""
     unit = Unit.lock(tx, name, now)
+
     if (numbers := recall(tx, request)) is not None:
         return unit.trial(numbers[0]), None
+
     study = unit.study
     if study.growing:
         # Names and ranges are known when the training code asks for them.
@@ -67,11 +69,13 @@ def create(
     else:
         assert study.spec.space is not None
         parameters = study.spec.space.check(given.parameters, "trial.parameters")
+
     if given.state is TrialState.REQUESTED and not study.open:
         raise FailedPrecondition(
             f"{name.short} is {study.state.name} ({study.reason}): a trial enqueued now would never run. "
             "Raise its budget or resume it first"
         )
+
     trial = Trial(
         name.trial(study.next_trial_id),
         given.state,
@@ -83,6 +87,7 @@ def create(
     )
     if given.state is not TrialState.REQUESTED:
         trial = _recorded(study, trial, given, now)
+
     (trial,) = unit.add([trial], None)
     if given.measurements:
         tx.add_measurements(trial, 1, given.measurements)

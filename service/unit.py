@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..domain.attempt import Attempt, AttemptState
-from ..domain.failures import EVALUATED, NOT_EVALUATED, Case, Common, cases, common, too_many
+from ..domain.failures import Case, Common, cases, common, too_many
 from ..domain.names import StudyName
 from ..domain.records import altered
 from ..domain.study import STOPS_RUNNING, EndReason, Study, StudyState, check_study_move, ending, fruitless
-from ..domain.trial import StopGoal, Trial, TrialState, move
+from ..domain.trial import EVALUATED, NOT_EVALUATED, StopGoal, Trial, TrialState, move
 from ..storage.store import Transaction, TrialFilter
 from .feed import Change
 
@@ -88,7 +88,15 @@ class Unit:
         # before the last one's end.
         began = max([self.now, *(a.end_time for a in trial.attempts[-1:] if a.end_time is not None)])
         number, why = len(trial.attempts) + 1, trial.reason
-        attempt = Attempt(number, AttemptState.STARTING, began, holder, lease.leased, lease.seconds, why=why)
+        attempt = Attempt(
+            number,
+            AttemptState.STARTING,
+            began,
+            holder=holder,
+            leased=lease.leased,
+            lease_seconds=lease.seconds,
+            why=why,
+        )
         return self.move(trial, TrialState.ACTIVE, client_id=holder, attempts=(*trial.attempts, attempt))
 
     def delete(self, trial: Trial) -> None:
@@ -118,6 +126,7 @@ class Unit:
             if due is None or (due[0] not in STOPS_RUNNING and study.counts.live):
                 return
             self.begin_end(*due)
+
         if not self.study.counts.live and not self.study.counts[TrialState.REQUESTED]:
             self._complete()
 

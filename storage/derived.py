@@ -9,18 +9,15 @@ from collections.abc import Iterable, Mapping
 from ..domain.errors import NotFound, nearest
 from ..domain.names import StudyName
 from ..domain.study import StudySpec
-from ..domain.trial import Measurement, Trial, TrialState
+from ..domain.trial import EVALUATED, Measurement, Trial
 from .store import Point
-
-RANKED = frozenset({TrialState.SUCCEEDED, TrialState.STOPPED})
-"""States of trials that may be the best."""
 
 
 def loss(spec: StudySpec, trial: Trial) -> float | None:
     """The first objective turned so that less is better; None where the trial cannot be among the best: it has not
     ended well, lacks the objective, has NaN for it, or is not safe."""
     objective = spec.objectives[0]
-    if trial.final is None or trial.state not in RANKED or objective.metric not in trial.final:
+    if trial.final is None or trial.state not in EVALUATED or objective.metric not in trial.final:
         return None
     value = objective.loss(trial.final[objective.metric])
     return None if math.isnan(value) or not spec.safe(trial.final) else value

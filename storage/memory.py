@@ -225,7 +225,7 @@ class _MemoryTransaction(_MemoryView, Transaction):
         for m in measurements:
             for metric, value in m.metrics.items():
                 sequence += 1
-                point = Point(trial.id, attempt, m.step, metric, value, m.time, sequence)
+                point = Point(trial.id, attempt, m.step, metric=metric, value=value, time=m.time, sequence=sequence)
                 self._set(self._tables.points[uid], (trial.id, attempt, m.step, metric), point)
         self._set(self._tables.sequences, uid, sequence)
 

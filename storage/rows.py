@@ -147,23 +147,23 @@ def study_of(row: Any) -> Study:
         StudyName(row.owner, row.id),
         row.uid,
         _spec(row.spec),
-        StudyState(row.state),
-        row.create_time,
-        row.seed,
-        None if row.ending is None else EndReason(row.ending),
-        row.reason,
-        row.end_time,
-        Counts({_TRIAL_STATES[state]: n for state, n in from_text(row.counts).items()}),
-        row.next_trial_id,
-        row.rounds,
-        row.memo,
-        bool(row.exhausted),
-        bool(row.growing),
-        row.gpu_seconds,
-        row.spec_version,
-        row.revision,
-        from_text(row.metadata),
-        _algorithm_status_of(row.algorithm_status),
+        state=StudyState(row.state),
+        create_time=row.create_time,
+        seed=row.seed,
+        ending=None if row.ending is None else EndReason(row.ending),
+        reason=row.reason,
+        end_time=row.end_time,
+        counts=Counts({_TRIAL_STATES[state]: n for state, n in from_text(row.counts).items()}),
+        next_trial_id=row.next_trial_id,
+        rounds=row.rounds,
+        memo=row.memo,
+        exhausted=bool(row.exhausted),
+        growing=bool(row.growing),
+        gpu_seconds=row.gpu_seconds,
+        spec_version=row.spec_version,
+        revision=row.revision,
+        metadata=from_text(row.metadata),
+        algorithm_status=_algorithm_status_of(row.algorithm_status),
     )
 
 
@@ -215,22 +215,22 @@ def trial_of(row: Any, name: StudyName, latest: Attempt | None, earlier: tuple[A
         TrialName(name.owner, name.study, row.id),
         _TRIAL_STATES[row.state],
         _decode_parameters(row.parameters),
-        row.create_time,
-        _ORIGINS[row.origin],
-        None if row.provenance is None else _provenance.decode(row.provenance),
-        row.client_id,
-        () if latest is None else (*earlier, latest),
-        None if row.final is None else from_text(row.final),
-        row.final_step,
-        row.reason,
-        _GOALS[row.goal],
-        row.start_time,
-        row.end_time,
-        from_text(row.labels),
-        from_text(row.metadata),
-        row.revision,
-        row.until_step,
-        row.checkpoint_of,
+        create_time=row.create_time,
+        origin=_ORIGINS[row.origin],
+        provenance=None if row.provenance is None else _provenance.decode(row.provenance),
+        client_id=row.client_id,
+        attempts=() if latest is None else (*earlier, latest),
+        final=None if row.final is None else from_text(row.final),
+        final_step=row.final_step,
+        reason=row.reason,
+        goal=_GOALS[row.goal],
+        start_time=row.start_time,
+        end_time=row.end_time,
+        labels=from_text(row.labels),
+        metadata=from_text(row.metadata),
+        revision=row.revision,
+        until_step=row.until_step,
+        checkpoint_of=row.checkpoint_of,
     )
 
 
@@ -245,7 +245,7 @@ def uses_point(row: Any) -> bool:
 def point_of(row: Any) -> Point:
     # SQLite has no NaN and keeps null in its place.
     value = math.nan if row.value is None else row.value
-    return Point(row.trial, row.attempt, row.step, row.metric, value, row.time, row.sequence)
+    return Point(row.trial, row.attempt, row.step, metric=row.metric, value=value, time=row.time, sequence=row.sequence)
 
 
 def token_values(token: Token) -> Values:

@@ -193,11 +193,13 @@ class SqlTransaction(SqlView, Transaction):
                 self._writes.trials[trial.name] = PendingTrial(key, study.spec, trial, new=True)
                 self._stored[trial.name] = trial
             return
+
         points = [digest(trial.parameters) for trial in trials]
         times: Counter[str] = Counter()
         taken: dict[str, set[int]] = defaultdict(set)
         if not untried:
             times, taken = self._places(key, set(points))
+
         new: dict[TrialName, PendingTrial] = {}
         for trial, point in zip(trials, points, strict=True):
             if times[point] >= repeats:
@@ -209,6 +211,7 @@ class SqlTransaction(SqlView, Transaction):
                 taken[point].add(slot)
                 times[point] += 1
             new[trial.name] = PendingTrial(key, study.spec, trial, new=True, slot=slot, point=point)
+
         self._writes.trials |= new
         self._stored.update((trial.name, trial) for trial in trials)
 

@@ -115,9 +115,11 @@ class SqlView(View):
         now = self._met(row)
         if not 0 <= since <= now.revision:
             raise RevisionCompacted(study.name.short, since, now.revision)
+
         # One row more than asked for shows where the answer is cut, which is never within a revision.
         span = {"study": row.key, "since": since, "until": now.revision, "limit": limit + 1}
         changed, deleted = self._all(self._reads.CHANGED, **span), self._all(self._reads.DELETED, **span)
+
         until = now.revision
         if len(changed) + len(deleted) > limit:
             told = sorted(r.revision for r in (*changed, *deleted))
@@ -127,6 +129,7 @@ class SqlView(View):
                 until = told[0]
                 span |= {"until": until, "limit": _BEYOND_ALL}
                 changed, deleted = self._all(self._reads.CHANGED, **span), self._all(self._reads.DELETED, **span)
+
         changed = [r for r in changed if r.revision <= until]
         return Changes(
             now,

@@ -144,11 +144,11 @@ class Answer:
             self.problem,
             self.history,
             count,
-            self.rng,
-            {**self._before, **self._order},
-            taken,
-            lambda start, n: sobol_rows(self.seed, self._used + start, n, dimension),
-            lambda number: (
+            rng=self.rng,
+            memo={**self._before, **self._order},
+            taken=taken,
+            rows=lambda start, n: sobol_rows(self.seed, self._used + start, n, dimension),
+            explain=lambda number: (
                 f"point {self._used + number + 1} of a scrambled Sobol sequence ({why})",
                 {"index": float(self._used + number)},
             ),

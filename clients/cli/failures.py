@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from ...domain.failures import EVALUATED, MAX_LOOKED_AT, NOT_EVALUATED, Common, Region, cases, common, sentences
+from ...domain.failures import MAX_LOOKED_AT, Common, Region, cases, common, sentences
 from ...domain.study import Study
+from ...domain.trial import EVALUATED, NOT_EVALUATED
 
 if TYPE_CHECKING:
     from ..client import Client

@@ -159,6 +159,7 @@ class KubernetesRuntime:
                     known.order, known.complete = order, True
                     self._writer.submit(key, partial(self._create_secret, known))
                 return
+
             execution = Execution(
                 key,
                 order.study,
@@ -168,6 +169,7 @@ class KubernetesRuntime:
                 waiting="its pod is being created",
                 ordered=True,
             )
+
             try:
                 body = build(order, self._settings)
             except InvalidArgument as error:
@@ -214,6 +216,7 @@ class KubernetesRuntime:
             if pod.follower is None and pod.tail is None and _began(pod.pod):
                 self._follow(pod)
             follower = pod.follower
+
         if follower is None:
             return (pod.tail or b"")[offset : offset + CHUNK]
         if ended and not follower.finished.wait(PATIENT):
@@ -315,6 +318,7 @@ class KubernetesRuntime:
             name = item.get("metadata", {}).get("name")
             log.warning("pod %s: cannot be read: %r", name, error, extra={"action": "pod_unreadable"})
             return
+
         key = execution.key
         with self._lock:
             pod = self._pods.get(key)
@@ -326,6 +330,7 @@ class KubernetesRuntime:
             if pod.forgotten and kind == "DELETED":
                 del self._pods[key]
                 return
+
             if pod.pod is not None and _version(pod.pod) > _version(item) and kind != "DELETED":
                 return
             pod.pod, pod.gone = item, kind == "DELETED"
@@ -333,6 +338,7 @@ class KubernetesRuntime:
                 return
             if execution.too_large_since is not None and pod.execution.too_large_since is not None:
                 execution = replace(execution, too_large_since=pod.execution.too_large_since)
+
             pod.execution = execution
             if execution.phase is Phase.ENDED:
                 if pod.follower is not None:
@@ -520,6 +526,7 @@ class KubernetesRuntime:
         if error.status == 403 and refused_for_size(error.words):
             self._over(pod, Exit(None, self._clock(), Fault.TOO_LARGE, words))
             return
+
         if error.status == 403 and "exceeded quota" in error.words:
             self._wait(pod, error.words, QUOTA_PAUSE)
         if error.passing or error.status in (401, 404, 409) or _lacks_rights(error):

@@ -56,6 +56,7 @@ def execution_of(pod: Json, now: float, *, gone: bool = False) -> Execution:
     container = _container(pod)
     state = container.get("state") or {}
     started = _started(state)
+
     over = status.get("phase") in ("Succeeded", "Failed") or gone or (deleted is not None and not node)
     if over:
         phase = Phase.ENDED
@@ -63,18 +64,20 @@ def execution_of(pod: Json, now: float, *, gone: bool = False) -> Execution:
         phase = Phase.RUNNING
     else:
         phase = Phase.STARTING
+
     silent = deleted is not None and not over and _forsaken(pod)
     waiting, stuck = ("", None) if over else _waiting(pod, state, deleted, silent)
     unplaced = _condition(pod, "PodScheduled") if not node and deleted is None and not over else {}
+
     created = time_of(metadata.get("creationTimestamp")) or now
     return Execution(
         key_of(pod),
         study_of(pod),
         phase,
-        started if started is not None else created,
-        _exit(pod, state, deleted, now, gone) if over else None,
-        ending_of(pod),
-        killed(pod),
+        start_time=started if started is not None else created,
+        exit=_exit(pod, state, deleted, now, gone) if over else None,
+        ending=ending_of(pod),
+        killed=killed(pod),
         node=node,
         gpus=float(metadata["annotations"].get(GPUS, 0)),
         log_path=log_reference(pod),
@@ -154,26 +157,31 @@ def _exit(pod: Json, state: Json, deleted: float | None, now: float, gone: bool)
     unknown = not terminated or reason == "ContainerStatusUnknown"
     told = ending_of(pod)
     time = finished or deleted or now
+
     if not unknown and reason in ("ContainerCannotRun", "StartError"):
         main = pod["spec"]["containers"][main_container(pod)]
         what = f" = {main['command'][0]!r}" if main.get("command") else ""
         words = _words(str(terminated.get("message", "")))
         return Exit(None, time, Fault.COMMAND, f"trial.command[0]{what} cannot be started: {words}")
+
     asked = _asked(pod, deleted)
     disruption = _condition(pod, "DisruptionTarget")
     evicted = status.get("reason", "")
     by_itself = not unknown and (asked is None or (finished is not None and finished < asked))
     if by_itself and not (disruption.get("status") == "True" and code) and evicted not in _STATUS_FAULTS:
         return Exit(code, time, out_of_memory=reason == "OOMKilled")
+
     if (told is not None or killed(pod)) and not gone:
         # Killed for memory while it ended is no word of ours.
         return Exit(None if unknown else code, time, out_of_memory=reason == "OOMKilled")
+
     if disruption.get("status") == "True":
         why = disruption.get("reason", "")
         words = _words(f"{why}: {disruption.get('message', '')}")
         return Exit(None, time, Fault.NODE if why in NODE_REASONS else Fault.PREEMPTED, words)
     if evicted in _STATUS_FAULTS:
         return Exit(None, time, _STATUS_FAULTS[evicted], _words(f"{evicted}: {status.get('message', '')}"))
+
     if gone:
         return Exit(None, time, Fault.LOST, "its pod is gone, and nobody saw how it ended")
     if deleted is not None:

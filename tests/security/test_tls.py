@@ -173,7 +173,7 @@ def test_files_that_are_no_good_are_refused_before_anything_listens(
     bad = [
         (TlsFiles(missing, key), "--tls-cert", "cannot be read"),
         (TlsFiles(cert, missing), "--tls-key", "cannot be read"),
-        (TlsFiles(cert, other_key), "--tls-cert", "goes with"),
+        (TlsFiles(cert, other_key), "--tls-cert", "matches"),
         (TlsFiles(nothing, key), "--tls-cert", "not a certificate"),
         (TlsFiles(cert, key, nothing), "--client-ca", "no certificate of an authority"),
         (TlsFiles(cert, key, missing), "--client-ca", "cannot be read"),
