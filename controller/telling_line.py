@@ -53,7 +53,10 @@ _MEMORY_EXCEPTION = re.compile(
 
 _MEMORY_ANYWHERE = re.compile(
     r"\b(?:CUDA|HIP)(?: error:|_ERROR_)? ?out[ _]of[ _]memory\b|\bMPS backend out of memory\b"
-    r"|\bRESOURCE_EXHAUSTED: (?:.*\b)?(?:out of memory|allocat)",
+    r"|\bRESOURCE_EXHAUSTED: (?:.*\b)?(?:out of memory|allocat)"
+    r"|\bDataLoader worker \(pid(?:\(s\))? [\d, ]+\) is killed by signal: Killed\b"
+    # Rust, which many libraries of Python are written in, and which then aborts.
+    r"|^memory allocation of \d+ bytes failed\b",
     re.IGNORECASE,
 )
 """The same of the last line, which needs no such form: programs in other languages end with words of their own."""

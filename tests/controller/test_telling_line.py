@@ -118,6 +118,16 @@ CAUSE = "\nThe above exception was the direct cause of the following exception:\
         ),
         pytest.param("loading\nCUDA error: out of memory\n", "CUDA error: out of memory", id="not Python"),
         pytest.param(
+            f"epoch 1\n{LOADER.removeprefix('RuntimeError: ')}\n",
+            LOADER.removeprefix("RuntimeError: ").strip(),
+            id="a handler that prints no more of a DataLoader's exception than its words",
+        ),
+        pytest.param(
+            "memory allocation of 80000000000 bytes failed\n",
+            "memory allocation of 80000000000 bytes failed",
+            id="Rust",
+        ),
+        pytest.param(
             f"{TRACE}{CUDA}\n\n{TRACE}subprocess.CalledProcessError: Command '['python']' returned non-zero status 1.",
             CUDA,
             id="a launcher of its own",
