@@ -239,7 +239,8 @@ def attempt_words(attempt: Attempt) -> list[str]:
         words.append(f"on {attempt.node}")
     if attempt.gpus:
         words.append(f"{attempt.gpus:g} GPU{'s' if attempt.gpus > 1 else ''}")
-    if code := _exit_code(attempt):
+    code = _exit_code(attempt)
+    if code and not attempt.message.startswith(f"exit code {code}"):
         words.append(f"exit code {code}")
     return [*words, attempt.message] if attempt.message else words
 

@@ -50,6 +50,8 @@ def test_a_script_that_always_crashes_pauses_its_study(tmp_path: Path) -> None:
     words = "exit code 1: KeyError: 'val_loss'"
     assert f"Study s is paused: the first three trials failed in the same way: {words}. Fix the script" in output
     assert "Go on     wazir resume s, and then: wazir run study.yaml" in output
+    attempt = next(line for line in wazir(tmp_path, "show", "s/1")[1].splitlines() if line.startswith("attempt 1"))
+    assert attempt.count("exit code 1") == 1, attempt
     # It says so again, and does not wait for anybody.
     assert wazir(tmp_path, "run", "study.yaml")[0] == 1
 
