@@ -66,8 +66,12 @@ def _read(known: Field[Any], annotation: Any, value: object, where: str) -> obje
         if most is not None and value > most:
             raise InvalidArgument(where, value, f"must be at most {most!r}", hint)
     if isinstance(value, str) and choices and value not in choices:
-        raise InvalidArgument(where, value, f"must be one of {', '.join(choices)}", similar(value, choices) or hint)
+        raise InvalidArgument(where, value, _one_of(choices), similar(value, choices) or hint)
     return value
+
+
+def _one_of(choices: Sequence[str]) -> str:
+    return f"must be one of {', '.join(choices)}" if len(choices) > 1 else f"must be {choices[0]}, or left out"
 
 
 def _as_float(number: int) -> float:

@@ -49,7 +49,7 @@ _BY: Final = "gp/1"
 class CostSettings:
     """What algorithms are told that may count improvement by what it costs."""
 
-    cost: str | None = setting(None, "time: improvement counts by the second that a trial takes", choices=("time",))
+    cost: str | None = setting(None, "improvement counts by the second that a trial takes", choices=("time",))
 
 
 class GaussianProcessBandit(StartsWithoutModel):
