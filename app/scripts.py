@@ -16,6 +16,10 @@ _SHELL = re.compile(r"(ba|da|k|z)?sh")
 _OTHERS = re.compile(r"Rscript|julia|perl|ruby|node")
 _WRAPPERS = re.compile(r"uv|poetry|pipenv|env|nice|nohup|time|stdbuf|numactl|taskset")
 """Programs that run another one, which is found among their arguments."""
+
+ALIKE = 0.75
+"""How alike the name of a program has to be to be meant: among thousands of them some resemble any word."""
+
 _CHANGES_FOLDER = re.compile(r"-C.*|--?\w*(dir|cwd).*")
 
 
@@ -25,7 +29,7 @@ def check_program(program: str, path: str, workdir: str) -> None:
     where = "trial.command[0]"
     if "/" not in program:
         if shutil.which(program, path=path) is None:
-            hint = " ".join(filter(None, (similar(program, _programs(path)), f"Looked in {path}")))
+            hint = " ".join(filter(None, (similar(program, _programs(path), cutoff=ALIKE), f"Looked in {path}")))
             raise InvalidArgument(where, program, "is not an executable on this machine", hint)
         return
     file = Path(workdir or ".") / program
@@ -48,7 +52,7 @@ def check_script(command: Sequence[str], workdir: str) -> None:
         return
     alike = [name for name in _names(path.parent) if Path(name).suffix == path.suffix]
     hint = similar(path.name, alike) or "Write its path from that folder, or name the folder as trial.workdir"
-    rule = f"is a script that does not exist; looked in {path.parent.absolute()}"
+    rule = f"is a script that does not exist; looked in {path.parent.resolve()}"
     raise InvalidArgument(f"trial.command[{index}]", command[index], rule, hint)
 
 

@@ -212,10 +212,13 @@ MISSING = _Missing()
 MAX_SHOWN = 20
 
 
-def similar(word: str, known: Iterable[str]) -> str:
-    """A sentence `Did you mean "x"?` for a misspelt word, empty where none is near. Capitals make no other word."""
+def similar(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """A sentence `Did you mean "x"?` for a misspelt word, empty if none is near. Capitals make no other word.
+
+    `cutoff`, from 0 to 1: how alike words have to be, as `difflib` measures it.
+    """
     words = {w.lower(): w for w in sorted(known)}
-    match = difflib.get_close_matches(word.lower(), words, n=1, cutoff=0.6)
+    match = difflib.get_close_matches(word.lower(), words, n=1, cutoff=cutoff)
     return f'Did you mean "{words[match[0]]}"?' if match else ""
 
 

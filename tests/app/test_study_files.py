@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ from click.testing import CliRunner, Result
 
 import wazir as package
 from wazir.app.cli import cli
-from wazir.app.scripts import script_of
+from wazir.app.scripts import check_program, check_script, script_of
+from wazir.domain.errors import InvalidArgument
 
 from ..clients.served import serving
 
@@ -143,6 +145,20 @@ def test_a_program_that_cannot_be_run_is_refused_with_the_way_out(
 ) -> None:
     file.write_text(FILE.replace("[python,", f"[{program},"))
     assert f'trial.command[0] = "{program}": {says.format(folder=tmp_path)}' in wazir("check", file).stderr
+
+
+def test_no_program_is_suggested_that_only_resembles_the_one_that_is_missing(tmp_path: Path) -> None:
+    for name in ("touch", "python"):
+        (tmp_path / name).touch(mode=0o755)
+    for program, hint in [("torchrun", "Looked in "), ("pyhton", 'Did you mean "python"? Looked in ')]:
+        with pytest.raises(InvalidArgument, match=f"is not an executable on this machine. {re.escape(hint)}"):
+            check_program(program, path=str(tmp_path), workdir="")
+
+
+def test_the_folder_in_which_a_script_was_looked_for_has_a_plain_name(tmp_path: Path) -> None:
+    (tmp_path / "jobs").mkdir()
+    with pytest.raises(InvalidArgument, match=f"looked in {re.escape(str(tmp_path.resolve()))}. Write its path"):
+        check_script(["python", "../train.py"], workdir=str(tmp_path / "jobs"))
 
 
 def test_nothing_is_said_of_a_script_in_an_image(file: Path) -> None:

@@ -101,6 +101,9 @@ def test_of_points_that_are_as_good_the_short_ones_are_proposed() -> None:
 
 @pytest.mark.parametrize("name", ["gp", "auto"])
 def test_another_cost_is_refused_by_name(name: str) -> None:
-    with pytest.raises(InvalidArgument, match=r'algorithm\.cost = "money": must be time, or left out. It says: improvement counts by the second'):
+    with pytest.raises(
+        InvalidArgument,
+        match=r'algorithm\.cost = "money": must be time, or left out. It says: improvement counts by the second',
+    ):
         make_designer(Algorithm(name, settings={"cost": "money"}), PROBLEM)
     make_designer(Algorithm(name, settings={"cost": "time"}), PROBLEM)
