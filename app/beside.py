@@ -13,7 +13,6 @@ import atexit
 import json
 import logging
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -22,7 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from ..clients.local_address import address_of
+from ..clients.local_address import address_of, somebody_listens
 from ..clients.reporter import close_all
 from ..domain import errors
 from ..domain.database import Database, shown
@@ -125,14 +124,8 @@ class _Served:
                 told = True
 
     def _answers(self) -> bool:
-        """Whether anybody listens. The lock beside the database is not asked: a look would take it for a moment."""
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(1.0)
-            try:
-                connection.connect(self._address.removeprefix("unix:"))
-            except OSError:
-                return False
-        return True
+        # The lock beside the database would say it too, but to look at it is to hold it for a moment.
+        return somebody_listens(self._address)
 
     def _launch(self) -> bool:
         """Starts a process that serves; False where somebody else has the database."""

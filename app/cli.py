@@ -19,7 +19,7 @@ from click.shell_completion import CompletionItem
 
 from .. import __version__
 from ..clients.cli.errors import visible_usage_errors
-from ..clients.local_address import socket_of
+from ..clients.local_address import address_of, somebody_listens
 from ..domain.database import DATABASE_VARIABLE, Database, database_of, shown
 from ..domain.errors import FailedPrecondition, Unavailable
 
@@ -228,13 +228,9 @@ def is_there(file: Path) -> bool:
 
 
 def is_served(database: Database) -> bool:
-    """Whether a process of this user serves it; one that was killed leaves its socket behind."""
-    import socket
-
-    with socket.socket(socket.AF_UNIX) as connection:
-        try:
-            connection.connect(os.fspath(socket_of(database)))
-        except (OSError, FailedPrecondition):
-            # FailedPrecondition: there can be no socket, and a look at a file needs none.
-            return False
-        return True
+    """Whether a process of this user serves it."""
+    try:
+        return somebody_listens(address_of(database))
+    except FailedPrecondition:
+        # There can be no socket, and a look at a file needs none.
+        return False

@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -19,7 +19,7 @@ from ..domain.errors import FailedPrecondition, InvalidArgument, Unavailable
 from ..storage.audit import problems
 from ..storage.open import open_store
 from ..storage.revision import REVISION, VERSION_TABLE
-from ..storage.store import Store, StudyFilter
+from ..storage.store import StudyFilter
 from .options import database_option
 
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -35,7 +35,7 @@ def db() -> None:
 @reported
 def upgrade(db: Database) -> None:
     """Bring a database to the schema of this version. End all servers on it first."""
-    with opened(db, upgrade=True):
+    with closing(open_store(db, upgrade=True)):
         say(f"{shown(db)} has the schema {REVISION}.")
 
 
@@ -48,7 +48,7 @@ def check(db: Database) -> None:
         there(db)
     found = list(_file_problems(db)) if isinstance(db, Path) else []
     if not found:
-        with opened(db) as store:
+        with closing(open_store(db)) as store:
             found = store.read(lambda view: list(problems(view)))
     for problem in found:
         say(problem)
@@ -93,22 +93,13 @@ def restore(db: Database, file: Path) -> None:
         db.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _copy(file, db)
     else:
-        with opened(db) as store:
+        with closing(open_store(db)) as store:
             if store.read(lambda view: view.studies("", StudyFilter(), "", 1)):
                 raise FailedPrecondition(f"{shown(db)} holds studies. Restore to an empty database (createdb)")
         _program("pg_restore", db, "--clean", "--if-exists", "--no-owner", "--single-transaction", str(file))
-    with opened(db) as store:
+    with closing(open_store(db)) as store:
         studies = store.read(lambda view: len(view.studies("", StudyFilter(), "", 1_000_000)))
     say(f"{shown(db)} is restored from {file}: {studies} {'study' if studies == 1 else 'studies'}.")
-
-
-@contextmanager
-def opened(database: Database, *, upgrade: bool = False) -> Iterator[Store]:
-    store = open_store(database, upgrade=upgrade)
-    try:
-        yield store
-    finally:
-        store.close()
 
 
 def there(file: Path) -> None:

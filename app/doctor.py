@@ -8,6 +8,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
@@ -117,11 +118,8 @@ def database(db: Database) -> Iterator[Finding]:
             return
 
     def look() -> str:
-        store = open_store(db)
-        try:
+        with closing(open_store(db)) as store:
             number = store.read(lambda view: len(view.studies("", StudyFilter(), "", 1_000)))
-        finally:
-            store.close()
         return f"{where} opens, and holds {number} {'study' if number == 1 else 'studies'}"
 
     yield _looked_at("database", look)

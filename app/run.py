@@ -176,8 +176,9 @@ def report(client: Client, study: Study, service: LocalService, file: str) -> No
     out = console()
     name, at = study.name.short, option_for(service)
 
-    counts = ", ".join(f"{n} {state.value}" for state, n in study.counts.by_state.items())
-    out.print(f"\nStudy {name} is {study.state.value}: {study.reason or 'not all of its trials have run'} ({counts})")
+    out.print(
+        f"\nStudy {name} is {study.state.value}: {study.reason or 'not all of its trials have run'} ({study.counts})"
+    )
     if words := stand_in_words(study):
         out.print(f"Stand-ins: {words}")
 

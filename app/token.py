@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import click
@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..clients.cli.errors import reported
-from ..clients.cli.output import Format, ago, console, emit, stamp
+from ..clients.cli.output import Format, ago, console, emit, new_table, stamp
 from ..clients.cli.session import format_option
 from ..clients.cli.terminal import say
 from ..domain.access import Role, Token
@@ -93,11 +93,8 @@ def revoke_(db: Database, token_id: str) -> None:
 def opened(db: Database) -> Iterator[Store]:
     if isinstance(db, Path):
         make_folder(folder_of(db))
-    store = open_store(db)
-    try:
+    with closing(open_store(db)) as store:
         yield store
-    finally:
-        store.close()
 
 
 def token_data(token: Token) -> dict[str, object]:
@@ -114,7 +111,7 @@ def token_data(token: Token) -> dict[str, object]:
 
 
 def token_table(tokens: Sequence[Token]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = new_table()
     for name in ("id", "owner", "role", "state", "created", "expires", "label"):
         table.add_column(name)
     for token in tokens:

@@ -14,6 +14,9 @@ from pathlib import Path
 from ..domain.database import Database, without_password
 from ..domain.errors import FailedPrecondition
 
+LISTENER_TIMEOUT = 1.0
+"""Seconds for which a process that listens may be too busy to accept a connection."""
+
 
 def is_loopback(host: str) -> bool:
     """Whether nobody beyond this machine listens or is heard at that host, `[::1]` in brackets or not."""
@@ -57,5 +60,18 @@ def _private_folder() -> Path:
 
 
 def socket_of(database: Database) -> Path:
-    """The file of that socket. It may be there without a service: whoever was killed leaves it behind."""
+    """The file of that socket. It may be there without a service: a process that is killed leaves it behind."""
     return Path(address_of(database).removeprefix("unix:"))
+
+
+def somebody_listens(address: str) -> bool:
+    """Whether a process listens at a local service's address."""
+    import socket
+
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(LISTENER_TIMEOUT)
+        try:
+            connection.connect(address.removeprefix("unix:"))
+        except OSError:
+            return False
+        return True

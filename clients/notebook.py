@@ -18,7 +18,7 @@ SHOWN = 20
 
 def study_html(study: Study, best: Sequence[Result], last: Sequence[Result]) -> str:
     """State and counts, the best trial or trials, and a table of the last trials, newest first."""
-    counts = ", ".join(f"{n} {state.value}" for state, n in study.counts.by_state.items()) or "no trials yet"
+    counts = str(study.counts) or "no trials yet"
     title = f"<b>{_text(study.name.short)}</b> is {study.state.value}: {_text(study.reason or counts)}"
     about = [f"{_text(counts)}" if study.reason else "", _best(study.spec, best)]
     head = "<br>".join(line for line in [title, *about] if line)

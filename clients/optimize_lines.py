@@ -6,20 +6,18 @@ no log, so no logging is configured for it; `optimize(progress=False)` and `wazi
 
 from __future__ import annotations
 
-import math
 import sys
 import threading
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from ..domain.new_best import is_new_best
 from ..domain.study import StudySpec
-from ..domain.trial import Trial, TrialState
+from ..domain.trial import Trial
 from ..domain.visible import visible
 from . import verbosity
-
-VALUED = frozenset({TrialState.SUCCEEDED, TrialState.STOPPED})
-"""States of trials that may be best."""
+from .durations import span
 
 
 class Bar(Protocol):
@@ -58,7 +56,7 @@ class Lines:
     def ended(self, trial: Trial, seconds: float) -> None:
         """`seconds`: how long its evaluation took."""
         with self._lock:
-            new = self._is_best(trial)
+            new = is_new_best(trial, self._best, self._spec)
             if new:
                 self._best = trial
             if not self.quiet:
@@ -69,15 +67,6 @@ class Lines:
                     write(line)
             if self._bar is not None:
                 self._bar.advance(self._best_so_far())
-
-    def _is_best(self, trial: Trial) -> bool:
-        if len(self._objectives) != 1 or trial.state not in VALUED or not self._spec.safe(trial.final or {}):
-            return False
-        objective = self._objectives[0]
-        value = (trial.final or {}).get(objective.metric, math.nan)
-        if math.isnan(value):
-            return False
-        return self._best is None or objective.better(value, (self._best.final or {})[objective.metric])
 
     def _best_so_far(self) -> str:
         if self._best is None:
@@ -92,7 +81,7 @@ class Lines:
             parts.append("new best")
         elif self._best is not None:
             parts.append(self._best_so_far())
-        parts.append(_span(seconds))
+        parts.append(span(seconds))
         if trial.reason:
             parts.append(trial.reason.splitlines()[0])
         return visible("  ".join(parts))
@@ -182,9 +171,3 @@ class _RichBar:
 
     def close(self) -> None:
         self._progress.stop()
-
-
-def _span(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7_200 else f"{seconds / 3600:.1f} h"

@@ -241,6 +241,10 @@ class Counts:
     def pending(self) -> int:
         return sum(n for state, n in self.by_state.items() if state in PENDING)
 
+    def __str__(self) -> str:
+        """`23 succeeded, 7 stopped`; empty if there is no trial."""
+        return ", ".join(f"{number} {state.value}" for state, number in self.by_state.items())
+
     def moved(self, old: TrialState | None, new: TrialState | None) -> Counts:
         """The counts after one trial went from `old` (None: it is new) to `new` (None: it is deleted)."""
         counts = dict(self.by_state)

@@ -17,6 +17,7 @@ from ...domain.errors import InvalidArgument, nearest
 from ...domain.study import Study
 from ...domain.trial import Trial, TrialState
 from ...domain.visible import visible
+from ..durations import span
 from .algorithm_words import algorithm_name
 from .output import (
     Format,
@@ -27,7 +28,6 @@ from .output import (
     new_table,
     number,
     pairs,
-    span,
     stamp,
     state_text,
     took,

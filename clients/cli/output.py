@@ -16,6 +16,7 @@ from ...domain.document import to_document
 from ...domain.parameters import Value
 from ...domain.study import Study, StudyState
 from ...domain.trial import Measurement, Provenance, Trial, TrialState
+from ..durations import span
 from ..json_text import json_text
 from ..yaml_text import yaml_text
 from .algorithm_words import algorithm_data, algorithm_name
@@ -155,16 +156,6 @@ def stamp(seconds: float | None) -> str | None:
 def ago(seconds: float | None, now: float | None = None) -> str:
     """How long ago, to one unit: `8 s`, `3 min`, `2 h`, `5 d`."""
     return "" if seconds is None else span(max(0.0, (time.time() if now is None else now) - seconds)) + " ago"
-
-
-def span(seconds: float) -> str:
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    if seconds < 7_200:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.0f} d"
 
 
 def number(value: object) -> str:

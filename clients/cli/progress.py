@@ -24,12 +24,14 @@ from rich.text import Text
 from ...domain.errors import WazirError
 from ...domain.forecast import typical_duration
 from ...domain.names import StudyName
+from ...domain.new_best import is_new_best
 from ...domain.progress import StudyProgress
 from ...domain.study import Study
 from ...domain.trial import ENDED, LIVE, Trial, TrialState
 from ...domain.visible import on_one_line
+from ..durations import span
 from .frame import View, frame, summary
-from .output import STATE_STYLES, number, span, took
+from .output import STATE_STYLES, number, took
 
 if TYPE_CHECKING:
     from ..client import Client
@@ -140,18 +142,20 @@ class Progress:
         with self._lock:
             first = self.study is None
             self.study = self._view.study = study
+
             for trial in trials:
                 if trial.state in LIVE:
                     self._running[trial.id] = trial
                 else:
                     self._running.pop(trial.id, None)
-                if trial.state in ENDED:
-                    self._note_best(trial)
+                if is_new_best(trial, self._view.best, study.spec):
+                    self._view.best = trial
                 if trial.state is TrialState.SUCCEEDED and trial.attempts:
                     self._durations.append(took(trial))
                 if trial.state in SHOWN and self._told.get(trial.id) != len(trial.attempts):
                     self._told[trial.id] = len(trial.attempts)
                     lines.append(self._line(trial))
+
             self._view.running = [trial for _, trial in sorted(self._running.items())]
             self._view.typical = typical_duration(self._durations)
         if first:
@@ -172,18 +176,6 @@ class Progress:
         thread = threading.Thread(target=work, name=name, daemon=True)
         self._threads.append(thread)
         thread.start()
-
-    def _note_best(self, trial: Trial) -> None:
-        assert self.study is not None
-        if len(self.study.spec.objectives) > 1 or trial.state not in (TrialState.SUCCEEDED, TrialState.STOPPED):
-            return
-        objective = self.study.spec.objectives[0]
-        value = (trial.final or {}).get(objective.metric)
-        if value is None or not self.study.spec.safe(trial.final or {}):
-            return
-        best = self._view.best
-        if best is None or objective.better(value, (best.final or {})[objective.metric]):
-            self._view.best = trial
 
     def _line(self, trial: Trial) -> Text:
         assert self.study is not None

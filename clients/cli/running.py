@@ -25,8 +25,9 @@ from ...domain.study import Study
 from ...domain.template import Runtime
 from ...domain.trial import StopGoal, Trial, TrialState
 from ...domain.visible import on_one_line
+from ..durations import span
 from .glyphs import bar, sparkline
-from .output import STATE_STYLES, in_order, pairs, span, waits_for
+from .output import STATE_STYLES, in_order, pairs, waits_for
 
 GAP = "  "
 BAR = 10

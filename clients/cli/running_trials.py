@@ -14,8 +14,9 @@ from ...domain.forecast import typical_duration
 from ...domain.progress import MetricProgress, StudyProgress, TrialProgress
 from ...domain.study import Study
 from ...domain.trial import LIVE, Trial, TrialState
+from ..durations import span
 from .columns import Column
-from .output import in_order, new_table, number, pairs, span, state_text, styled, took, why
+from .output import in_order, new_table, number, pairs, state_text, styled, took, why
 
 if TYPE_CHECKING:
     from rich.table import Table

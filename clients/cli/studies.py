@@ -15,6 +15,7 @@ from ...domain.names import StudyName, TrialName
 from ...domain.study import Study, StudySpec, StudyState
 from ...domain.template import Runtime
 from ...domain.trial import Trial, TrialState
+from ..durations import span
 from .algorithm_words import algorithm_line, stand_in_words, suggested_by
 from .errors import Exit, reported
 from .failures import failure_lines, failures_data, failures_of
@@ -29,7 +30,6 @@ from .output import (
     emit,
     in_order,
     pairs,
-    span,
     state_text,
     study_data,
     study_table,
@@ -163,7 +163,7 @@ def _show_study(client: Client, name: StudyName, form: Format) -> None:
     if spec.stopping:
         out.print(f"stopping    {spec.stopping.name}")
 
-    counts = ", ".join(f"{n} {state.value}" for state, n in study.counts.by_state.items()) or "none yet"
+    counts = str(study.counts) or "none yet"
     out.print(f"trials      {counts}" + (f" of {spec.budget.trials}" if spec.budget.trials else ""))
     for words, waiting_trials in waiting(client, study).most_common(WAITING_SHOWN):
         out.print(f"waiting     {counted(waiting_trials, 'trial')}: {words}")
