@@ -16,6 +16,7 @@ from ..domain.metric import Goal
 from ..domain.names import check_id
 from ..domain.space import Space
 from .aliases import either, refuse_both
+from .arguments import check_lease, check_list
 from .familiar.translate import algorithm_of, stopping_of
 from .opening import Serve, Storage, open_client
 from .orphans import give_back_orphans
@@ -83,6 +84,9 @@ def create_study(
     if no service answers, and FailedPrecondition if one would have to be started and a library of it is missing.
     """
     name = either("name", name, "study_name", study_name)
+    check_list("constraints", constraints, "x < 1")
+    check_list("directions", directions, "minimize")
+    check_lease(lease)
     what = _objectives(metric, direction, directions, objective, objectives)
     refuse_both("algorithm", algorithm, "sampler", sampler)
     if sampler is not None:
@@ -148,6 +152,7 @@ def load_study(
     """A study that exists, whoever made it. Arguments as in `create_study`; `sampler` and `pruner`, which Optuna takes
     here, are those that the study was created with, so others are ignored, with a warning. Raises NotFound."""
     name = _named(name, study_name)
+    check_lease(lease)
     for argument, given in (("sampler", sampler), ("pruner", pruner)):
         if given is not None:
             logger.warning("%s= is ignored: a study keeps what it was created with", argument)

@@ -45,12 +45,7 @@ from ..domain.trial import ENDED, Measurement, TrialState
 from ..domain.trial import Trial as Record
 from . import verbosity
 from .aliases import refuse_both
-from .asked import AskedTrial, Definitions, enqueued
-from .client import Client
-from .frames import framed
-from .heartbeats import Heartbeats
-from .notebook import SHOWN, study_html
-from .optimize_arguments import (
+from .arguments import (
     Caught,
     check_callbacks,
     check_catch,
@@ -59,6 +54,11 @@ from .optimize_arguments import (
     check_state,
     check_timeout,
 )
+from .asked import AskedTrial, Definitions, enqueued
+from .client import Client
+from .frames import framed
+from .heartbeats import Heartbeats
+from .notebook import SHOWN, study_html
 from .optimize_lines import Lines, make_bar
 from .optimize_run import Callback, Run, StudyEnded
 from .orphans import holder

@@ -1,4 +1,4 @@
-"""What may be given to the calls of a study to ask and tell. Each check raises InvalidArgument."""
+"""What may be given to `create_study` and to the calls of a study. Each check raises InvalidArgument."""
 
 from __future__ import annotations
 
@@ -31,6 +31,18 @@ def check_timeout(timeout: float | None) -> None:
         return
     if isinstance(timeout, bool) or not isinstance(timeout, int | float) or math.isnan(timeout) or timeout < 0:
         raise InvalidArgument("timeout", timeout, "must be a number of seconds, 0 or more", "For instance 600")
+
+
+def check_lease(lease: float) -> None:
+    """Seconds, above 0."""
+    if isinstance(lease, bool) or not isinstance(lease, int | float) or not 0 < lease < math.inf:
+        raise InvalidArgument("lease", lease, "must be a number of seconds above 0", "For instance 60")
+
+
+def check_list(name: str, given: object, example: str) -> None:
+    """Not a text, whose characters would be taken for a list."""
+    if isinstance(given, str):
+        raise InvalidArgument(name, given, "must be a list", f'For instance ["{example}"]')
 
 
 def check_catch(catch: Caught | Iterable[type[Exception]]) -> Caught:
