@@ -15,7 +15,7 @@ import hashlib
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -126,10 +126,9 @@ class CmaEs:
 
     def _sample(self, answer: Answer, seen: Seen, axes: _Axes, run: Run, count: int, success: Success | None) -> Run:
         known = _Losses(answer.problem, seen)
-        generation = _Generation(self._distribution(axes, run), axes, run)
-        values = [known.of(point) for point in generation.points]
+        generation = _Generation(self._distribution(axes, run), axes, run, known)
         for _ in range(DRAWS * count):
-            order = _order(values, generation.size)
+            order = generation.order()
             if order is not None:
                 run = replace(run, told=(*run.told, order), drawn=0)
                 cma = self._distribution(axes, run)
@@ -137,13 +136,11 @@ class CmaEs:
                     start = np.random.default_rng((run.seed, run.number, 1)).random(len(run.start))
                     run = Run(run.seed, run.number + 1, tuple(start.tolist()), space=run.space)
                     cma = self._distribution(axes, run)
-                generation = _Generation(cma, axes, run)
-                values = [known.of(point) for point in generation.points]
+                generation = _Generation(cma, axes, run, known)
                 continue
             if len(answer.proposals) >= count:
                 break
             point = generation.draw()
-            values.append(known.of(point))
             run = replace(run, drawn=run.drawn + 1)
             words, numbers = "", dict[str, float]()
             if success is not None:
@@ -233,21 +230,30 @@ class _Axes:
 class _Generation:
     """Samples of one distribution, always the same ones in the same order; those that the run has drawn are drawn."""
 
-    def __init__(self, cma: Any, axes: _Axes, run: Run) -> None:
+    def __init__(self, cma: Any, axes: _Axes, run: Run, known: _Losses) -> None:
+        self._known = known
         self._cma = copy.deepcopy(cma)
         self._cma.reseed_rng(_seed(run, len(run.told)))
         self._axes = axes
         self.size: int = cma.population_size
         widest = _widest(cma)
         self.about = f"which ends with {self.size} values" + (f"; deviations up to {widest:.2g}" if widest else "")
-        self.points: list[Parameters] = []
+        self._drawn = 0
+        self._ready: list[tuple[float, int]] = []
         for _ in range(run.drawn):
             self.draw()
 
     def draw(self) -> Parameters:
         point = self._axes.point(self._cma.ask())
-        self.points.append(point)
+        value = self._known.of(point)
+        if not math.isnan(value) and len(self._ready) < self.size:
+            self._ready.append((value, self._drawn))
+        self._drawn += 1
         return point
+
+    def order(self) -> tuple[int, ...] | None:
+        """The first `size` samples that have a value, best first; None while there are fewer."""
+        return tuple(i for _, i in sorted(self._ready)) if len(self._ready) == self.size else None
 
 
 class _Losses:
@@ -277,12 +283,6 @@ class _Losses:
 def _version(problem: Problem) -> str:
     """Of a space that may change; empty for one that does not."""
     return hashlib.blake2b(repr(problem.space).encode(), digest_size=4).hexdigest() if problem.growing else ""
-
-
-def _order(values: Sequence[float], size: int) -> tuple[int, ...] | None:
-    """The first `size` samples that have a value, best first; None while there are fewer. NaN is no value."""
-    ready = [i for i, value in enumerate(values) if not math.isnan(value)][:size]
-    return tuple(sorted(ready, key=lambda i: (values[i], i))) if len(ready) == size else None
 
 
 def _widest(cma: Any) -> float:
