@@ -158,7 +158,8 @@ def test_a_service_that_dies_decides_about_curves_as_one_that_does_not(world: Wo
     def killed(client: Client) -> Client:
         nonlocal server, count
         count += 1
-        if count % 4 == 0:
+        # No multiple of the steps or of the trials at once, so that it dies at each of them.
+        if count % 7 == 0:
             server.kill()
             server.wait()
             server = serve(world)
