@@ -120,7 +120,7 @@ def with_output(outcome: Outcome, tail: str) -> Outcome:
     """The outcome with the end of the output, `tail`, taken into account if the code failed."""
     if outcome.cause is not Cause.CODE_FAILED:
         return outcome
-    # A crash is its own, but a C++ program that catches nothing aborts.
+    # A crash has its own cause, but a C++ program that catches nothing aborts.
     memory = memory_line(tail) if (outcome.exit_code or 0) > 0 or outcome.exit_code == -signal.SIGABRT else ""
     if memory:
         return replace(outcome, cause=Cause.OUT_OF_MEMORY, message=f"{outcome.message}: {memory}")

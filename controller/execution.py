@@ -124,9 +124,9 @@ class Execution:
     waiting: str = ""
     """What it waits for, in the words of whoever lets it wait; empty where nothing is known to hold it up."""
     stuck_since: float | None = None
-    """Since when it waits for what time alone does not mend; minus infinity where that is sure."""
+    """Since when it waits for something that will not resolve by itself; minus infinity if that is certain."""
     too_large_since: float | None = None
-    """Since when it has been seen that no place would take it if it were empty."""
+    """Since when it is known to be too large for any place, even an empty one."""
     ordered: bool = False
     """Its launch was asked for, and nothing of it is there yet."""
     silent: bool = False

@@ -78,8 +78,8 @@ class Controller:
 
         controller = Controller(client, LocalRuntime(root), [StudyName("default", "digits")], Settings(address))
         controller.run()      # in this thread
-        controller.stop()     # from another thread or a signal handler: start nothing more; again: end what runs
-        controller.leave()    # likewise: return, and let go on what runs
+        controller.stop()     # from another thread or a signal handler: start nothing more; again: end running trials
+        controller.leave()    # likewise: return, leaving running trials alone
 
     `on_change` is called with every change of a study, in the thread that watches it. For one run; the runtime stays
     its maker's to close.
@@ -172,8 +172,8 @@ class Controller:
         return {Mode.RUN: Finish.DONE, Mode.DRAIN: Finish.DRAINED, Mode.STOP: Finish.STOPPED}[self._mode]
 
     def stop(self) -> None:
-        """First: start nothing more, let end what runs. Again: end what runs, with its grace, to be tried again at the
-        next run. From any thread or a signal handler."""
+        """First: start nothing more and let running trials finish. Again: end them, with their grace, to be tried again
+        at the next run. From any thread or a signal handler."""
         self._mode = Mode.DRAIN if self._mode is Mode.RUN else Mode.STOP
         self._runtime.wake()
 
@@ -315,7 +315,7 @@ class Controller:
         self._errands.tell(partial(study.learn, trials=[ended]))
 
     def _refused(self, name: StudyName, error: WazirError) -> None:
-        """The service will not hand out trials: let end what runs, and say so. Other studies of an owner go on."""
+        """The service hands out no trials: let running ones finish, and say so. Other studies of an owner go on."""
         if self._owners:
             log.error("%s: %s", name.short, error, extra={"action": "study_refused", "study": str(name)})
             return

@@ -47,7 +47,7 @@ class Limits:
     seconds between two looks at what a running trial has printed. `launching`: trials that may
     be on their way from being asked for to being there; more are better suggested later, when more is known.
     `say_every`: seconds between two tellings of what an attempt waits for. `patience`: seconds that one may wait for
-    what time alone does not mend."""
+    something that will not resolve by itself."""
 
     parallel: int | None = None
     default_parallel: int = 1

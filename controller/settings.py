@@ -36,7 +36,7 @@ class Settings:
     """After the service had fewer trials than asked for, when nothing that it depends on is seen to change."""
 
     patience: float = DEFAULT_PATIENCE
-    """How long a pod may wait for what time alone does not mend, such as an image that cannot be pulled."""
+    """How long a pod may wait for something that will not resolve by itself, such as an image that cannot be pulled."""
 
     launching: int = 64
     """Trials that may be on their way from being asked for to being there."""

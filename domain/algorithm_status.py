@@ -1,20 +1,19 @@
-"""What came of asking a study's algorithm for points, in numbers that are kept with the study."""
+"""How a study's algorithm has answered so far, as it is kept with the study."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
 MAX_FAILED_ROUNDS = 5
-"""So many failed rounds in a row pause a study: it would end with quasi-random points alone, and nobody would know."""
+"""Failed rounds in a row that pause a study. Otherwise it would go on with quasi-random points unnoticed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AlgorithmStatus:
     """`chosen`: the algorithm that `auto` chose, and why; empty for other algorithms.
 
-    `stand_ins`: how many points did not come from the algorithm, but are quasi-random ones in their place;
-    `stand_in_reason`: why the latest of them is. `failed_rounds`: how many rounds in a row the algorithm has failed to
-    answer. Rounds that were too late are not among them.
+    `stand_ins`: how many points are quasi-random ones in place of the algorithm's; `stand_in_reason`: why the latest
+    one is. `failed_rounds`: how many rounds in a row have failed, not counting those that were late.
     """
 
     chosen: str = ""

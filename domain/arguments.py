@@ -8,8 +8,8 @@
     ${args:json}       {"lr": 0.1, "amp": true, ...}        one text, also within another one
     ${flag:amp}        --amp, or nothing                    one boolean parameter
 
-`dashes` may stand beside another: `${args:dashes,flags}`. All of them but `${args:json}` stand alone, as one item of a
-command, and become any number of arguments.
+`dashes` can be combined with `flags` or `switches`: `${args:dashes,flags}`. Each form but `${args:json}` must be an
+item of the command by itself, and becomes any number of arguments.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .space import Categorical, Parameter
 
 ARGS: Final = "args"
 JSON: Final = "args:json"
-"""The one form that is a text, and stands wherever a parameter may."""
+"""The only form that is a text, so that it may be part of an item."""
 _FORM: Final = "args:"
 _FLAG: Final = "flag:"
 PREFIXES: Final = (_FORM, _FLAG)
@@ -65,12 +65,12 @@ def expanded(name: str, parameters: Parameters) -> list[str] | None:
 
 
 def texts_of(parameters: Parameters) -> dict[str, str]:
-    """What stands for the forms that are a text."""
+    """The values of the forms that are a text."""
     return {JSON: json.dumps(dict(parameters), ensure_ascii=False)}
 
 
 def as_hydra(value: Value) -> str:
-    """A value in Hydra's override grammar: texts that it would take for something else, or take apart, in quotes."""
+    """A value in Hydra's override grammar: a text that it would misread or split is quoted."""
     if not isinstance(value, str):
         return as_argument(value)
     if _HYDRA_PLAIN.fullmatch(value) and value.lower() not in _HYDRA_WORDS:
@@ -81,7 +81,7 @@ def as_hydra(value: Value) -> str:
 
 
 def check_form(where: str, text: str, name: str, parameters: Mapping[str, Parameter]) -> None:
-    """Raises InvalidArgument if `${name}`, for which `is_form` holds, is not a form or cannot stand in `text`."""
+    """Raises InvalidArgument if `${name}`, for which `is_form` holds, is not a form or cannot be used in `text`."""
     shown = f"${{{name}}}"
     if name.startswith(_FLAG):
         _check_flag(where, text, name.removeprefix(_FLAG), parameters)

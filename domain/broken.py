@@ -1,4 +1,4 @@
-"""When trials that failed say that it is not their parameters' fault, so that trying others would waste them. Pure."""
+"""Failures that other parameters would not change, so that further trials would be wasted. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .study import Counts
 from .trial import EVALUATED, NOT_EVALUATED, TrialState
 
 FIRST = 3
-"""So many trials that are the first to end and fail alike pause their study."""
+"""If the first trials to end, this many, all fail alike, their study pauses."""
 
 _HOW_TO_FIX = {
     Cause.CODE_FAILED: "Fix the script",
@@ -34,7 +34,7 @@ def first_ended(counts: Counts) -> bool:
 
 def failed_alike(first: Sequence[Case]) -> str:
     """Why a study pauses whose first trials to end are these; empty if they did not all fail alike. Trials that their
-    own code called infeasible, or whose value is no finite number, did not fail."""
+    own code called infeasible, or whose value is not finite, did not fail."""
     kinds = {alike(case.cause, case.words) for case in first if case.cause not in (None, Cause.INFEASIBLE)}
     if len(first) < FIRST or len(kinds) != 1 or any(case.cause in (None, Cause.INFEASIBLE) for case in first):
         return ""
@@ -57,5 +57,5 @@ def broken(case: Case, earlier: Sequence[Case], counts: Counts) -> str:
 
 
 def how_to_fix(cause: Cause | None) -> str:
-    """What a person may do about it, to be followed by how to go on."""
+    """What a person can do about it, in the imperative."""
     return _HOW_TO_FIX.get(cause or Cause.CODE_FAILED, "Fix the cause")

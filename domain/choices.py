@@ -1,11 +1,11 @@
-"""Choices that are no parameter values of their own, such as None and tuples, as texts that are.
+"""Choices that cannot be parameter values themselves, such as None and tuples, stored as texts.
 
     None          python:None
     (64, 64)      python:(64, 64)
     "adam"        adam
 
-The text is Python's literal of the choice behind `python:`, so that it can be read back in any process, and a choice
-that is a text is told apart from it. A text that begins with `python:` is written the same way.
+The text is `python:` and Python's literal of the choice, which any process can read back. A choice that is a text
+beginning with `python:` is stored in the same way, so the two cannot be confused.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def stored(choice: Any) -> Value:
 
 
 def restored(value: Value) -> Any:
-    """The choice that a parameter's value stands for; the value itself if it is no such text."""
+    """The choice that a parameter's value stands for; other values as they are."""
     if not isinstance(value, str) or not value.startswith(PREFIX):
         return value
     try:

@@ -238,11 +238,11 @@ def _shown(value: object) -> str:
 
 
 def _described(value: object) -> str:
-    """What has no JSON. Of our own classes people are told what they say, and never how they are built."""
+    """A value without JSON. One of our own classes is shown as its text, never as its constructor call."""
     if isinstance(value, enum.Enum):
         return str(value.value)
     if type(value).__module__.partition(".")[0] != __name__.partition(".")[0]:
-        # The place of an object in memory tells nobody anything.
+        # An address in memory helps nobody.
         return type(value).__name__ if " at 0x" in repr(value) else repr(value)
     said = type(value).__str__ is not object.__str__
     return str(value) if said else type(value).__name__

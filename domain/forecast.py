@@ -1,4 +1,4 @@
-"""When trials and a study will be done, as far as that can be told. All durations are in seconds; None is unknown."""
+"""Estimates of when trials and a study will be done. All durations are in seconds; None is unknown."""
 
 from __future__ import annotations
 

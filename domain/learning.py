@@ -24,7 +24,7 @@ from .parameters import Parameters, Value, same
 from .space import Categorical, Condition, Integer, Parameter, Space
 
 MOST_LISTED = 8
-"""Whole numbers that a condition lists, if they are no range."""
+"""Whole numbers that a condition lists at most, if they do not form a range."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ def _rank(parameter: Parameter) -> int:
 
 
 def _condition(parameter: Parameter, taken: Sequence[Value], other: Sequence[Value]) -> Condition | None:
-    """What all values of the takers satisfy, and as few of the others' as possible; None if there is no such thing."""
+    """What all values of the takers satisfy, and as few of the others' as possible; None if there is none."""
     if isinstance(parameter.kind, Categorical):
         return Condition(parameter.name, tuple(v for v in parameter.kind.values if any(same(v, t) for t in taken)))
 

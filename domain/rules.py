@@ -25,13 +25,13 @@ ALPHA = 0.05
 """How likely a rule over points that have nothing in common may be, all candidates together."""
 MAX_RULES = 4
 LEAST = 3
-"""Points of the kind that a rule covers; one or two may be anywhere."""
+"""Points of the kind that a rule covers at least; one or two may lie anywhere."""
 SHARE = 1 / 3
-"""Of the points of the kind that are left, how many a rule covers at least."""
+"""The part of the remaining points of the kind that a rule covers at least."""
 MAX_THRESHOLDS = 8
 """On one parameter in one direction."""
 FEW_VALUES = 12
-"""Whole numbers of a space that nobody declared are a list of values if there are no more of them."""
+"""In a space that is not declared, at most this many whole numbers are taken for a list of values."""
 MAX_CATEGORIES = 5
 """In one condition."""
 MAX_PAIRED = 120

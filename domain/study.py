@@ -34,12 +34,12 @@ class StudyState(enum.Enum):
     """Running trials go on, none start."""
     COMPLETED = "completed"
     FAILED = "failed"
-    """Too many trials failed, or nothing came of any."""
+    """Too many trials failed, or none has a result."""
 
 
 PAUSED_BY_A_PERSON = "paused by a person"
-"""The reason of a study that a person paused. Any other reason is that of the service, which pauses a study where going
-on as it is would waste its trials."""
+"""The reason of a study that a person paused. With any other reason the service has paused it, because going on would
+waste trials."""
 
 
 class EndReason(enum.Enum):
@@ -287,6 +287,11 @@ class Study:
     revision: int = 0
     metadata: Mapping[str, str] = field(default_factory=dict)
     algorithm_status: AlgorithmStatus = AlgorithmStatus()
+
+    @property
+    def next_round(self) -> tuple[str, int, int]:
+        """What a round is computed for. It may be committed as long as this is the same."""
+        return self.uid, self.rounds, self.spec_version
 
     @property
     def needs_a_person(self) -> bool:

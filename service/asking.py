@@ -25,12 +25,11 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 
 from ..domain.errors import Aborted, DeadlineExceeded, Unavailable
 from ..domain.names import StudyName
-from ..domain.study import Shortage, Study
+from ..domain.study import Study
 from ..storage.store import DuplicatePoint
 from ..suggestion.designer import choice_of, first_rung
 from .compute import stand_in
@@ -38,9 +37,10 @@ from .compute.answering import Misfit, Question, answer_at_once, describe
 from .compute.pool import Pool, Ticket
 from .compute.process import ComputationFailed, Worker
 from .compute.turns import Turns
+from .desk import Caller, Computation, Desk
 from .failed_rounds import note_failed_round
 from .feed import Change, Feed
-from .handing_out import Ask, Asked, NeedsRound, Round, closed, estimate, hand_out, hand_out_old
+from .handing_out import Ask, Asked, NeedsRound, Round, estimate, hand_out, hand_out_old
 from .live import LiveStudies, LiveStudy
 from .observe.observer import Observer
 from .settings import ServiceSettings
@@ -54,99 +54,6 @@ LONGEST_REST = 60.0
 
 logger = logging.getLogger(__name__)
 Make = Callable[[LiveStudy, int], Round | None]
-
-
-@dataclass(eq=False, slots=True)
-class _Caller:
-    """Times are in seconds, by the loop's clock."""
-
-    ask: Ask
-    future: asyncio.Future[Asked]
-    patience: float
-    """When a stand-in is made: so long before the deadline that the answer arrives in time."""
-    deadline: float
-    tried: bool = False
-    """Whether what it wants was looked for, and was not there, as the study is now."""
-    failed: bool = False
-    """Whether the computation that it waited for came to nothing."""
-
-    def answer(self, given: Asked | Exception) -> None:
-        if self.future.done():
-            return
-        if isinstance(given, Exception):
-            self.future.set_exception(given)
-        else:
-            self.future.set_result(given)
-
-
-@dataclass(eq=False, slots=True)
-class _Computation:
-    ticket: Ticket
-    task: asyncio.Task[Round | None] = field(init=False)
-    study: Study | None = None
-    """What it is made for, once it has a worker."""
-    since: float = 0.0
-    """When it got the worker."""
-
-    def serves(self, study: Study) -> bool:
-        """Whether its outcome may still be committed."""
-        mine = self.study
-        if closed(study) is Shortage.ENDED:
-            return False
-        return mine is None or (mine.uid, mine.rounds, mine.spec_version) == (
-            study.uid,
-            study.rounds,
-            study.spec_version,
-        )
-
-
-@dataclass(eq=False, slots=True)
-class _Desk:
-    """Who waits for trials of one study, and what is being done about it."""
-
-    name: StudyName
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
-    callers: list[_Caller] = field(default_factory=list)
-    computation: _Computation | None = None
-    round: Round | None = None
-    """What was computed and is not committed."""
-    failures: int = 0
-    """Computations in a row that came to nothing though the algorithm may be sound; those where it failed are counted
-    with the study."""
-    trouble: str = ""
-    """Why the last computation came to nothing."""
-    rest_until: float = 0.0
-    """Until then no computation is begun."""
-    keep_until: float = 0.0
-    """Until then `round` or `failures` are kept though nobody waits."""
-    task: asyncio.Task[None] | None = None
-
-    def present(self) -> list[_Caller]:
-        """Those who wait, in order of arrival. Of a request that is made twice at a time, the first one: the other is
-        answered from what the first one got."""
-        self.callers = [c for c in self.callers if not c.future.done()]
-        seen: set[tuple[str, str]] = set()
-        found = []
-        for caller in self.callers:
-            request = caller.ask.request
-            key = (request.owner, request.id)
-            if not request.id or key not in seen:
-                found.append(caller)
-                seen.add(key)
-        return found
-
-    def busy(self, now: float) -> bool:
-        """Whether there is something to keep for those who come next."""
-        return self.computation is not None or ((self.round is not None or self.failures > 0) and now < self.keep_until)
-
-    def deadline(self) -> float:
-        return min((c.deadline for c in self.callers if not c.future.done()), default=float("inf"))
-
-    def look_again(self) -> None:
-        """What the callers want may be there now."""
-        for caller in self.callers:
-            caller.tried = False
-        self.wake.set()
 
 
 class Asking:
@@ -170,7 +77,7 @@ class Asking:
         self._settings = settings
         self._clock = clock
         self.observer: Observer | None = None
-        self._desks: dict[StudyName, _Desk] = {}
+        self._desks: dict[StudyName, Desk] = {}
         feed.listen(self._hear)
 
     @property
@@ -191,11 +98,11 @@ class Asking:
         loop = asyncio.get_running_loop()
         now = _now()
         patience = now + max(deadline - self._settings.answer_margin, 0.8 * deadline)
-        caller = _Caller(ask, loop.create_future(), patience, now + deadline)
+        caller = Caller(ask, loop.create_future(), patience, now + deadline)
 
         desk = self._desks.get(ask.study)
         if desk is None:
-            desk = self._desks[ask.study] = _Desk(ask.study)
+            desk = self._desks[ask.study] = Desk(ask.study)
         desk.callers.append(caller)
         desk.wake.set()
         if desk.task is None:
@@ -225,7 +132,7 @@ class Asking:
 
     # The desk of one study
 
-    async def _attend(self, desk: _Desk) -> None:
+    async def _attend(self, desk: Desk) -> None:
         """Answers the study's callers until nobody waits and nothing is left to keep for those who come next."""
         try:
             while True:
@@ -247,7 +154,7 @@ class Asking:
         finally:
             del self._desks[desk.name]
 
-    async def _step(self, desk: _Desk, callers: list[_Caller]) -> None:
+    async def _step(self, desk: Desk, callers: list[Caller]) -> None:
         """Does whatever can be done now."""
         await self._collect(desk)
         if not callers:
@@ -275,14 +182,14 @@ class Asking:
         if desk.present() and desk.computation is None:
             self._begin(desk, live.study)
 
-    async def _pause(self, desk: _Desk) -> None:
+    async def _pause(self, desk: Desk) -> None:
         """Until there is something to do."""
         # Not wait_for: before Python 3.12 it forgets that it was cancelled where the event is set at that moment.
         with suppress(TimeoutError):
             async with asyncio.timeout(self._quiet(desk)):
                 await desk.wake.wait()
 
-    def _quiet(self, desk: _Desk) -> float | None:
+    def _quiet(self, desk: Desk) -> float | None:
         """Seconds until the desk has to look at something by itself; None: never."""
         moments = [c.patience for c in desk.callers if c.ask.fallback and not c.future.done()]
         if desk.computation is not None and desk.computation.study is not None:
@@ -291,7 +198,7 @@ class Asking:
             moments.append(desk.keep_until)
         return max(0.0, min(moments) - _now()) if moments else None
 
-    async def _collect(self, desk: _Desk) -> None:
+    async def _collect(self, desk: Desk) -> None:
         """Takes what a computation that is done has found. Raises what broke it, other than the algorithm."""
         computation = desk.computation
         if computation is None or not computation.task.done():
@@ -314,7 +221,7 @@ class Asking:
             desk.failures = 0
             desk.keep_until = _now() + self._settings.compute_patience
 
-    def _note_failure(self, desk: _Desk, failure: ComputationFailed) -> None:
+    def _note_failure(self, desk: Desk, failure: ComputationFailed) -> None:
         desk.trouble = failure.reason
         for caller in desk.callers:
             caller.failed = True
@@ -340,7 +247,7 @@ class Asking:
         if change is not None:
             self._feed.publish(change)
 
-    async def _stand_in_where_due(self, desk: _Desk) -> None:
+    async def _stand_in_where_due(self, desk: Desk) -> None:
         """Answers those with quasi-random points whose computation failed, and those who cannot wait any longer."""
         now, callers = _now(), desk.present()
         resting = now < desk.rest_until
@@ -358,7 +265,7 @@ class Asking:
 
     # Computing
 
-    async def _answer_some_at_once(self, desk: _Desk, live: LiveStudy) -> bool:
+    async def _answer_some_at_once(self, desk: Desk, live: LiveStudy) -> bool:
         """Whether somebody who waits for the algorithm was answered without a worker."""
         waiting = [c for c in desk.present() if not c.failed]
         # If all of them want more points than can be had without the model, the first of them may want fewer.
@@ -366,7 +273,7 @@ class Asking:
             await self._answer_at_once(desk, live, waiting) or await self._answer_at_once(desk, live, waiting[:1])
         )
 
-    async def _answer_at_once(self, desk: _Desk, live: LiveStudy, callers: Sequence[_Caller]) -> bool:
+    async def _answer_at_once(self, desk: Desk, live: LiveStudy, callers: Sequence[Caller]) -> bool:
         """Answers the callers, if what they want needs no worker; else nothing was written, and they go on waiting."""
         count = estimate(live.study, [c.ask for c in callers])
         points = self._inline(live, count)
@@ -399,13 +306,13 @@ class Asking:
             return Round.of(study, count, found, by=by, digest=live.history.digest(), choice=choice)
         return _stand_in(live, count, reason, by_algorithm=True)
 
-    def _begin(self, desk: _Desk, study: Study) -> None:
+    def _begin(self, desk: Desk, study: Study) -> None:
         ticket = Ticket(study.uid, desk.deadline())
-        desk.computation = computation = _Computation(ticket)
+        desk.computation = computation = Computation(ticket)
         computation.task = asyncio.create_task(self._compute(desk, computation))
         computation.task.add_done_callback(lambda _: desk.wake.set())
 
-    async def _compute(self, desk: _Desk, computation: _Computation) -> Round | None:
+    async def _compute(self, desk: Desk, computation: Computation) -> Round | None:
         """The study's next round, of as many points as are wanted when there is a worker for it; None where none are.
 
         Raises ComputationFailed.
@@ -421,7 +328,7 @@ class Asking:
                 await news.wait()
         return None
 
-    async def _compute_on(self, worker: Worker, desk: _Desk, computation: _Computation) -> Round | None:
+    async def _compute_on(self, worker: Worker, desk: Desk, computation: Computation) -> Round | None:
         live = await self._live.to_ask(desk.name)
         study, designer, problem = live.study, live.designer, live.problem
         count = estimate(study, [c.ask for c in desk.present()])
@@ -448,11 +355,11 @@ class Asking:
             name = given[0].study.spec.algorithm.name
             self.observer.stood_in(name, points.cause or "model", number)
 
-    def _longest(self, desk: _Desk) -> float:
+    def _longest(self, desk: Desk) -> float:
         """Seconds that a computation may take."""
         return self._settings.compute_limit if desk.present() else self._settings.compute_patience
 
-    def _limit(self, desk: _Desk) -> None:
+    def _limit(self, desk: Desk) -> None:
         """Gives up a computation that takes too long, or that nobody waits for and that has not begun."""
         computation = desk.computation
         if computation is None:
@@ -466,7 +373,7 @@ class Asking:
             self._note_failure(desk, ComputationFailed(f"it was given up after {_now() - computation.since:.1f} s"))
             desk.wake.set()
 
-    def _give_up(self, desk: _Desk) -> None:
+    def _give_up(self, desk: Desk) -> None:
         """Cancels the computation; its worker is killed, and another takes its place."""
         if desk.computation is not None:
             desk.computation.task.cancel()
@@ -487,7 +394,7 @@ class Asking:
 
     # Committing
 
-    async def _hand_out_old(self, desk: _Desk, callers: Sequence[_Caller]) -> None:
+    async def _hand_out_old(self, desk: Desk, callers: Sequence[Caller]) -> None:
         """Answers those who need no new points; the others are noted as having been looked after."""
         if not callers:
             return
@@ -503,7 +410,7 @@ class Asking:
             if given is not None:
                 caller.answer(given)
 
-    async def _transact(self, desk: _Desk, callers: Sequence[_Caller], points: Round | None, make: Make) -> bool:
+    async def _transact(self, desk: Desk, callers: Sequence[Caller], points: Round | None, make: Make) -> bool:
         """Answers the callers in one transaction. False where that needs new points other than `points` and `make`
         gives none: then nothing was written, and they go on waiting."""
         if not callers:
@@ -567,7 +474,7 @@ def _nothing(live: LiveStudy, count: int) -> None:
     """Makes no points: what needs some is to wait for them."""
 
 
-def _as_many(study: Study, callers: Sequence[_Caller], points: int) -> list[_Caller]:
+def _as_many(study: Study, callers: Sequence[Caller], points: int) -> list[Caller]:
     """The first callers, as many as will probably need no more new points than that."""
     most = len(callers)
     while most and estimate(study, [c.ask for c in callers[:most]]) > points:
@@ -579,7 +486,7 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def _about(desk: _Desk, action: str) -> dict[str, str]:
+def _about(desk: Desk, action: str) -> dict[str, str]:
     return {"action": action, "study": str(desk.name)}
 
 

@@ -2,8 +2,8 @@
 
 A round has failed if the algorithm raises an error, gives an answer that breaks the contract, ends its process, or
 gives nothing but stand-ins of its own because its model cannot be fitted. A round that comes too late has not failed: a
-slow algorithm may be sound, and what it computes serves the next caller. The count is part of the study, so it survives
-the server, and several servers count together.
+slow algorithm may work, and what it computes serves the next caller. The count is part of the study, so it survives the
+server, and several servers share it.
 """
 
 from __future__ import annotations
@@ -17,17 +17,16 @@ from .unit import Unit
 
 
 def note_failed_round(tx: Transaction, made_for: Study, reason: str, now: float) -> Change | None:
-    """Counts a round that came to nothing, of the study as it was then; not where another round was committed since."""
+    """Counts a round that failed, unless another one was committed since. `made_for`: the study as it was then."""
     unit = Unit.lock(tx, made_for.name, now)
     study = unit.study
-    same = (study.uid, study.rounds, study.spec_version) == (made_for.uid, made_for.rounds, made_for.spec_version)
-    if same and study.state is StudyState.ACTIVE and study.ending is None:
+    if study.next_round == made_for.next_round and study.state is StudyState.ACTIVE and study.ending is None:
         count_failed_round(unit, reason)
     return unit.finish()
 
 
 def count_failed_round(unit: Unit, reason: str) -> None:
-    """Of a study that is ACTIVE. `reason`: a clause about the algorithm, in its own words."""
+    """The study must be ACTIVE. `reason`: a clause about the algorithm, in its own words."""
     status = unit.study.algorithm_status
     number = status.failed_rounds + 1
     unit.study = altered(unit.study, algorithm_status=status.with_failed_rounds(number))

@@ -11,14 +11,14 @@ from ..storage.store import TrialFilter
 from .unit import Unit
 
 EARLIER = 100
-"""Failed trials among which one that failed alike is looked for, the latest ones."""
+"""The number of latest failed trials among which one that failed alike is looked for."""
 
 
 def halt(unit: Unit, trial: Trial) -> None:
     """Pauses the study if the end of this trial says that going on would waste trials (`domain/broken.py`).
 
-    Only a study that a controller runs: who evaluates trials himself sees how each one fails, and decides whether to
-    go on. A person who resumes it is believed: the same three trials, or one like the first, do not pause it again.
+    This is for studies that a controller runs: callers who evaluate trials themselves see how each one fails, and
+    decide whether to go on. After a person has resumed the study, the same failures do not pause it again.
     """
     study = unit.study
     if study.state is not StudyState.ACTIVE or study.ending is not None or study.spec.trial is None:

@@ -84,9 +84,8 @@ class Round:
         """Whether it may still be committed: no other round was, and the specification is the same. A stand-in's
         points follow from the next trial's number."""
         made_for = (self.uid, self.rounds, self.spec_version)
-        return made_for == (study.uid, study.rounds, study.spec_version) and (
-            not self.fallback or self.next_trial_id == study.next_trial_id
-        )
+        follows = not self.fallback or self.next_trial_id == study.next_trial_id
+        return made_for == study.next_round and follows
 
     @classmethod
     def of(

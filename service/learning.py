@@ -1,4 +1,4 @@
-"""What trials of a growing space tell: which of the proposed values are theirs, and when a parameter is asked for.
+"""What trials of a growing space show: which of the proposed values they used, and when a parameter is asked for.
 
 Until it has ended a trial holds what is proposed for it. What its code asked for is known when its attempt ends; the
 rest is then dropped, so that the trial shows, counts and teaches what was tried and nothing else.
@@ -17,11 +17,11 @@ from ..domain.trial import ENDED, Origin, Trial, TrialState
 from .unit import Unit
 
 WHOLE = frozenset({TrialState.SUCCEEDED, TrialState.STOPPED, TrialState.PAUSED})
-"""States of trials whose code came so far that what it did not ask for is not part of them."""
+"""States of trials whose code ran to its end, so that what it did not ask for is not part of them."""
 
 LEARNS_ALWAYS = 64
 """Trials up to which each contradiction is learned from. Beyond, one is that only drops a value may wait: learning
-reads all trials, and a condition that cannot be expressed is contradicted for ever."""
+reads all trials, and a condition that cannot be expressed is contradicted again and again."""
 
 
 def dropped(trial: Trial, asked: Collection[str]) -> tuple[Parameters, Parameters]:
@@ -58,10 +58,10 @@ def keep(unit: Unit, space: Space) -> None:
 
 
 def relearned(unit: Unit, space: Space, names: Collection[str], trial_id: int, evidence: Asked) -> Space:
-    """The space with new conditions for these names, of all that ended or paused trials and this one tell."""
+    """The space with new conditions for these names, from all ended and paused trials and this one."""
     others = unit.with_states(ENDED | {TrialState.PAUSED})
-    told = (_evidence(trial) for trial in others if trial.id != trial_id)
-    return learned(space, names, [*(asked for asked in told if asked is not None), evidence])
+    earlier = (_evidence(trial) for trial in others if trial.id != trial_id)
+    return learned(space, names, [*(asked for asked in earlier if asked is not None), evidence])
 
 
 def relate(unit: Unit, trial: Trial, name: str, asked: Parameters, *, needed: bool) -> None:
@@ -80,14 +80,14 @@ def relate(unit: Unit, trial: Trial, name: str, asked: Parameters, *, needed: bo
 
     ended = [t for t in unit.with_states(ENDED | {TrialState.PAUSED}) if t.id != trial.id]
     narrowed = [Narrowed(t.parameters, t.attempt.ranges) for t in ended if t.attempt and t.attempt.ranges]
-    trials = [told for t in ended if (told := _evidence(t)) is not None]
+    trials = [asked_for for t in ended if (asked_for := _evidence(t)) is not None]
     new = related(space, name, [*narrowed, latest], trials)
     if new:
         keep(unit, Space(space.parameters, (*space.constraints, *new)))
 
 
 def _due(trial_id: int) -> bool:
-    """So that a trial costs reading about as many others as LEARNS_ALWAYS / 2."""
+    """Whether to learn from this trial, so that on average one costs reading LEARNS_ALWAYS / 2 others."""
     return trial_id % max(1, 2 * trial_id // LEARNS_ALWAYS) == 0 or trial_id <= LEARNS_ALWAYS
 
 

@@ -75,7 +75,7 @@ class Progresses:
         if making is None:
             making = self._making[key] = asyncio.create_task(self._make(key))
             making.add_done_callback(partial(self._made, key))
-        # A caller that goes away takes nothing from the others.
+        # A caller that leaves must not cancel the work of the others.
         return await asyncio.shield(making)
 
     async def _make(self, key: _Key) -> StudyProgress:
@@ -94,7 +94,7 @@ class Progresses:
     def _made(self, key: _Key, making: asyncio.Task[StudyProgress]) -> None:
         del self._making[key]
         if not making.cancelled():
-            # Those who wait are told; if nobody does any more, nobody needs to know.
+            # Callers get the exception from the task. Read it, so that asyncio does not log it if none is left.
             making.exception()
 
 

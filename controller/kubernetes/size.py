@@ -38,7 +38,7 @@ def _above_quota(words: str) -> bool:
 
 
 def _amounts(text: str) -> Mapping[str, Decimal]:
-    """`requests.memory=1Gi,pods=1`; what is no quantity is left out."""
+    """`requests.memory=1Gi,pods=1`; entries that are not quantities are left out."""
     found = {}
     for pair in text.split(","):
         name, _, amount = pair.strip().partition("=")

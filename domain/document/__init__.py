@@ -35,7 +35,7 @@ Every refusal is an InvalidArgument with the path of the field: `parameters.lr.m
     section                         the strict reader of one mapping, on which they stand
     keys                            which keys stand where, and what to say of others
     amounts                         numbers, durations, memory
-    doubts                          what is sound in a document and perhaps not meant
+    doubts                          what is valid in a document and perhaps not meant
 """
 
 from .amounts import parse_duration

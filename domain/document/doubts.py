@@ -1,4 +1,4 @@
-"""What a document says that is sound and perhaps not meant: told to whoever wrote it, and never refused."""
+"""Warnings about a document: what is valid and perhaps not meant. It is reported and never refused."""
 
 from __future__ import annotations
 

@@ -230,7 +230,7 @@ class TestFailure:
             ("exit", "its process ended with exit code 3"),
             ("raise", "it raised ValueError: no luck at all at all"),
             ("nothing", "it answered with NoneType and not with Suggestions"),
-            ("many", "it proposed 4 points where 2 were asked for"),
+            ("many", "it proposed 4 points when 2 were asked for"),
             ("outside", "it proposed a point outside the space: parameters.x = 1.5"),
             ("tried", "which has been tried 1 times already"),
             ("detail", "the `details` of a proposal must be numbers by name"),
