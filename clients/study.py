@@ -16,31 +16,25 @@ away loses its trials after a lease, and somebody else gets them.
 
 from __future__ import annotations
 
-import gc
-import logging
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from html import escape
 from itertools import islice
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, SupportsFloat
+from typing import TYPE_CHECKING, Any, Self
 
 from ..domain import study as domain
 from ..domain.attempt import Cause
 from ..domain.errors import (
     MISSING,
-    DeadlineExceeded,
     FailedPrecondition,
     InvalidArgument,
-    StaleAttempt,
     WazirError,
 )
 from ..domain.metric import Goal
 from ..domain.names import TrialName
-from ..domain.study import Shortage
 from ..domain.trial import ENDED, Measurement, TrialState
 from ..domain.trial import Trial as Record
 from . import verbosity
@@ -57,15 +51,14 @@ from .arguments import (
 from .asked import AskedTrial, Definitions, enqueued
 from .client import Client
 from .frames import framed
-from .heartbeats import Heartbeats
+from .held_trials import HeldTrials, given_up
 from .notebook import SHOWN, study_html
 from .optimize_lines import Lines, make_bar
-from .optimize_run import Callback, Run, StudyEnded
-from .orphans import holder
-from .pauses import pauses
-from .python_words import in_python, python_words
+from .optimize_loop import Function, Loop, Outcome
+from .optimize_run import Callback, Run
+from .python_words import python_words
 from .results import Result
-from .trial import check_metrics, is_pruning
+from .trial import check_metrics
 from .user_attributes import from_metadata, to_metadata
 
 if TYPE_CHECKING:
@@ -77,17 +70,6 @@ LEASE = 60.0
 HTML_PATIENCE = 3.0
 """Seconds in which a notebook's cell gets its table."""
 
-EXIT_PATIENCE = 5.0
-"""Seconds to tell the service of trials that an interrupt ends."""
-
-PATIENCE = 10.0
-"""Seconds of waiting for a trial after which a log record says what is waited for."""
-
-Outcome = SupportsFloat | Sequence[SupportsFloat] | Mapping[str, SupportsFloat] | None
-"""What a trial ends with: the objective, all objectives in order, or metrics by name; None where its reports count."""
-
-Function = Callable[[AskedTrial], Outcome]
-
 ENDS = {
     TrialState.SUCCEEDED: Cause.SUCCEEDED,
     TrialState.STOPPED: Cause.STOPPED,
@@ -95,8 +77,6 @@ ENDS = {
     TrialState.FAILED: Cause.CODE_FAILED,
 }
 """States that `Study.tell` takes, and how the attempt then ended."""
-
-logger = logging.getLogger(__name__)
 
 
 class Study:
@@ -111,11 +91,9 @@ class Study:
         self._spec = study.spec
         self._definitions = Definitions(study)
         self._lease = lease
-        self._heartbeats = Heartbeats(client, lease)
-        self._held: dict[int, AskedTrial] = {}
+        self._held = HeldTrials(client, study, self._definitions, lease=lease)
         self._runs: list[Run] = []
         """Of `optimize`, those that go on now."""
-        self._holder = holder()
 
     @property
     def name(self) -> str:
@@ -138,9 +116,7 @@ class Study:
 
     def close(self) -> None:
         """Lets the connection go. Trials that were asked for and not told are given to others after a lease."""
-        self._heartbeats.close()
-        for trial in list(self._held.values()):
-            trial.reporter.close()
+        self._held.close()
         self._client.close()
 
     def __enter__(self) -> Self:
@@ -190,7 +166,7 @@ class Study:
             )
         check_timeout(timeout)
         until = None if timeout is None else time.monotonic() + timeout
-        return self._ask(until, threading.Event())
+        return self._held.ask(until, threading.Event())
 
     def tell(
         self,
@@ -227,7 +203,7 @@ class Study:
         if state is not None:
             cause = ENDS[_state(state)]
             if cause is Cause.STOPPED and asked is not None and not final:
-                cause = _given_up(asked)
+                cause = given_up(asked)
         else:
             early = asked is not None and asked.heard_stop and (final or asked.reported)
             cause = Cause.STOPPED if early else Cause.SUCCEEDED
@@ -243,7 +219,7 @@ class Study:
                     f"lacks the objective {missing[0]!r}, and the trial has reported nothing",
                     "Give it",
                 )
-        return self._end(asked, cause, final)
+        return self._result(self._held.end(asked, cause, final=final))
 
     def optimize(
         self,
@@ -292,34 +268,11 @@ class Study:
             run = Run(trials, lines, called_back, collect=gc_after_trial)
             self._runs.append(run)
             try:
-                self._run(function, run, parallel, catch, timeout)
+                loop = Loop(self, self._held, function, run=run, catch=catch, result_of=self._result)
+                loop.evaluate(parallel, timeout)
             finally:
                 self._runs.remove(run)
         run.check_enough(stacklevel=3)  # that of whoever called
-
-    def _run(self, function: Function, run: Run, parallel: int, catch: Caught, timeout: float | None) -> None:
-        until = None if timeout is None else time.monotonic() + timeout
-        if parallel == 1:
-            self._work(function, run, catch, until)
-            return
-
-        threads = [
-            threading.Thread(target=self._work_on_thread, args=(function, run, catch, until), daemon=True)
-            for _ in range(parallel if run.wanted is None else min(parallel, run.wanted))
-        ]
-        for thread in threads:
-            thread.start()
-        try:
-            for thread in threads:
-                thread.join()
-        except BaseException:
-            # The threads cannot be interrupted: what they evaluate is given back, and what they find is not told.
-            run.halted.set()
-            for asked in run.active():
-                self._give_back(asked)
-            raise
-        if run.errors:
-            raise run.errors[0]
 
     def _lines(self, trials: int | None, progress: bool | None, bar: bool | None) -> Lines:
         quiet = progress is False or (progress is None and not verbosity.shows_results())
@@ -451,85 +404,6 @@ class Study:
 
     # How it is done
 
-    def _ask(self, until: float | None, interrupted: threading.Event) -> AskedTrial:
-        begun, told = time.monotonic(), False
-        for pause in pauses():
-            answer = self._client.suggest(self._name, client_id=self._holder, start=True, lease=self._lease)
-            if answer.trials:
-                return self._hold(answer.trials[0])
-            if answer.shortage is Shortage.ENDED:
-                study = self.details()
-                why = in_python(study.reason) or f"it is {study.state.value}"
-                raise StudyEnded(f"{self.name} has nothing more to evaluate: {why}")
-            if answer.shortage is Shortage.PAUSED and (study := self.details()).needs_a_person:
-                raise FailedPrecondition(
-                    f"{self.name} is paused: {study.reason}. See to it, and go on with: wazir resume {self.name}"
-                )
-            why = _WAITING.get(answer.shortage, "no trial is available") if answer.shortage else "no trial is available"
-            rest = None if until is None else until - time.monotonic()
-            if rest is not None and rest <= 0:
-                raise DeadlineExceeded(f"{self.name} has no trial for now: {why}; ask again later")
-            if not told and time.monotonic() - begun > PATIENCE:
-                told = True
-                logger.warning("waiting for a trial of %s: %s", self.name, why, extra={"action": "ask_waits"})
-            if interrupted.wait(pause if rest is None else min(pause, rest)):
-                raise StudyEnded(f"asking for a trial of {self.name} was given up")
-        raise AssertionError("pauses never end")
-
-    def _hold(self, record: Record) -> AskedTrial:
-        asked = AskedTrial(record, self._client, self._definitions)
-        self._held[record.id] = asked
-        self._heartbeats.hold(record.name, asked.attempt, asked.reporter.tell)
-        return asked
-
-    def _end(
-        self,
-        asked: AskedTrial,
-        cause: Cause,
-        final: Mapping[str, float] | None = None,
-        message: str = "",
-        log: str = "",
-    ) -> Result:
-        """Ends the attempt, once: what was reported arrives first, and no heartbeat comes after it."""
-        with asked.lock:
-            # Reports that could not be delivered yet would otherwise be refused after the end.
-            asked.reporter.flush(self._client.retry_for)
-            record = self._client.end_attempt(
-                asked.record.name,
-                asked.attempt,
-                Cause.INFEASIBLE if asked.called_infeasible else cause,
-                final=final,
-                message=asked.called_infeasible or message,
-                log_tail=log,
-                asked=asked.asked,
-            )
-            self._let_go(asked)
-        return self._result(record)
-
-    def _let_go(self, asked: AskedTrial) -> None:
-        asked.told = True
-        self._heartbeats.release(asked.record.name, asked.attempt)
-        self._held.pop(asked.id, None)
-        asked.reporter.close()
-
-    def _give_back(self, asked: AskedTrial) -> None:
-        """Ends a trial so that it is evaluated again. Where the service cannot be told, the lease does it."""
-        asked.reporter.tell("interrupted")
-        if not asked.lock.acquire(blocking=False):
-            return  # it is being told
-        try:
-            if asked.told:
-                return
-            self._let_go(asked)
-            client = self._client.patient(EXIT_PATIENCE, EXIT_PATIENCE)
-            client.end_attempt(asked.record.name, asked.attempt, Cause.PREEMPTED, message="interrupted")
-        except WazirError as error:
-            logger.warning(
-                "%s could not be given back: %s", asked.record.name.short, error, extra={"action": "give_back_failed"}
-            )
-        finally:
-            asked.lock.release()
-
     def _tell_unheld(self, trial_id: int, cause: Cause, final: Mapping[str, float]) -> Result:
         """A trial that another process, or this one in an earlier life, has asked for."""
         record = self._client.get_trial(self._name.trial(trial_id))
@@ -572,118 +446,6 @@ class Study:
                 f"{self.name} has {len(self._spec.objectives)} objectives, so no single trial is best: {what} is for "
                 "one; best_trials has those that no other dominates"
             )
-
-    # The loop of `optimize`
-
-    def _work(self, function: Function, run: Run, catch: Caught, until: float | None) -> None:
-        while run.take() and not run.over(until):
-            try:
-                asked = self._ask(until, run.halted)
-            except StudyEnded as ended:
-                logger.info("%s", ended, extra={"action": "study_ended", "study": str(self._name)})
-                if not run.halted.is_set():
-                    run.cut_short = ended
-                return
-            except DeadlineExceeded as late:
-                if until is None or time.monotonic() < until:
-                    raise
-                run.cut_short = late
-                return
-
-            with run.evaluating(asked):
-                ended_as = self._evaluate(function, asked, run, catch)
-            if run.collect:
-                gc.collect()
-            if ended_as is not None:
-                for callback in run.callbacks:
-                    callback(self, ended_as)
-
-    def _work_on_thread(self, function: Function, run: Run, catch: Caught, until: float | None) -> None:
-        try:
-            self._work(function, run, catch, until)
-        except BaseException as error:  # noqa: BLE001 - raised by the thread that waits
-            run.errors.append(error)
-            run.halted.set()
-
-    def _evaluate(self, function: Function, asked: AskedTrial, run: Run, catch: Caught) -> Result | None:
-        """The trial as it ended; None if it is no longer this process's. Raises what the function raises, unless it is
-        in `catch`."""
-        begun = time.monotonic()
-        failure: Exception | None = None
-        try:
-            try:
-                ended = self._tell_outcome(asked, function(asked))
-            except Exception as error:
-                if isinstance(error, WazirError) and not isinstance(error, InvalidArgument):
-                    raise
-                if is_pruning(error):
-                    ended = self._tell_pruned(asked, error)
-                else:
-                    failure = error
-                    ended = self._fail(asked, error)
-        except StaleAttempt as error:
-            # Somebody else evaluates it by now.
-            self._let_go(asked)
-            logger.warning("%s", error, extra={"action": "attempt_stale", "trial": asked.name})
-            return None
-        except WazirError:
-            # The service was not told: without heartbeats the lease tells it.
-            self._let_go(asked)
-            raise
-        except Exception:
-            raise
-        except BaseException:
-            self._give_back(asked)
-            raise
-
-        if ended is not None:
-            run.lines.ended(ended, time.monotonic() - begun)
-        if failure is not None:
-            if not isinstance(failure, catch):
-                raise failure
-            # With lines, the trial's own says it.
-            level = logging.WARNING if run.lines.quiet else logging.INFO
-            words = f"{type(failure).__name__}: {failure}"
-            extra = {"action": "trial_failed", "trial": asked.name}
-            logger.log(level, "%s failed: %s", asked.record.name.short, words, extra=extra)
-        return ended
-
-    def _fail(self, asked: AskedTrial, error: Exception) -> Result | None:
-        """Ends a trial whose evaluation raised."""
-        if asked.told:
-            return None
-        words = f"{type(error).__name__}: {error}"
-        return self._end(asked, Cause.CODE_FAILED, message=words, log="".join(traceback.format_exception(error)))
-
-    def _tell_pruned(self, asked: AskedTrial, error: Exception) -> Result | None:
-        """Ends a trial whose code said that it is to end early."""
-        if asked.told:
-            return None
-        cause = _given_up(asked)
-        when = "" if cause is Cause.STOPPED else " before it reported anything"
-        # Where a rule has stopped it, the rule's reason stays.
-        message = "" if asked.heard_stop else str(error) or f"pruned by its code{when}"
-        return self._end(asked, cause, message=message)
-
-    def _tell_outcome(self, asked: AskedTrial, value: Outcome) -> Result | None:
-        if asked.told:
-            return None  # given back by an interrupt, or told by the function itself
-        state = TrialState.STOPPED if value is None and asked.should_stop() and asked.reported else None
-        return self.tell(asked, value, state)
-
-
-_WAITING = {
-    Shortage.PARALLEL: "as many run as `parallel` allows",
-    Shortage.BUDGET: "all trials of the budget are handed out",
-    Shortage.PAUSED: "the study is paused",
-    Shortage.ALGORITHM: "the algorithm waits for results",
-}
-
-
-def _given_up(asked: AskedTrial) -> Cause:
-    """How a trial ended that its code gave up without a value. If it has reported nothing either, and nobody told it to
-    stop, the code refuses its parameters; an algorithm that did not learn this would propose them again."""
-    return Cause.STOPPED if asked.reported or asked.heard_stop else Cause.INFEASIBLE
 
 
 def _state(state: TrialState | str) -> TrialState:
