@@ -185,6 +185,13 @@ def styled(text: str, style: str) -> Text:
     return Text(text, style)
 
 
+def one_line(text: str) -> Text:
+    """Cut to the width that a table has for it, instead of being wrapped."""
+    from rich.text import Text
+
+    return Text(text, no_wrap=True, overflow="ellipsis")
+
+
 def state_text(state: StudyState | TrialState) -> Text:
     return styled(state.value, STATE_STYLES.get(state.value, ""))
 
@@ -242,9 +249,13 @@ def in_order(trial: Trial, study: Study) -> dict[str, Value]:
 
 
 def study_table(studies: Sequence[Study]) -> Table:
+    """One row a study, and one line a row: `why` has the room that the others leave; `wazir show` says all of it."""
     table = new_table()
-    for name in ("study", "state", "trials", "running", "failed", "algorithm", "created", "why"):
-        table.add_column(name, justify="right" if name in ("trials", "running", "failed") else "left")
+    for name in ("study", "state", "trials", "running", "failed", "algorithm", "created"):
+        table.add_column(name, justify="right" if name in ("trials", "running", "failed") else "left", no_wrap=True)
+    # Not `no_wrap`: a table takes room from the columns that may be wrapped first.
+    table.add_column("why")
+
     for study in studies:
         budget = study.spec.budget.trials
         table.add_row(
@@ -255,6 +266,6 @@ def study_table(studies: Sequence[Study]) -> Table:
             str(study.counts[TrialState.FAILED]),
             algorithm_name(study),
             ago(study.create_time),
-            study.reason,
+            one_line(study.reason),
         )
     return table

@@ -7,12 +7,15 @@ import io
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from rich.console import Console
 
 from wazir.app.cli import cli
+from wazir.clients.cli.output import study_table
 from wazir.clients.client import Client
 from wazir.domain.attempt import Cause
 from wazir.domain.space import Categorical, Double, Parameter, Space
@@ -163,6 +166,19 @@ def test_a_table_for_a_terminal_shows_the_same(address: str) -> None:
     assert "created     ago" in shown("show", "s")
     assert shown("status", "s") == shown("show", "s")
     assert shown("list") == shown("studies")
+
+
+def test_on_a_terminal_a_study_is_one_line_however_long_the_reason_for_its_state_is(address: str) -> None:
+    with Client(address) as client:
+        study = client.get_study("s")
+    reason = "the first three trials failed in the same way: exit code 1: KeyError: 'val_loss'. Fix the script"
+    for width, begins in ((80, "the fir"), (140, "the first three trials failed in the same way: exit code 1")):
+        screen = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+        screen.print(study_table([replace(study, reason=reason), study]))
+        _, row, other = screen.file.getvalue().splitlines()  # type: ignore[attr-defined]
+        assert [line.split()[0] for line in (row, other)] == ["s", "s"]
+        assert begins in row
+        assert row.rstrip().endswith("…")
 
 
 def test_what_would_ask_says_how_to_go_without_where_nobody_can_answer(address: str) -> None:
