@@ -19,7 +19,7 @@ from functools import partial
 from itertools import combinations
 
 from .parameters import Parameters, Value, same
-from .space import Categorical, Discrete, Double, Integer, Parameter, Scale, Space
+from .space import Categorical, Discrete, Double, Integer, Parameter, Scale, Space, word
 
 ALPHA = 0.05
 """How likely a rule over points that have nothing in common may be, all candidates together."""
@@ -74,7 +74,7 @@ class Test:
             case Relation.ABOVE | Relation.AT_MOST:
                 return f"{self.parameter} {self.relation.value} {self.bound!r}"
             case Relation.ONE_OF:
-                return f"{self.parameter} = {' or '.join(map(_word, self.values))}"
+                return f"{self.parameter} = {' or '.join(map(word, self.values))}"
             case _:
                 return f"{self.parameter} {self.relation.value}"
 
@@ -301,10 +301,6 @@ def between(low: float, high: float, scale: Scale = Scale.LINEAR) -> float:
 def _number(value: Value) -> float:
     assert isinstance(value, int | float)
     return value
-
-
-def _word(value: Value) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _place(names: Sequence[str], name: str) -> tuple[int, str]:

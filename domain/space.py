@@ -229,7 +229,7 @@ class Condition:
             low = "" if self.min is None else f"{_bound(self.min)} <= "
             high = "" if self.max is None else f" <= {_bound(self.max)}"
             return f"{low}{self.parent}{high}"
-        return f"{self.parent} = {' or '.join(_word(v) for v in self.values)}"
+        return f"{self.parent} = {' or '.join(word(v) for v in self.values)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -512,8 +512,8 @@ def _bound(number: float) -> str:
     return repr(number).removesuffix(".0")
 
 
-def _word(value: Value) -> str:
-    """As a study file has it: a text in quotes where it would be taken for something else."""
+def word(value: Value) -> str:
+    """As a study file has it: a text is quoted if it would be taken for something else."""
     if isinstance(value, str) and shown(value) != value:
         return shown(value)
     if isinstance(value, str):
@@ -522,5 +522,5 @@ def _word(value: Value) -> str:
 
 
 def _listed(values: Sequence[Value], most: int = 12) -> str:
-    words = [_word(v) for v in values[:most]]
+    words = [word(v) for v in values[:most]]
     return ", ".join(words) + (f", ... ({len(values)} in all)" if len(values) > most else "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -18,7 +18,7 @@ from ..domain.attempt import (
     check_attempt_move,
 )
 from ..domain.errors import FailedPrecondition, InvalidArgument, StaleAttempt
-from ..domain.metric import Pick, check_metric_name
+from ..domain.metric import Metrics, Pick, check_metric_name
 from ..domain.names import TrialName
 from ..domain.records import altered
 from ..domain.study import EndReason, StudySpec
@@ -204,10 +204,7 @@ def end(tx: Transaction, name: TrialName, number: int, how: End, now: float) -> 
         # It ended because it was told to, and perhaps before its holder had heard of that.
         cause = Cause.STOPPED
 
-    final, step = dict(how.final), None
-    if spec.value_of(final) is None:
-        reported, step = counting(spec, tx.measurements(trial))
-        final = {**reported, **final}
+    final, step = final_metrics(spec, how.final, partial(tx.measurements, trial))
     value = spec.value_of(final)
     # One that was to pause and did not hear of it, or did not listen, has nothing left to go on with.
     whole = trial.goal is StopGoal.PAUSE and value is not None and _did_all(spec, tx.measurements(trial))
@@ -292,6 +289,17 @@ def _did_all(spec: StudySpec, measurements: Iterable[Measurement]) -> bool:
     """Whether the trial has done the steps of a whole one, where the algorithm says how many those are."""
     whole = whole_steps(spec.algorithm, None)
     return whole is not None and max((m.step for m in measurements), default=-1) >= whole[1]
+
+
+def final_metrics(
+    spec: StudySpec, given: Metrics, curve: Callable[[], Iterable[Measurement]]
+) -> tuple[dict[str, float], int | None]:
+    """The metrics that count, and the step that they are of, None for given ones. If an objective is not given, those
+    of the curve, which is read only then, fill the gaps."""
+    if spec.value_of(given) is not None:
+        return dict(given), None
+    reported, step = counting(spec, curve())
+    return {**reported, **given}, step
 
 
 def counting(spec: StudySpec, measurements: Iterable[Measurement]) -> tuple[dict[str, float], int | None]:

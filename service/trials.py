@@ -14,7 +14,7 @@ from ..domain.parameters import Parameters
 from ..domain.study import EndReason, Study, StudyState
 from ..domain.trial import LIVE, Measurement, Origin, StopGoal, Trial, TrialState
 from ..storage.store import Transaction
-from .attempts import check_measurements, counting
+from .attempts import check_measurements, final_metrics
 from .feed import Change
 from .metadata import check_labels, check_metadata
 from .requests import Request, recall, remember
@@ -99,11 +99,9 @@ def create(
 def _recorded(study: Study, trial: Trial, given: Enqueued, now: float) -> Trial:
     """The trial with its one attempt, ended elsewhere."""
     spec = study.spec
-    final, step = dict(given.final), None
-    if spec.value_of(final) is None:
-        reported, step = counting(spec, sorted(given.measurements, key=lambda m: m.step))
-        final = {**reported, **final}
+    final, step = final_metrics(spec, given.final, lambda: sorted(given.measurements, key=lambda m: m.step))
     value = spec.value_of(final)
+
     if given.state is not TrialState.INFEASIBLE:
         missing = [o.metric for o in spec.objectives if o.metric not in final]
         if missing:
@@ -112,10 +110,12 @@ def _recorded(study: Study, trial: Trial, given: Enqueued, now: float) -> Trial:
             raise InvalidArgument(
                 "trial.final_metrics", final, "an objective must be finite", "Record a diverged trial as INFEASIBLE"
             )
+
     end = now if given.end_time is None else given.end_time
     begin = end if given.start_time is None else given.start_time
     if begin > end:
         raise InvalidArgument("trial.start_time", begin, f"lies after end_time = {end}")
+
     cause = Cause.INFEASIBLE if given.state is TrialState.INFEASIBLE else Cause.SUCCEEDED
     attempt = Attempt(
         1, AttemptState.ENDED, begin, "elsewhere", leased=False, end_time=end, cause=cause, message=given.reason

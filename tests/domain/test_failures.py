@@ -14,7 +14,7 @@ from wazir.domain.attempt import Attempt, AttemptState, Cause
 from wazir.domain.failures import Case, alike, cases, common, sentences, too_many
 from wazir.domain.gathered import gathered
 from wazir.domain.names import StudyName
-from wazir.domain.rules import between, covering
+from wazir.domain.rules import Relation, Test, between, covering
 from wazir.domain.space import Categorical, Condition, Discrete, Double, Integer, Parameter, Scale, Space
 from wazir.domain.trial import Trial, TrialState
 
@@ -256,3 +256,8 @@ def test_too_many_are_those_that_parameters_do_not_explain() -> None:
     assert too_many(common(stray[:3], SPACE), 3, 2) == (
         "3 trials failed, more than budget.failed = 2 allows: disk full"
     )
+
+
+def test_a_condition_names_choices_as_people_wrote_them() -> None:
+    condition = Test("layers", Relation.ONE_OF, values=("python:(64, 64)", True, "adam"))
+    assert str(condition) == "layers = (64, 64) or true or adam"
