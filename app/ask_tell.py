@@ -1,6 +1,6 @@
-"""`wazir.create_study`, `wazir.load_study` and their like: ask and tell, with a service where none is named.
+"""`wazir.create_study`, `wazir.load_study` and their like: ask and tell, with a service if none is named.
 
-Where neither an address nor WAZIR_ADDRESS names a service, that of the folder's database is used, and started if there
+If neither an address nor WAZIR_ADDRESS names a service, that of the folder's database is used, and started if there
 is none.
 """
 

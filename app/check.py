@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 def check(file: Path, run_one: bool, kubeconfig: Path | None, context: str | None, namespace: str | None) -> None:
     """Check a study FILE: its keys, its space, its template, whether some point satisfies its constraints.
 
-    Where its trials are pods, a cluster's API server is asked whether it would take one; nothing is made there.
+    If its trials are pods, a cluster's API server is asked whether it would take one; nothing is made there.
     """
     study_file = load_and_warn(file)
     spec = for_controllers(study_file.spec)

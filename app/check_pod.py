@@ -20,7 +20,7 @@ def check_pod(
 ) -> str:
     """Makes one trial's pod and has the API server judge it, without keeping anything; what came of it, in a sentence.
 
-    Raises InvalidArgument where it would be refused or where the cluster that was named cannot be reached.
+    Raises InvalidArgument if it would be refused or if the cluster that was named cannot be reached.
     """
     try:
         from ..controller.kubernetes.api import Api, ApiError, Unreachable, default_namespace, pods_path

@@ -53,7 +53,7 @@ class Claim:
         return True
 
     def clear_socket(self) -> None:
-        """Makes room to listen. Whoever made the old socket held the lock that is held here now, so nobody listens."""
+        """Makes room to listen. The old socket's process held this lock before, so it listens no more."""
         socket_of(self._database).unlink(missing_ok=True)
 
     def close_socket_to_others(self) -> None:

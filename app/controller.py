@@ -94,7 +94,7 @@ class Served:
     show_default=True,
     help="Seconds that a pod may wait for what time alone does not mend, such as an image that cannot be pulled.",
 )
-@click.option("--user", type=click.IntRange(1), help="What pods run as where neither study nor image says: a number.")
+@click.option("--user", type=click.IntRange(1), help="The user id of pods whose study and image name none.")
 @click.option(
     "--runs",
     type=click.Path(path_type=Path, file_okay=False),

@@ -61,7 +61,7 @@ def check(db: Database) -> None:
 @db.command()
 @database_option
 @click.argument("file", type=FILE)
-@click.option("--force", is_flag=True, help="Overwrite FILE where it is there.")
+@click.option("--force", is_flag=True, help="Overwrite FILE if it exists.")
 @reported
 def backup(db: Database, file: Path, force: bool) -> None:
     """Copy a database to FILE as it is at one moment, while it is served or not."""
@@ -121,7 +121,7 @@ def _file_problems(file: Path) -> Iterator[str]:
 
 
 def _hold_studies(file: Path) -> None:
-    """Refuses what is no backup before anything is written: an empty file would be restored as no studies."""
+    """Refuses what is not a backup before anything is written: an empty file would be restored as no studies."""
     try:
         with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as connection:
             tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}

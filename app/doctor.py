@@ -1,4 +1,4 @@
-"""`wazir doctor`: is everything there that Wazir needs here, and what to do where it is not."""
+"""`wazir doctor`: is everything there that Wazir needs here, and what to do if it is not."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def packages() -> Iterator[Finding]:
         if not lacking:
             yield Finding(f"wazir[{extra}]", "ok", ", ".join(f"{name} {_version(name)}" for name in names))
         else:
-            advice = f"Where you need it: pip install 'wazir[{extra}]'"
+            advice = f"If you need it: pip install 'wazir[{extra}]'"
             yield Finding(f"wazir[{extra}]", "note", f"not installed: {', '.join(lacking)}", advice)
 
 

@@ -19,7 +19,7 @@ from ..domain.study import Study
 class LocalRun:
     """Use as a context manager: the controller works inside the block. `root` is the folder of the study's attempts.
 
-    Raises FailedPrecondition where another controller runs the study's trials here.
+    Raises FailedPrecondition if another controller runs the study's trials here.
     """
 
     def __init__(

@@ -68,7 +68,7 @@ class LocalService:
         return shown(self.database)
 
     def __enter__(self) -> LocalService:
-        """Raises FailedPrecondition, Unavailable or ResourceExhausted where the database or an address is no good."""
+        """Raises FailedPrecondition, Unavailable or ResourceExhausted if the database or an address cannot be used."""
         if isinstance(self.database, Path):
             make_folder(folder_of(self.database))
         if not self._claim.take() and not self._may_stand_by:

@@ -48,7 +48,7 @@ def log_to_stderr(level: int, *, as_json: bool = False) -> None:
 
 def log_to_file(path: str, level: int = logging.INFO) -> None:
     """For commands whose terminal shows something else."""
-    # Where the log cannot be written, on a full disk for instance, the terminal stays as it is and the run goes on.
+    # If the log cannot be written, on a full disk for instance, the terminal stays as it is and the run goes on.
     logging.raiseExceptions = False
     handler = logging.FileHandler(path)
     handler.setFormatter(VisibleFormatter("%(asctime)s %(levelname)s %(name)s %(message)s"))

@@ -23,7 +23,7 @@ def database_option(command: F) -> F:
         envvar=DATABASE_VARIABLE,
         show_default=True,
         show_envvar=True,
-        help="A SQLite file, made where there is none, or postgresql://USER@HOST/DATABASE; PGPASSWORD or ~/.pgpass "
+        help="A SQLite file, made if it does not exist, or postgresql://USER@HOST/DATABASE; PGPASSWORD or ~/.pgpass "
         "keeps the password out of the command line.",
     )(command)
 

@@ -12,7 +12,7 @@ from ..domain.errors import FailedPrecondition, NotFound, Unavailable, WazirErro
 def pod_log(reference: str, follow: bool, kubeconfig: Path | None, context: str | None) -> Iterator[bytes]:
     """What the pod of an attempt's `log_path` has printed; with `follow` also what it prints, until it ends.
 
-    Raises NotFound where the pod is gone, Unavailable where the cluster does not answer, FailedPrecondition where this
+    Raises NotFound if the pod is gone, Unavailable if the cluster does not answer, FailedPrecondition if this
     machine cannot ask it.
     """
     try:

@@ -129,7 +129,7 @@ class AsyncClient:
     cancel_trial = _awaited(calls.cancel_trial)
     retry_trial = _awaited(calls.retry_trial)
 
-    # Attempts: `attempt` is the number of the trial's current one; StaleAttempt is raised where it is not that any more
+    # Attempts: `attempt` is the number of the trial's current one; StaleAttempt is raised if it no longer is
 
     start_attempt = _awaited(calls.start_attempt)
     add_parameter = _awaited(calls.add_parameter)

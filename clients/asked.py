@@ -43,7 +43,7 @@ class Definitions:
         self.stops_early = study.spec.stopping is not None or "max" in study.spec.algorithm.settings
         """Whether a rule or the algorithm may end trials early."""
         self.told_of_stopping = self.stops_early
-        """Whether nobody needs to be told that none is."""
+        """Whether the warning that there is none was given, or is not needed."""
         self.by_name: dict[str, Parameter] = dict(study.spec.space.by_name) if study.spec.space else {}
 
         self._ranges: dict[str, set[Kind]] = {}
@@ -121,7 +121,7 @@ class AskedTrial(Trial):
 
     def should_prune(self) -> bool:
         """As `should_stop`, by an answer that knows the last report: it waits for that, for PRUNE_PATIENCE at most, and
-        not again in this trial if that was in vain. Says once if there is no rule by which it could be true."""
+        not again in this trial if no answer came. Says once if there is no rule by which it could be true."""
         if not self._definitions.told_of_stopping:
             self._definitions.told_of_stopping = True
             logger.warning(
@@ -192,7 +192,7 @@ class AskedTrial(Trial):
         )
 
     def suggest_categorical(self, name: str, choices: Sequence[V]) -> V:
-        """One of `choices`, between which there is no order: texts, booleans, numbers, None, and tuples, lists and
+        """One of `choices`, which have no order: texts, booleans, numbers, None, and tuples, lists and
         dictionaries of these. It is the very object of the list. Else as `suggest_float`."""
         if self._known(name):
             again: V = self._asked[name]

@@ -81,7 +81,7 @@ class Pages(Generic[T]):
         return Call(self.method, self.request, lambda answer: answer)
 
     def after(self, answer: Any) -> Call[Any] | None:
-        """The next page, or None where that was the last."""
+        """The next page, or None if that was the last."""
         if not answer.next_page_token:
             return None
         self.request.page_token = answer.next_page_token
@@ -100,7 +100,7 @@ class Suggested:
     study_state: StudyState
     end_reason: EndReason | None = None
     tokens: Mapping[int, str] = field(default_factory=dict, repr=False)
-    """What the code of each started trial may call with, by trial id; empty where the service asks for no tokens."""
+    """What the code of each started trial may call with, by trial id; empty if the service asks for no tokens."""
 
 
 # Studies
@@ -117,8 +117,8 @@ def create_study(
 ) -> Call[Study]:
     """Makes a study. `validate_only` checks everything and writes nothing.
 
-    Raises AlreadyExists where the name is taken, unless `resume`: then goes on with that study, with the budget,
-    stopping, template and labels given now, and raises SpecChanged where space, metrics or algorithm differ.
+    Raises AlreadyExists if the name is taken, unless `resume`: then goes on with that study, with the budget,
+    stopping, template and labels given now, and raises SpecChanged if space, metrics or algorithm differ.
     """
     name = study_name(study_id)
     request = api.CreateStudyRequest(
@@ -159,7 +159,7 @@ def update_study(name: AnyStudy, spec: StudySpec, fields: Iterable[str], etag: s
     """Changes the named `fields` of the specification (budget, stopping, algorithm, trial, labels) to what `spec`
     has.
 
-    With `etag` (`Study.etag`) it raises Aborted where somebody changed the study since it was read.
+    With `etag` (`Study.etag`) it raises Aborted if somebody changed the study since it was read.
     """
     paths = [field if field.startswith("spec.") else f"spec.{field}" for field in fields]
     message = study_pb2.Study(name=str(study_name(name)), spec=spec_to_wire(spec), etag=etag)
@@ -292,8 +292,8 @@ def get_trial(name: AnyTrial) -> Call[Trial]:
 
 
 def attempt_token(name: AnyTrial) -> Call[str]:
-    """What the code of the trial's live attempt may call with, for that trial alone. Empty where there is none, or
-    where the service asks for no tokens. Secret."""
+    """What the code of the trial's live attempt may call with, for that trial alone. Empty if there is none, or
+    if the service asks for no tokens. Secret."""
     return Call("GetTrial", api.GetTrialRequest(name=str(_trial(name)), attempt_token=True), token_of)
 
 
@@ -343,7 +343,7 @@ def retry_trial(name: AnyTrial) -> Call[Trial]:
     return Call("RetryTrial", api.RetryTrialRequest(name=str(_trial(name))), trial_from_wire)
 
 
-# Attempts: `attempt` is the number of the trial's current one; StaleAttempt is raised where it is not that any more
+# Attempts: `attempt` is the number of the trial's current one; StaleAttempt is raised if it no longer is
 
 
 def start_attempt(
@@ -356,8 +356,8 @@ def start_attempt(
 ) -> Call[Trial]:
     """Starts the next attempt of a REQUESTED trial; its number is `trial.attempt.number` of the answer.
 
-    Leased ones end when heartbeats stay away for `lease` seconds. Raises IllegalMove where the trial is not
-    REQUESTED, FailedPrecondition where the study is full, paused or ended.
+    Leased ones end when heartbeats stay away for `lease` seconds. Raises IllegalMove if the trial is not
+    REQUESTED, FailedPrecondition if the study is full, paused or ended.
     """
     request = api.StartAttemptRequest(
         name=str(_trial(trial)),
@@ -394,7 +394,7 @@ def heartbeat(
     log_path: str = "",
     run_time: float | None = None,
 ) -> Call[Instruction]:
-    """Keeps the attempt's lease and says what was seen of it; empty parts are no news. `run_time`: since when it runs,
+    """Keeps the attempt's lease and says what was seen; empty parts change nothing. `run_time`: when it began to run,
     in Unix seconds, with the state RUNNING; without it, since now."""
     request = api.HeartbeatRequest(
         name=str(_trial(trial)),

@@ -55,7 +55,7 @@ class Checkpoints:
     @contextmanager
     def save(self, step: int) -> Iterator[Path]:
         """A new folder to write to. At the end of the block it becomes the latest checkpoint, of `step` finished steps,
-        and older ones are removed; where the block raises, nothing has happened.
+        and older ones are removed; if the block raises, nothing has happened.
 
         Without a study around it the folder is thrown away. Raises InvalidArgument for a negative step, OSError.
         """
@@ -80,7 +80,7 @@ class Checkpoints:
 
     @contextmanager
     def _draft(self, step: int) -> Iterator[Path]:
-        """A folder to write to, which is removed where the block raises."""
+        """A folder to write to, which is removed if the block raises."""
         assert self._root is not None
         self._root.mkdir(parents=True, exist_ok=True)
         draft = self._root / f"{self._drafts}{os.getpid()}-{step}"
@@ -99,7 +99,7 @@ class Checkpoints:
             os.fsync(manifest.fileno())
 
     def latest(self) -> Path | None:
-        """The folder of the latest checkpoint; None where there is none to go on from.
+        """The folder of the latest checkpoint; None if there is none to go on from.
 
         One that is not whole, or that another trial wrote, is passed over with a warning: going on from less is safe.
         """

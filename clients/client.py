@@ -51,9 +51,9 @@ class Client:
     """Blocking calls to one service. Every thread may use it, and a forked child goes on with a channel of its own.
 
     All methods raise the errors of `domain.errors`: NotFound for an unknown name, InvalidArgument for a bad value,
-    Unavailable where the service stays away for `retry_for` seconds, DeadlineExceeded where one try takes longer than
+    Unavailable if the service stays away for `retry_for` seconds, DeadlineExceeded if one try takes longer than
     `timeout` seconds. A call that raised has changed nothing, except that after the last two its outcome is unknown:
-    make it again, with the same `request_id` where it takes one.
+    make it again, with the same `request_id` if it takes one.
     """
 
     def __init__(
@@ -137,7 +137,7 @@ class Client:
     cancel_trial = _blocking(calls.cancel_trial)
     retry_trial = _blocking(calls.retry_trial)
 
-    # Attempts: `attempt` is the number of the trial's current one; StaleAttempt is raised where it is not that any more
+    # Attempts: `attempt` is the number of the trial's current one; StaleAttempt is raised if it no longer is
 
     start_attempt = _blocking(calls.start_attempt)
     add_parameter = _blocking(calls.add_parameter)
@@ -161,7 +161,7 @@ class Client:
 
     def _run(self, call: Call[T]) -> T:
         timeout = self._timeout if call.timeout is None else call.timeout
-        # None where the call's own answer is None.
+        # None if the call's own answer is None.
         return cast(T, self._connection.call(call, timeout=timeout, retry_for=self._retry_for))
 
     def _pages(self, pages: Pages[T]) -> Iterator[T]:

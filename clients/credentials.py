@@ -49,7 +49,7 @@ class Tls:
             )
 
     def read(self) -> tuple[bytes | None, bytes | None, bytes | None]:
-        """The authorities, the key and the certificate: what gRPC takes. Raises InvalidArgument where a file is
+        """The authorities, the key and the certificate: what gRPC takes. Raises InvalidArgument if a file is
         missing, or is not what it should be, which gRPC would only tell as a service that is away."""
         ca = self.ca_pem.encode() if self.ca is None and self.ca_pem else _read("tls.ca", self.ca)
         read = (ca, _read("tls.key", self.key), _read("tls.cert", self.cert))
@@ -107,7 +107,7 @@ class Credentials:
                 "token",
                 MISSING,
                 f"would travel unencrypted to {address}",
-                f"Use TLS ({CA_VARIABLE}, --ca or `tls=`), or set {PLAINTEXT_VARIABLE}=1 where the network encrypts",
+                f"Use TLS ({CA_VARIABLE}, --ca or `tls=`), or set {PLAINTEXT_VARIABLE}=1 if the network encrypts",
             )
         return cls(_checked(token or ""), tls)
 
@@ -135,7 +135,7 @@ def _tls(environment: Mapping[str, str]) -> Tls | None:
 
 
 def token_of_file(field: str, path: AnyPath) -> str:
-    """The token that a file holds. `field`: what named the file, for the InvalidArgument where it is no good."""
+    """The token that a file holds. `field`: what named the file, for the InvalidArgument if it cannot be used."""
     text = _read(field, path)
     assert text is not None
     token = text.decode(errors="replace").strip()
@@ -145,7 +145,7 @@ def token_of_file(field: str, path: AnyPath) -> str:
 
 
 def _checked(token: str) -> str:
-    """The token where it can be sent. The message never repeats it."""
+    """The token if it can be sent. The message never repeats it."""
     if token and not (token.isascii() and token.isprintable() and " " not in token):
         raise InvalidArgument(
             "token", MISSING, "holds blanks, line ends or letters that no token has", "Copy it again, in one piece"

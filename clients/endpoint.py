@@ -44,7 +44,7 @@ _HOST_AND_PORT = re.compile(r"(\[[0-9a-fA-F:.%]+\]|[^\s:/\[\]]+):(\d{1,5})")
 
 
 def check_address(address: str, field: str = "address") -> str:
-    """`address` itself where it is `host:port` or `unix:/path`. Raises InvalidArgument."""
+    """`address` itself if it is `host:port` or `unix:/path`. Raises InvalidArgument."""
     match = _HOST_AND_PORT.fullmatch(address)
     if (match and 0 < int(match[2]) <= 65_535) or re.fullmatch(r"unix:/[^\0]+", address):
         return address
@@ -78,7 +78,7 @@ def resolve_address(address: str | None = None, database: str | os.PathLike[str]
 
 
 def wait_after(error: WazirError, pause: float, rest: float) -> float | None:
-    """Seconds to wait before a call that failed is made again; None where it is not to be made again. `pause`: those
+    """Seconds to wait before a call that failed is made again; None if it is not to be made again. `pause`: those
     that patience has next; `rest`: those that it has left.
 
     A service that says how long to wait is obeyed, or not asked again.
@@ -117,12 +117,12 @@ class Patience:
         return wait_after(error, next(self._pauses), self._until - now)
 
     def pause(self) -> float:
-        """Seconds to wait before the next try where that does not depend on an error."""
+        """Seconds to wait before the next try if that does not depend on an error."""
         return next(self._pauses)
 
 
 class Endpoint:
-    """One service. `address` as `check_address` has it. Raises InvalidArgument where a file of the credentials cannot
+    """One service. `address` as `check_address` has it. Raises InvalidArgument if a file of the credentials cannot
     be read."""
 
     def __init__(self, address: str, credentials: Credentials | None = None) -> None:
@@ -163,7 +163,7 @@ class Endpoint:
         return from_rpc(error)
 
     def _not_secured(self, words: str) -> WazirError | None:
-        """The error where the two sides do not agree on TLS, which trying again would not change. `words`: gRPC's."""
+        """The error if the two sides do not agree on TLS, which trying again would not change. `words`: gRPC's."""
         if any(sign in words for sign in OTHER_NAME):
             return self._other_name()
         if "CERTIFICATE_VERIFY_FAILED" in words:

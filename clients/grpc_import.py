@@ -1,7 +1,7 @@
 """Imports grpc so that it keeps its own notes to itself.
 
-Where GRPC_VERBOSITY is not set when grpc is first imported, each restart of a service puts a line about its transport
-between those of the training. Whoever has set the variable has decided; otherwise it is unset again afterwards, so that
+If GRPC_VERBOSITY is not set when grpc is first imported, each restart of a service puts a line about its transport
+between those of the training. If the variable is set, that holds; otherwise it is unset again afterwards, so that
 nothing that the process starts inherits it.
 """
 

@@ -1,6 +1,6 @@
 """Where a local service on a database listens: a Unix socket whose path follows from the database's name.
 
-Whoever knows the database finds its service: the commands, the training code of a folder, a server that takes over.
+All that know the database find its service: the commands, the training code of a folder, a server that takes over.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ def is_loopback(host: str) -> bool:
 def address_of(database: Database) -> str:
     """`unix:/tmp/wazir-<uid>/<digest>.sock`, the same for every spelling of the path, or of the URL and its password.
 
-    The folder is made where it is missing. It must be ours alone, since whoever may write to it could put a service of
-    their own there: FailedPrecondition where it is not. The path is digested because a socket's may have 107 bytes
+    The folder is made if it is missing. It must be ours alone, since anyone who may write to it could put a service of
+    their own there: FailedPrecondition if it is not. The path is digested because a socket's may have 107 bytes
     only.
 
     Neither XDG_RUNTIME_DIR nor TMPDIR is asked: both differ between a login, `sudo`, `cron` and a batch system, and

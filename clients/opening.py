@@ -30,8 +30,8 @@ def open_client(
     """A client of the service of `address`; else of `storage`, `database`, WAZIR_ADDRESS, WAZIR_DB or this folder's
     `.wazir/wazir.db`, whichever is named first.
 
-    `serve` is called where a database is meant and not an address. Without it, a service has to be there already.
-    Raises InvalidArgument where two are named or one is malformed.
+    `serve` is called if a database is meant and not an address. Without it, a service has to be there already.
+    Raises InvalidArgument if two are named or one is malformed.
     """
     named = [what for what, given in (("address", address), ("database", database), ("storage", storage)) if given]
     if len(named) > 1:

@@ -1,4 +1,4 @@
-"""What `optimize` shows while it runs: a line for each trial that ended, and a bar where there can be one.
+"""What `optimize` shows while it runs: a line for each trial that ended, and a bar if there can be one.
 
 All of it goes to standard error, where Optuna writes too: standard output is the script's. It is output of the call and
 no log, so no logging is configured for it; `optimize(progress=False)` and `wazir.logging.set_verbosity` turn it off.
@@ -97,9 +97,9 @@ def write(line: str) -> None:
 
 
 def make_bar(total: int | None, wanted: bool | None) -> Bar | None:
-    """A bar where there can be one: a widget in a notebook, if ipywidgets is installed; on a terminal, if rich is.
+    """A bar if there can be one: a widget in a notebook, if ipywidgets is installed; on a terminal, if rich is.
 
-    `wanted`: True also where standard error is no terminal; False: none. `total`: trials, None if there is no limit.
+    `wanted`: True also if standard error is not a terminal; False: none. `total`: trials, None if there is no limit.
     """
     if wanted is False or (wanted is None and not verbosity.shows_results()):
         return None

@@ -1,11 +1,11 @@
-"""What stands between training code and the service: a buffer, and a thread that delivers from it.
+"""What is between training code and the service: a buffer, and a thread that delivers from it.
 
     report ──append──> buffer ──thread──> service            each call's answer says whether to stop
                                  └──away──> spool ──back──> service
 
 The caller's thread appends and goes on; it never waits for a network, a disk or an import. The thread delivers at once
 when it is idle, and what came meanwhile together when it is busy. While the service is away, reports go to the spool
-file (to memory where there is none) and the thread tries again for as long as the process lives. At exit it has a few
+file (to memory if there is none) and the thread tries again for as long as the process lives. At exit it has a few
 seconds more; what is then undelivered stays in the spool.
 
 Delivery is exactly once in effect: measurements are keyed by attempt, step and metric, so a repeat replaces itself.
@@ -82,7 +82,7 @@ class Reporter:
 
     `put`, `set_metadata`, `tell` and `start` are for every thread and return at once; `flush` and `close` wait.
 
-    In a forked child it starts anew: the parent delivers what was reported before the fork, and what the child reports
+    In a forked child it starts empty: the parent delivers what was reported before the fork, and what the child reports
     goes by a thread and a connection of its own.
     """
 
@@ -95,7 +95,7 @@ class Reporter:
         spool: Path | None = None,
         beat: float | None = BEAT_INTERVAL,
     ) -> None:
-        """`connect` is called once, on the thread, and may import what it needs. `beat`: seconds, None where somebody
+        """`connect` is called once, on the thread, and may import what it needs. `beat`: seconds, None if somebody
         else asks the service whether to stop."""
         self.stop = False
         """Whether the trial was told to end."""
@@ -148,7 +148,7 @@ class Reporter:
         return self._beat is not None
 
     def set_metadata(self, metadata: Mapping[str, str]) -> None:
-        """Metadata to set on the trial. It is not spooled: lost where the service stays away to the end."""
+        """Metadata to set on the trial. It is not spooled: lost if the service stays away to the end."""
         self._buffer.append(dict(metadata))
         self._wake.set()
         self.start()
@@ -160,7 +160,7 @@ class Reporter:
             self.stop = True
 
     def start(self) -> None:
-        """Starts the thread where it does not run. Where it cannot run any more, spools what there is."""
+        """Starts the thread if it does not run. If it cannot run any more, spools what there is."""
         with self._start_lock:
             if self.running:
                 return
@@ -179,7 +179,7 @@ class Reporter:
         _close_with_multiprocessing()
 
     def flush(self, timeout: float | None = None) -> bool:
-        """Waits until all that was reported before has arrived. False where it has not within `timeout` seconds, or
+        """Waits until all that was reported before has arrived. False if it has not within `timeout` seconds, or
         never will, because the attempt no longer holds the trial."""
         if self._over:
             return False

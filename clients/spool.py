@@ -3,10 +3,10 @@
     {"step": 12, "metrics": {"val/loss": 0.31}, "time": 1753000000.25}
     {"infeasible": "the loss is not a number"}
 
-They are delivered from there when the service is back; what a process leaves behind, whoever started it delivers. So
-reports outlive the process, also where it is killed. Several processes of one trial may share a file.
+They are delivered from there when the service is back, and what a process leaves behind, its parent delivers. So
+reports outlive the process, also if it is killed. Several processes of one trial may share a file.
 
-Where no file outlives the process, as in a pod, the place is `stderr:`: the same lines, marked, go into its log.
+If no file outlives the process, as in a pod, the place is `stderr:`: the same lines, marked, go into its log.
 """
 
 from __future__ import annotations

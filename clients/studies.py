@@ -62,7 +62,7 @@ def create_study(
 ) -> Study:
     """Makes a study to ask and tell.
 
-    `name`: a DNS label; one is made up where there is none. `parameters`: the space in the study file's words,
+    `name`: a DNS label; one is made up if there is none. `parameters`: the space in the study file's words,
     `{"lr": {"min": 1e-5, "max": 0.1, "scale": "log"}}` (bounds that are all integers make an integer: for what lies
     between 0 and 1 write `{"min": 0.0, "max": 1.0}`), or a Space; without it the space grows as the code names
     parameters with `trial.suggest_*`. What is optimised: `metric` (default "value") and `direction` ("minimize", the
@@ -122,7 +122,7 @@ def create_study(
     with python_words():
         spec = document.from_document(description)
         for doubt in document.doubts(description):
-            # The level of whoever called `wazir.create_study`.
+            # The level of the code that called `wazir.create_study`.
             warnings.warn(in_python(str(doubt)), UserWarning, stacklevel=3)
         if isinstance(parameters, Space):
             spec = replace(spec, space=Space(parameters.parameters, (*parameters.constraints, *constraints)))

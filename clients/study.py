@@ -97,7 +97,7 @@ class Study:
 
     @property
     def name(self) -> str:
-        """As people write it: without the owner where that is the default one."""
+        """As people write it: without the owner if that is the default one."""
         return self._name.short
 
     @property
@@ -181,13 +181,13 @@ class Study:
 
         `value`, or `values`: the objective; all objectives in order; or metrics by name, also further ones. Without it
         the trial's reports count. A value that is NaN or infinite makes the trial INFEASIBLE. `state`: SUCCEEDED unless
-        told otherwise; STOPPED (ended early; its reports count, and without any it is INFEASIBLE), INFEASIBLE (these
+        given otherwise; STOPPED (ended early; its reports count, and without any it is INFEASIBLE), INFEASIBLE (these
         parameters cannot be evaluated) or FAILED (evidence of how likely success is). A trial whose `should_stop` has
-        answered true has ended early: it becomes STOPPED, or PAUSED where the algorithm may let it go on, with that
+        answered true has ended early: it becomes STOPPED, or PAUSED if the algorithm may let it go on, with that
         value. `skip_if_finished`: a trial that has ended already is returned as it is.
 
-        Raises InvalidArgument on a value that is none, StaleAttempt where the trial is somebody else's by now, and
-        FailedPrecondition where it has ended with another outcome.
+        Raises InvalidArgument if the value is not one, StaleAttempt if the trial is somebody else's by now, and
+        FailedPrecondition if it has ended with another outcome.
         """
         refuse_both("value", value, "values", values)
         value = values if value is None else value
@@ -272,7 +272,7 @@ class Study:
                 loop.evaluate(parallel, timeout)
             finally:
                 self._runs.remove(run)
-        run.check_enough(stacklevel=3)  # that of whoever called
+        run.check_enough(stacklevel=3)  # that of the caller
 
     def _lines(self, trials: int | None, progress: bool | None, bar: bool | None) -> Lines:
         quiet = progress is False or (progress is None and not verbosity.shows_results())

@@ -6,7 +6,7 @@ of `trial.env` and `labels`, exactly as written: `1.10` is not 1.1 there. What w
 `domain/document/`.
 
 A file is input like any other: it is bounded in size, depth and number of nodes after aliases (so that ten lines of
-aliases to aliases do not fill the memory), no tag makes objects, and no key may stand twice.
+aliases to aliases do not fill the memory), no tag makes objects, and no key may appear twice.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def _place(path: Path, lines: Mapping[str, int], field: str) -> str:
 
 
 def _line_of(lines: Mapping[str, int], field: str) -> int | None:
-    """The line of `field` or of the nearest one around it; None where there is none."""
+    """The line of `field` or of the nearest one around it; None if there is none."""
     # With one objective the domain says `objective`, whichever of the two the file has.
     if field.split(".")[0] == "objective" and "objective" not in lines:
         field = field.replace("objective", "objectives[0]", 1)
@@ -281,7 +281,7 @@ class _Reader:
         return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
 
     def _joined(self, text: str, where: str, line: int) -> str:
-        """JSON writes characters beyond U+FFFF as pairs of `\\u`; alone, a half is no character."""
+        """JSON writes characters beyond U+FFFF as pairs of `\\u`; half a pair is not a character."""
         try:
             return text.encode("utf-16", "surrogatepass").decode("utf-16")
         except UnicodeDecodeError:
@@ -304,7 +304,7 @@ class _Reader:
             # PyYAML misses the ':' only where the next line begins.
             mark = opened
         lines = text.splitlines()
-        # At the end of a file, what is wrong stands before.
+        # At the end of a file, what is wrong is before it.
         around = lines[opened.line if opened else 0 : mark.line + 1]
         if any("${" in line for line in around) and ("'['" in rule or "'{'" in rule):
             hint = 'Put items with ${...} into quotes: "--lr=${lr}"'

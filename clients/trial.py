@@ -6,7 +6,7 @@
         if trial.should_stop():
             break
 
-Whoever starts a trial describes it in the environment:
+The process that starts a trial describes it in the environment:
 
     WAZIR_ADDRESS      where the service is: host:port or unix:/path
     WAZIR_TRIAL        owners/{owner}/studies/{study}/trials/{id}
@@ -275,7 +275,7 @@ class _Parameters(dict[str, Value]):
 
 
 def check_metrics(metrics: Mapping[str, SupportsFloat]) -> dict[str, float]:
-    """The metrics as floats. Raises InvalidArgument where one is no number or its name no name."""
+    """The metrics as floats. Raises InvalidArgument if a value is not a number or a name is invalid."""
     if not isinstance(metrics, Mapping):
         raise InvalidArgument("metrics", metrics, "must be a mapping of names to numbers", 'For instance {"loss": 0.3}')
     if not 1 <= len(metrics) <= MAX_METRICS:
@@ -295,7 +295,7 @@ def check_metrics(metrics: Mapping[str, SupportsFloat]) -> dict[str, float]:
 
 
 def check_step(step: SupportsIndex) -> int:
-    """The step as an int. Raises InvalidArgument where it is no whole number, negative, or beyond 64 bits."""
+    """The step as an int. Raises InvalidArgument if it is not a whole number, negative, or beyond 64 bits."""
     try:
         number = -1 if isinstance(step, bool) else operator.index(step)
     except TypeError:
@@ -309,7 +309,7 @@ def current_trial() -> Trial:
     """The trial that this process was started for; the same object at every call.
 
     Outside a study it is a stand-in, so that the same script runs by itself: no parameters, reports are checked and go
-    nowhere, and it is never stopped. Raises InvalidArgument where the environment describes half a trial.
+    nowhere, and it is never stopped. Raises InvalidArgument if the environment describes half a trial.
     """
     global _current
     with _current_lock:

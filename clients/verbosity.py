@@ -1,7 +1,7 @@
 """How much `Study.optimize` writes, for all studies of this process: `wazir.logging`, as Optuna has it.
 
 This is not the configuration of Python's logging: it decides whether a line is written for each trial. Log records are
-in the hands of whoever configures the logger "wazir".
+the business of the code that configures the logger "wazir".
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def set_verbosity(verbosity: int) -> None:
 
 
 def get_verbosity() -> int:
-    """What `set_verbosity` was told last."""
+    """The latest argument of `set_verbosity`."""
     return _verbosity
 
 

@@ -45,7 +45,7 @@ class StudyChanges:
 
 
 class Cursor(abc.ABC, Generic[T]):
-    """Where a watch has got to: what to ask for next, and what an answer means. No I/O."""
+    """How far a watch has got: what to ask for next, and what an answer means. No I/O."""
 
     method: str
 
@@ -64,7 +64,7 @@ class Cursor(abc.ABC, Generic[T]):
 class TrialCursor(Cursor[TrialChanges]):
     """A study and its trials.
 
-    Where the service no longer keeps what changed since the last answer, all trials come once more; ids that are not
+    If the service no longer keeps what changed since the last answer, all trials come once more; ids that are not
     among them are then gone without having stood in `deleted`.
     """
 
@@ -120,7 +120,7 @@ class StudyCursor(Cursor[StudyChanges]):
 class Watch(Iterator[T]):
     """An iterator that blocks until something changes, and goes on through a service's restarts.
 
-    `cancel` from any thread ends the iteration. Raises Unavailable where the service stays away for as long as the
+    `cancel` from any thread ends the iteration. Raises Unavailable if the service stays away for as long as the
     client is patient, and whatever else the service refuses with: NotFound where the study is deleted meanwhile.
     """
 

@@ -1,4 +1,4 @@
-"""What a shell is offered where a name is asked for: studies, trials, parameters and their values.
+"""What a shell offers to complete a name: studies, trials, parameters and their values.
 
 A shell has no place for an error, so that of a service or a database means that nothing is offered. Nothing waits long.
 """

@@ -32,7 +32,7 @@ class DatabaseType(click.ParamType):  # type: ignore[type-arg]
 
 
 def named_by(param: click.Parameter | None, ctx: click.Context | None) -> str:
-    """Where the value comes from, in the words of whoever gave it: the option or the variable."""
+    """Where the value comes from, as the user named it: the option or the variable."""
     if ctx is None or param is None or param.name is None:
         return "--db"
     return DATABASE_VARIABLE if ctx.get_parameter_source(param.name) is ParameterSource.ENVIRONMENT else "--db"

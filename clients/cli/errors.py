@@ -81,6 +81,6 @@ def visible_usage_errors() -> Iterator[None]:
     try:
         yield
     except click.ClickException as error:
-        # click declares it final; each class of its errors is made in another way, so a copy is no simpler.
+        # click declares it final; each class of its errors is made in another way, so a copy would not be simpler.
         vars(error)["message"] = visible(error.message)
         raise

@@ -49,7 +49,7 @@ class View:
 
 
 def frame(view: View, width: int, height: int, now: float, *, ascii_only: bool = False) -> list[Text]:
-    """At most `height` lines of at most `width` cells. Running trials stay where there is little room."""
+    """At most `height` lines of at most `width` cells. If there is little room, running trials are kept."""
     lines = _lines(view, width, height, now, ascii_only)[:height]
     for line in lines:
         line.truncate(width)

@@ -45,7 +45,7 @@ STATE_STYLES = {
 
 
 def console() -> Terminal:
-    """Standard output. Not folded where it is no terminal, so that scripts get whole lines.
+    """Standard output. Not folded if it is not a terminal, so that scripts get whole lines.
 
     Without rich's markup and emoji: brackets in reasons, categories and labels are people's own, and `[/x]` would be
     an error.

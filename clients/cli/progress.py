@@ -252,7 +252,7 @@ class Progress:
                 continue  # a line was written meanwhile
 
             if self._view.running:
-                # A service that is away is told of elsewhere, and one that is older has no answer.
+                # That a service is away is shown elsewhere, and an older service has no answer.
                 with suppress(WazirError):
                     progress = self._view.progress = ask()
                     self._view.reporting = self._view.reporting or bool(progress.trials)

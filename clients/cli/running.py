@@ -64,7 +64,7 @@ class Row:
     rank: str
     leads: bool
     waits: str
-    """What stands in the place of step, value, curve and rank; empty if they are there."""
+    """What is shown in place of step, value, curve and rank; empty if they are there."""
     parameters: str
 
 
@@ -87,7 +87,7 @@ def value_text(value: float) -> str:
 
 
 def target_of(trial: Trial, progress: StudyProgress | None) -> int | None:
-    """The step at which its attempt ends: where it is to be paused, else that of a whole trial."""
+    """The step at which its attempt ends: that of its next pause, else that of a whole trial."""
     if trial.until_step is not None:
         return trial.until_step
     return progress.whole_steps if progress is not None else None

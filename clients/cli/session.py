@@ -144,7 +144,7 @@ def connection_options(command: F) -> F:
 
 
 def owner_of(context: click.Context | None) -> str:
-    """Whose studies the command means where it names no owner."""
+    """Whose studies the command means if it names no owner."""
     given: str = _given(context).get("owner", DEFAULT_OWNER)
     with _told_as_usage(context):
         return check_id("--owner", given)
@@ -165,7 +165,7 @@ def _told_as_usage(context: click.Context | None) -> Iterator[None]:
 
 
 def _kept(*names: str, kept_as: str, **how: Any) -> Callable[[F], F]:
-    """An option whose value waits in the context for whoever makes the client, so that commands need not hand it on."""
+    """An option whose value waits in the context until a client is made, so that commands need not pass it on."""
 
     def keep(context: click.Context, _: click.Parameter, value: object) -> None:
         if value is not None:

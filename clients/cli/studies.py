@@ -54,7 +54,7 @@ STATES = click.Choice([s.value for s in StudyState])
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--resume", is_flag=True, help="Go on with the study of that name where there is one.")
+@click.option("--resume", is_flag=True, help="Go on with the study of that name if there is one.")
 @address_option
 @format_option
 @click.pass_obj
@@ -79,7 +79,7 @@ def create(session: Session, file: Path, resume: bool, address: str | None, form
 
 
 def for_controllers(spec: StudySpec) -> StudySpec:
-    """The study, to be run as pods where it says of what they are made and not that they are something else."""
+    """The study, to be run as pods if it says what they are made of and no other runtime."""
     template = spec.trial
     if template is None or template.runtime is not None or not template.containerised:
         return spec
@@ -246,15 +246,13 @@ def attempt_words(attempt: Attempt) -> list[str]:
 
 
 def _exit_code(attempt: Attempt) -> int:
-    """The one that says that something went wrong; 0 where nothing did. One that was told to end may end with any."""
+    """The one that says that something went wrong; 0 if nothing did. One that was told to end may end with any."""
     return 0 if attempt.cause in (None, Cause.STOPPED) else attempt.exit_code or 0
 
 
 @click.command()
 @click.argument("study", type=StudyType())
-@click.option(
-    "-n", "--limit", type=click.IntRange(1, 1000), help="So many of the best; 1 where there is one objective."
-)
+@click.option("-n", "--limit", type=click.IntRange(1, 1000), help="So many of the best; 1 if there is one objective.")
 @address_option
 @format_option
 @click.pass_obj

@@ -1,4 +1,4 @@
-"""Study files as commands take them: what is doubtful in one is told before anything is done with it."""
+"""Study files as commands take them: what is doubtful in one is said before anything is done with it."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from ...domain.errors import MISSING, InvalidArgument
 from ...domain.visible import escape, visible
 
 _SPELLED = {"·": "-", "…": "...", "±": "+-", "×": "x", "—": "-"}
-"""Wazir's own typography where a stream's encoding lacks it."""
+"""Wazir's own typography, for streams whose encoding lacks it."""
 
 
 def spell_out(stream: object) -> None:

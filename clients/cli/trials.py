@@ -282,7 +282,7 @@ def watch(session: Session, study: StudyName, address: str | None) -> None:
                 break
     if progress.study is None:
         return
-    # Also where it had ended before: silence would leave open what was seen.
+    # Also if it had ended before: otherwise nothing would be printed.
     reason = f": {progress.study.reason}" if progress.study.reason else ""
     console().print(f"Study {study.short} is {progress.study.state.value}{reason}")
     if progress.study.state is StudyState.FAILED or progress.study.needs_a_person:

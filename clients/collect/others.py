@@ -3,7 +3,7 @@
 Every `name=value` and `name: value` is one, also `Train loss: 0.3`, whose name is `Train loss`. Not kept are
 
 * parameters of the study, and a line that echoes them without an objective or a step: a script prints its settings;
-* counters (step, epoch, iteration), and a name that stands on a line twice with different values;
+* counters (step, epoch, iteration), and a name that appears twice on a line with different values;
 * names beyond the first `MAX_NAMES`.
 
 They are kept at the steps of the study's own metrics and make no steps of their own, because pausing, stopping and
@@ -42,7 +42,7 @@ _COUNTERS = frozenset({"step", "steps", "epoch", "epochs", "iter", "iteration"})
 class Others:
     """What one attempt prints beside the wanted metrics. `parameters`: names that are not metrics.
 
-    Each line is told as `beside` if an objective is on it, else as `alone`; what they give is to be reported.
+    Feed each line to `beside` if an objective is on it, else to `alone`; what they return is to be reported.
     """
 
     def __init__(self, parameters: Iterable[str] = ()) -> None:

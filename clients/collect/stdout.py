@@ -1,6 +1,6 @@
 """Metrics that training code prints: bytes of its output in, measurements out, while it runs.
 
-By default `name=value` and `name: value` are read wherever they stand on a line; quotes around the name do no harm, so
+By default `name=value` and `name: value` are read anywhere on a line; quotes around the name do no harm, so
 a line of JSON is read too. `step` or `epoch` on the same line gives the step. The wanted names make the steps, and what
 else is printed goes with them (`others.py`):
 
@@ -15,7 +15,7 @@ A number is read whole or not at all (`domain/numbers.py`): `val/loss: 0,31` and
 `StdoutReader.doubts` keeps them, to say what to print instead.
 
 What a terminal would show is what counts: of a line that a progress bar has rewritten with carriage returns only the
-last text is read, and colours are not seen. Bytes that are no UTF-8 harm their own characters only. Of a line longer
+last text is read, and colours are not seen. Bytes that are not UTF-8 harm their own characters only. Of a line longer
 than `MAX_LINE` bytes the rest is not read, which also bounds what a costly pattern can cost.
 """
 
@@ -90,7 +90,7 @@ class StdoutReader:
         """How many values that look like numbers were not read."""
 
     def feed(self, data: bytes, time: float) -> list[Measurement]:
-        """What the next `data` tells; `time` in Unix seconds is given to the measurements."""
+        """The measurements in the next `data`; `time` in Unix seconds is given to the measurements."""
         found: list[Measurement] = []
         *complete, rest = data.split(b"\n")
         for part in complete:
@@ -100,7 +100,7 @@ class StdoutReader:
         return found
 
     def finish(self, time: float) -> list[Measurement]:
-        """What the last line tells, where it has no line end, and what waited for another one."""
+        """The measurements of a last line without a line end, and what waited for another line."""
         last = list(self._end_line(time))
         return [*last, *(Measurement(step, metrics, time) for step, metrics in self.others.end())]
 
@@ -208,7 +208,7 @@ def _step(text: str | None) -> int | None:
         return None
     text = text.replace(",", "") if re.fullmatch(r"[0-9]{1,3}(,[0-9]{3})+", text) else text
     if text.strip().isdecimal():
-        # Not through a float, which is exact up to 2^53 only. Longer digits are no step, and slow to read.
+        # Not through a float, which is exact up to 2^53 only. More digits are not a step, and slow to read.
         step = int(text) if len(text) < 30 else -1
     else:
         value = number(text)
