@@ -4,6 +4,8 @@
          │  └─ Reflector <── list and watch: what pods there are
          ├─ pods.py      Order -> Pod               pure
          ├─ status.py    Pod -> Execution           pure
+         ├─ pod_object.py  what a pod says of its containers and log   pure
+         ├─ size.py      whether the cluster says that a pod is too large   pure
          ├─ schema.py    what a manifest may hold   pure
          ├─ output.py    what a pod printed, followed through the API server
          ├─ access.py    whether this account may do what it must

@@ -17,6 +17,7 @@ from ...domain.errors import InvalidArgument
 from ...domain.names import StudyName, parse_study
 from ...domain.pod import Keep, Source, Volume, main_container
 from ..execution import Ending, Key, Order, Why
+from .pod_object import main_name
 from .settings import KubernetesSettings
 
 Json = dict[str, Any]
@@ -61,7 +62,7 @@ def key_of(pod: Json) -> Key:
 
 def log_reference(pod: Json) -> str:
     """Where its output lies, as an attempt's `log_path`."""
-    container = pod["spec"]["containers"][main_container(pod)]["name"]
+    container = main_name(pod)
     return f"{LOG_SCHEME}{pod['metadata']['namespace']}/{pod['metadata']['name']}/{container}"
 
 

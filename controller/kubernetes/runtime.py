@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -14,11 +13,12 @@ from typing import Any
 
 from ...clients.spool import MARK
 from ...domain.errors import InvalidArgument, Unavailable
-from ...domain.pod import Keep, main_container
+from ...domain.pod import Keep
 from ..execution import Ending, Execution, Exit, Fault, Key, Order, Phase, Why
 from ..runtime import OutputLost
 from .api import Api, ApiError, Unreachable, events_path, pods_path, secrets_path
 from .output import Follower, last_part
+from .pod_object import began, last_words, main_name, version_of
 from .pods import (
     CONTROLLER,
     DONE,
@@ -213,7 +213,7 @@ class KubernetesRuntime:
             if pod is None or pod.pod is None:
                 return b""
             ended = pod.execution.phase is Phase.ENDED
-            if pod.follower is None and pod.tail is None and _began(pod.pod):
+            if pod.follower is None and pod.tail is None and began(pod.pod):
                 self._follow(pod)
             follower = pod.follower
 
@@ -326,12 +326,12 @@ class KubernetesRuntime:
                 if kind == "DELETED":
                     return
                 pod = self._pods[key] = _Pod(execution, namespace)
-                pod.complete = not item["metadata"]["annotations"].get(TOKEN) or _began(item)
+                pod.complete = not item["metadata"]["annotations"].get(TOKEN) or began(item)
             if pod.forgotten and kind == "DELETED":
                 del self._pods[key]
                 return
 
-            if pod.pod is not None and _version(pod.pod) > _version(item) and kind != "DELETED":
+            if pod.pod is not None and version_of(pod.pod) > version_of(item) and kind != "DELETED":
                 return
             pod.pod, pod.gone = item, kind == "DELETED"
             if pod.execution.phase is Phase.ENDED:
@@ -352,8 +352,8 @@ class KubernetesRuntime:
         self.wake()
 
     def _follow(self, pod: _Pod) -> None:
-        if pod.follower is None and pod.pod is not None and _began(pod.pod) and not pod.forgotten:
-            container = _main(pod.pod)
+        if pod.follower is None and pod.pod is not None and began(pod.pod) and not pod.forgotten:
+            container = main_name(pod.pod)
             pod.follower = Follower(self._api, pod.namespace, pod.name, container, self.wake)
             if pod.execution.phase is Phase.ENDED:
                 pod.follower.end()
@@ -370,7 +370,7 @@ class KubernetesRuntime:
             return pod.follower.read(-(8 * CHUNK), 8 * CHUNK)
         if pod.tail is not None:
             return pod.tail
-        if not _began(pod.pod):
+        if not began(pod.pod):
             return b""
         data = self._read_log(pod)
         if pod.execution.phase is Phase.ENDED:
@@ -380,7 +380,7 @@ class KubernetesRuntime:
     def _read_log(self, pod: _Pod) -> bytes:
         assert pod.pod is not None
         try:
-            return last_part(self._api, pod.namespace, pod.name, _main(pod.pod))
+            return last_part(self._api, pod.namespace, pod.name, main_name(pod.pod))
         except Unreachable as error:
             raise Unavailable(str(error)) from error
         except ApiError as error:
@@ -389,7 +389,7 @@ class KubernetesRuntime:
             if pod.tries < LOG_TRIES and error.status != 404:
                 raise Unavailable(f"the log of {pod.name}: {error.words}") from error
             log.warning("the log of %s is lost: %s", pod.name, error, extra={"action": "log_lost"})
-            return _last_words(pod.pod)
+            return last_words(pod.pod)
 
     def _ask_events(self, pod: _Pod) -> None:
         """Where a pod on a node does not get on, the kubelet's events may say why (a volume that cannot be mounted).
@@ -557,22 +557,6 @@ def _events_key(pod: _Pod) -> Key:
     return Key(f"events {pod.execution.key}", 0, 0)
 
 
-def _began(pod: Json) -> bool:
-    """Whether a container of it has run, so that there may be a log."""
-    statuses = (pod.get("status") or {}).get("containerStatuses") or ()
-    return any({"running", "terminated"} & (status.get("state") or {}).keys() for status in statuses)
-
-
-def _main(pod: Json) -> str:
-    return str(pod["spec"]["containers"][main_container(pod)]["name"])
-
-
-def _version(pod: Json) -> float:
-    """Resource versions are opaque; etcd's are numbers that grow, and where they are not, the later news wins."""
-    version = str(pod["metadata"].get("resourceVersion", ""))
-    return float(version) if version.isdigit() else math.inf
-
-
 def _lacks_rights(error: ApiError) -> bool:
     """Whether it is our account that may not, rather than this pod: that can be mended from outside."""
     return error.status == 403 and ("cannot create resource" in error.words or "is being terminated" in error.words)
@@ -584,11 +568,3 @@ def _failed(execution: Execution) -> bool:
     if ended is None or execution.ending is not None:
         return execution.ending is not None and execution.ending.why in (Why.TIMEOUT, Why.BROKEN, Why.TOO_LARGE)
     return ended.fault in (Fault.COMMAND, Fault.TOO_LARGE) or (ended.fault is None and ended.code != 0)
-
-
-def _last_words(pod: Json) -> bytes:
-    """The end of the log of a container that failed, as its status keeps it."""
-    for status in (pod.get("status") or {}).get("containerStatuses") or ():
-        if status["name"] == _main(pod):
-            return str(((status.get("state") or {}).get("terminated") or {}).get("message") or "").encode()
-    return b""

@@ -24,6 +24,7 @@ from typing import Any
 
 from ...domain.pod import main_container
 from ..execution import Execution, Exit, Fault, Phase
+from .pod_object import main_name
 from .pods import GPUS, ending_of, key_of, killed, log_reference, study_of
 from .size import fits_no_node
 
@@ -95,7 +96,7 @@ def time_of(text: str | None) -> float | None:
 
 def _container(pod: Json) -> Json:
     """The status of the container that is the trial; empty where there is none yet."""
-    name = pod["spec"]["containers"][main_container(pod)]["name"]
+    name = main_name(pod)
     statuses = (pod.get("status") or {}).get("containerStatuses") or ()
     return next((s for s in statuses if s["name"] == name), {})
 

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from wazir.domain import rules
 from wazir.domain.attempt import Attempt, AttemptState, Cause
 from wazir.domain.failures import Case, alike, cases, common, sentences, too_many
 from wazir.domain.gathered import gathered
 from wazir.domain.names import StudyName
-from wazir.domain.rules import Relation, Test, between, covering
+from wazir.domain.rules import Relation, between, covering
 from wazir.domain.space import Categorical, Condition, Discrete, Double, Integer, Parameter, Scale, Space
 from wazir.domain.trial import Trial, TrialState
 
@@ -259,5 +260,5 @@ def test_too_many_are_those_that_parameters_do_not_explain() -> None:
 
 
 def test_a_condition_names_choices_as_people_wrote_them() -> None:
-    condition = Test("layers", Relation.ONE_OF, values=("python:(64, 64)", True, "adam"))
+    condition = rules.Test("layers", Relation.ONE_OF, values=("python:(64, 64)", True, "adam"))
     assert str(condition) == "layers = (64, 64) or true or adam"
