@@ -89,18 +89,22 @@ def run(file: Path, db: Database, parallel: int | None, gpus: int | None, trials
     with ExitStack() as stack:
         with Progress(console(), waits_for="the service to start"):
             from ..clients.client import Client
+            from ..controller.local.runtime import check_free
             from ..service.studies import draft
-            from .local_run import LocalRun
+            from .local_run import LocalRun, run_folder
             from .local_service import LocalService
 
+            name = StudyName(DEFAULT_OWNER, study_file.study_id)
             try:
                 # What the service would refuse is refused before a database is made for it.
-                draft(StudyName(DEFAULT_OWNER, study_file.study_id), spec, {}, now=0.0)
+                draft(name, spec, {}, now=0.0)
             except WazirError as error:
                 raise study_file.explain(error) from error
 
             folder = folder_of(db)
             make_folder(folder)
+            # Nor does it change the budget of a study that another process runs.
+            check_free(run_folder(folder / "runs", name))
             service = stack.enter_context(LocalService(db))
             client = stack.enter_context(Client(service.address, retry_for=PATIENCE))
             try:
@@ -109,9 +113,9 @@ def run(file: Path, db: Database, parallel: int | None, gpus: int | None, trials
                 raise study_file.explain(error) from error
 
             if study.state is StudyState.PAUSED and not study.needs_a_person:
-                name, at = study.name.short, option_for(service)
+                short, at = study.name.short, option_for(service)
                 raise FailedPrecondition(
-                    f"{name} is {study.reason}, so nothing would run. Go on with `wazir resume {name}{at}`, "
+                    f"{short} is {study.reason}, so nothing would run. Go on with `wazir resume {short}{at}`, "
                     "and then run it again"
                 )
 

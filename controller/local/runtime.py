@@ -342,6 +342,12 @@ class LocalRuntime:
         attempt.execution = replace(attempt.execution, phase=Phase.ENDED, exit=ended)
 
 
+def check_free(root: Path) -> None:
+    """Raises FailedPrecondition if a controller has the folder now, for a caller that would change something first."""
+    if (root / "lock").exists():
+        os.close(_lock(root))
+
+
 def _lock(root: Path) -> int:
     """Takes the folder for this process; the kernel gives it back whatever becomes of us."""
     handle = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)

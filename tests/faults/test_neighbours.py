@@ -47,10 +47,10 @@ def test_a_second_study_takes_over_when_the_first_is_done(world: World) -> None:
 
 def test_one_study_is_run_by_one_process(world: World) -> None:
     world.hold("study")
-    file = world.study("study", trials=3)
-    process = world.run(file)
+    process = world.run(world.study("study", trials=3))
     world.running("study", 2)
-    again = world.run(file)
+    # Nor does one that is refused change the budget of the other.
+    again = world.run(world.study("study", trials=5))
     assert world.ended(again) == 4, world.describe()
     assert f"in use by another controller (process {process.pid})" in " ".join(world.said(again).split())
     world.let_go("study")
