@@ -674,7 +674,6 @@ def test_a_dataframe_without_pandas_names_it(address: str, monkeypatch: pytest.M
 
 
 def test_a_dataframe_has_a_row_for_each_trial(address: str) -> None:
-    pytest.importorskip("pandas")
     made = study()
     made.optimize(quadratic, trials=3)
     frame = made.trials_dataframe()

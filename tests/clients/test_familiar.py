@@ -598,7 +598,6 @@ def test_a_study_says_what_it_optimises(study: Study) -> None:
 
 
 def test_a_data_frame_has_what_optunas_has(study: Study) -> None:
-    pytest.importorskip("pandas")
     study.optimize(quadratic, n_trials=2)
     frame = study.trials_dataframe(attrs=("number", "value", "params", "state"))
     assert list(frame.columns) == ["number", "value", "state", "params_x"]
