@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Remembered:
-    """What the controller keeps of one attempt; see `Snapshot` for the words. All of it can be made anew."""
+    """What the controller keeps of one attempt; see `Snapshot` for the words. All of it can be rebuilt."""
 
     told: float | None = None
     announced: Told | None = None

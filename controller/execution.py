@@ -13,7 +13,7 @@ from ..domain.template import Resources
 
 @dataclass(frozen=True, slots=True, order=True)
 class Key:
-    """One attempt for ever: the study's uid is in it, so a study made anew under an old name adopts nothing old."""
+    """One attempt, forever: the study's uid is in it, so a recreated study adopts nothing of the old one."""
 
     uid: str
     trial: int
@@ -122,7 +122,7 @@ class Execution:
     """GPUs held: how many, or which part of one."""
     log_path: str = ""
     waiting: str = ""
-    """What it waits for, in the words of whoever lets it wait; empty where nothing is known to hold it up."""
+    """What it waits for, in the words of what holds it up; empty if nothing is known to hold it up."""
     stuck_since: float | None = None
     """Since when it waits for something that will not resolve by itself; minus infinity if that is certain."""
     too_large_since: float | None = None

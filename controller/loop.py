@@ -178,7 +178,7 @@ class Controller:
         self._runtime.wake()
 
     def leave(self) -> None:
-        """Return soon, ending nothing: whoever comes next takes over what runs. From any thread or signal handler."""
+        """Return soon, ending nothing: the next controller takes over what runs. From any thread or signal handler."""
         self._leaving.set()
         self._runtime.wake()
 

@@ -1,7 +1,7 @@
 """What every runtime promises; `tests/contract/runtime.py` checks it for each.
 
 - **Repeatable.** Every verb may be called again; launching twice is adopting, forgetting twice is nothing.
-- **Durable.** What runs goes on when the controller dies, by whatever means. A runtime made anew over the same place
+- **Durable.** What runs goes on when the controller dies, by whatever means. A runtime recreated over the same place
   observes it again, with its exit where it has ended meanwhile, with its ending where it was told to end.
 - **Whole.** An execution is ENDED when all it started is gone, not before. Its exit code is never made up.
 - **Quick.** No verb waits for a process. News come by `wait`.

@@ -133,7 +133,7 @@ class Studies:
         self._errands.watch(partial(self._watch, entered.watch, name, study.revision), f"wazir-watch-{name.study}")
 
     def gone(self, known: Known) -> None:
-        """The study was deleted. One made anew under its name is another, and lives on."""
+        """The study was deleted. One recreated under its name is another study and is kept."""
         name = known.view.study.name
         if self._known.get(name) is known and not known.gone:
             log.warning("%s was deleted; its trials end", name.short, extra={"action": "gone", "study": str(name)})
@@ -190,7 +190,7 @@ class Studies:
         if known is None:
             return
         if changes.study.uid != known.view.study.uid:
-            # Deleted and made anew: what runs for the old one is an orphan, and the new one's trials are to be run.
+            # Deleted and recreated: what runs for the old one is an orphan, and the new one's trials are to be run.
             log.warning(
                 "%s was deleted and created again", name.short, extra={"action": "study_replaced", "study": str(name)}
             )

@@ -33,7 +33,7 @@ ATTEMPT_TRANSITIONS: dict[AttemptState, frozenset[AttemptState]] = {
 
 
 class Cause(enum.Enum):
-    """Why an attempt ended, as classified by whoever watched it."""
+    """Why an attempt ended, as classified by the process that watched it."""
 
     SUCCEEDED = "succeeded"
     INFEASIBLE = "infeasible"

@@ -101,7 +101,7 @@ def parse(text: str) -> Constraint:
     return _parse(text)
 
 
-# Spaces are made anew for each read of a study, their constraints are the same few texts.
+# Spaces are made for each read of a study, their constraints are the same few texts.
 @lru_cache(maxsize=1_024)
 def _parse(text: str) -> Constraint:
     if len(text) > MAX_LENGTH:

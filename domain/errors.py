@@ -50,7 +50,7 @@ class WazirError(Exception):
 
     @classmethod
     def restore(cls, message: str, field: str, details: dict[str, str]) -> Self:
-        """The error as it was on the other side of a wire, without building its message anew."""
+        """The error as it was on the other side of a wire, without building its message again."""
         error = cls.__new__(cls)
         WazirError.__init__(error, message, field=field, details=details)
         return error

@@ -39,3 +39,8 @@ def _digest(names: tuple[str, ...], values: tuple[Value, ...], _types: tuple[typ
 def same(a: Value, b: Value) -> bool:
     """Equal in value and in type (True is not 1)."""
     return type(a) is type(b) and a == b
+
+
+def is_number(value: Value) -> bool:
+    """Whether it is an int or a float; True and False are not."""
+    return isinstance(value, int | float) and not isinstance(value, bool)

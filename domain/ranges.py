@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from .constraint import ConstraintSyntaxError, parse
 from .learning import Asked
-from .parameters import Parameters, Value, same
+from .parameters import Parameters, is_number, same
 from .space import Categorical, Double, Integer, Space
 
 
@@ -67,7 +67,7 @@ def _end(name: str, side: int, sign: str, latest: Narrowed, earlier: Sequence[Na
 def _branch(space: Space, name: str, side: int, sign: str, latest: Narrowed, earlier: Sequence[Narrowed]) -> str:
     """The constraint by a choice with which the range always ends there."""
     bound = latest.ranges[name][side]
-    if any(value == bound for n, value in latest.parameters.items() if n != name and _is_number(value)):
+    if any(value == bound for n, value in latest.parameters.items() if n != name and is_number(value)):
         return ""  # it may be that one
 
     for parent in _before(name, latest):
@@ -88,14 +88,10 @@ def _before(name: str, latest: Narrowed) -> list[str]:
 
 def _shown(name: str, parent: str, side: int, latest: Narrowed, earlier: Sequence[Narrowed]) -> bool:
     value = latest.parameters[parent]
-    if not _is_number(value) or value != latest.ranges[name][side]:
+    if not is_number(value) or value != latest.ranges[name][side]:
         return False
     others = [(n.parameters[parent], n.ranges[name][side]) for n in earlier if parent in n.parameters]
     return all(a == b for a, b in others) and any(a != value for a, _ in others)
-
-
-def _is_number(value: Value) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _text(form: str, *names: str) -> str:

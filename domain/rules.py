@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
 
-from .parameters import Parameters, Value, same
+from .parameters import Parameters, Value, is_number, same
 from .space import Categorical, Discrete, Double, Integer, Parameter, Scale, Space, word
 
 ALPHA = 0.05
@@ -230,7 +230,7 @@ def _tests(kind: Sequence[Parameters], points: Sequence[Parameters], space: Spac
 def _has_order(parameter: Parameter | None, values: Sequence[Value]) -> bool:
     if parameter is not None and isinstance(parameter.kind, Categorical):
         return False
-    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    return all(map(is_number, values))
 
 
 def _thresholds(

@@ -21,7 +21,7 @@ def checked_settings(where: str, settings: Mapping[str, object], taken: Iterable
     plain = {name: _json(f"{where}.{name}", value, 1) for name, value in settings.items()}
     if any(not isinstance(name, str) for name in plain):
         raise InvalidArgument(where, list(plain), "a setting's name must be a text")
-    # Settings are stored with the study, sent to whoever looks at it, and compared when it is run again.
+    # Settings are stored with the study, sent to those who look at it, and compared when it is run again.
     if (length := len(json.dumps(plain))) > MAX_LENGTH:
         raise InvalidArgument(where, f"{length} characters", f"settings have at most {MAX_LENGTH}")
     return plain

@@ -1,6 +1,6 @@
 """The search space: parameters, their values, when they are active, and the constraints between them.
 
-A space is checked when it is made, so whoever holds one holds a sound one. Order of `Space.parameters`: parents
+A space is checked when it is made, so every one is valid. Order of `Space.parameters`: parents
 before their children, otherwise as given.
 """
 

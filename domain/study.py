@@ -259,8 +259,8 @@ class Counts:
 class Study:
     """A stored study. Times are Unix seconds.
 
-    `uid` never comes back, even where the name is made anew. `etag` changes with the specification or state, not with
-    trials. `ending` is set while the study is on its way to its end: nothing new starts, and running trials end.
+    `uid` never comes back, even if the study is recreated under its name. `etag` changes with the specification or
+    state, not with trials. `ending` is set while the study is ending: nothing new starts, and running trials end.
     `rounds` counts committed suggestion rounds; `memo` is the algorithm's own state after them.
     """
 

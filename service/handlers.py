@@ -1,6 +1,6 @@
 """All calls that a server answers, by name, each wrapped by its interceptors once and for all.
 
-grpc.aio would run the interceptors anew at every call, as coroutines that wrap its handler again. And it would wait for
+grpc.aio would run the interceptors at every call, as coroutines that wrap its handler again. And it would wait for
 each method that it is told of beforehand ("registered") by itself: its server then builds a wait over all of them at
 every call, whichever comes (grpcio 1.81, grpc/grpc#43461). Together that is an eighth of what a call costs.
 """

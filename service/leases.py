@@ -14,7 +14,7 @@ from ..domain.trial import Trial
 from .feed import Change, Feed
 
 Key = tuple[str, TrialName, int]
-"""Study uid, trial and attempt number: a study made anew under the same name has another uid."""
+"""Study uid, trial and attempt number: a study recreated under the same name has another uid."""
 
 
 class LeaseKeeper:

@@ -71,7 +71,7 @@ class LiveStudy:
         )
 
     def see(self, study: Study) -> None:
-        """Takes the newer row; makes designer and rule anew where the specification changed."""
+        """Takes the newer row; makes designer and rule again if the specification changed."""
         if study.spec_version != self.study.spec_version:
             fresh = LiveStudy.of(study)
             self.problem, self.designer, self.rule = fresh.problem, fresh.designer, fresh.rule

@@ -62,7 +62,7 @@ class ServiceSettings:
 
     server_key: bytes | None = field(default=None, repr=False)
     """What attempts' tokens are made from, the same for all servers of a database, 32 bytes or more. None: the
-    database keeps one, which whoever reads the database can read too."""
+    database keeps one, which anybody who reads the database can read too."""
 
     tls: TlsFiles | None = None
     """TLS of every address but Unix sockets; None: none."""

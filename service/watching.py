@@ -24,7 +24,7 @@ QUIET = 5.0
 async def watch_trials(store: Store, feed: Feed, name: StudyName, since: int) -> AsyncIterator[Changes]:
     """Changes of the study after revision `since`; the first answer comes at once, with whatever there is.
 
-    Ends with NotFound when the study is deleted, or is made anew under the same name; raises RevisionCompacted.
+    Ends with NotFound when the study is deleted, or is recreated under the same name; raises RevisionCompacted.
     """
     uid = ""
     first = True

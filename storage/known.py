@@ -16,7 +16,7 @@ from ..domain.study import Study
 from ..domain.trial import ENDED, Trial
 
 MOST = 10_000
-"""Studies and trials remembered, some 2 KB each. Beyond it all is forgotten and learnt anew, which costs little."""
+"""Studies and trials remembered, some 2 KB each. Beyond it all is forgotten and read again, which costs little."""
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@
     read   ──> a connection of its own, on the caller's thread, REPEATABLE READ
 
 Units of one study meet at its row's lock, whichever server they come from. A group holds the locks of all its units,
-and two servers whose groups want each other's would wait for ever. So a group never waits: a unit that finds a lock
+and two servers whose groups want each other's would wait forever. So a group never waits: a unit that finds a lock
 taken ends the group, which is committed without it, and then waits holding nothing itself. Only units that must send
 something before the commit get a SAVEPOINT; of the others nothing is in the database that could be undone.
 
@@ -97,7 +97,7 @@ class _Link:
         """Begins a transaction.
 
         PostgreSQL keeps the plan of a prepared statement. One that was made when the table was empty reads a whole
-        study to find a trial, and is used until autovacuum has looked at the table. So plans are made anew each time
+        study to find a trial, and is used until autovacuum has looked at the table. So plans are made again each time
         that this connection has been used twice as often.
         """
         self.transactions += 1
@@ -362,7 +362,7 @@ class _PostgresStore(GroupStore):
             self._known.forget_all()
             meaning = self._database.meaning(error)
             if self._writer is not None and not self._writer.lost and self._writer.in_transaction:
-                with contextlib.suppress(Exception):  # lost meanwhile; the next group connects anew
+                with contextlib.suppress(Exception):  # lost meanwhile; the next group reconnects
                     self._writer.execute("ROLLBACK")
             reached = max(1, len(outcomes))
             if self._writer is not None and not self._writer.lost and len(units) > 1:

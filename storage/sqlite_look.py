@@ -31,7 +31,7 @@ class NotReadable(FailedPrecondition):
 
 @contextmanager
 def look(file: Path) -> Iterator[View]:
-    """A view of the file as it is at one moment, whoever else writes to it.
+    """A view of the file as it is at one moment, even if others write to it.
 
     Raises NotReadable if it has not the newest schema, FailedPrecondition if this user may not read it, Unavailable if
     it stays locked.

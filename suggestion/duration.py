@@ -32,7 +32,7 @@ FITTED: Final = 150
 """Trials that hyperparameters are fitted to, the latest."""
 
 REFIT: Final = 0.1
-"""Hyperparameters are fitted anew when there are more trials by this part."""
+"""Hyperparameters are fitted again when the number of trials has grown by this part."""
 
 ITERATIONS: Final = 20
 """Steps of a fit."""

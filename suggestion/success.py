@@ -25,13 +25,13 @@ FITTED: Final = 120
 """Trials that hyperparameters are fitted to, chosen likewise: the cost of a fit grows with their cube."""
 
 REFIT: Final = 0.1
-"""Hyperparameters are fitted anew when there are more trials by this part."""
+"""Hyperparameters are fitted again when the number of trials has grown by this part."""
 
 ITERATIONS: Final = 20
 """Steps of a fit."""
 
 TOLD: Final = 0.05
-"""People are told how likely a point is to fail from this probability on."""
+"""From this probability of failure on, a proposal's reason mentions it."""
 
 PRIOR: Final = SuccessPrior()
 

@@ -30,7 +30,7 @@ FITTED: Final = 300
 """Trials that hyperparameters are fitted to: the better half of them the best of all, the others spread evenly."""
 
 REFIT: Final = 0.05
-"""Hyperparameters are fitted anew when there are more trials by this part."""
+"""Hyperparameters are fitted again when the number of trials has grown by this part."""
 
 SETTLED: Final = 100
 """Once hyperparameters were fitted to more trials, the next fit starts from them alone; before, from the prior's mode

@@ -143,7 +143,7 @@ class Api:
         if method != "GET":
             self._limit.take()
             self.writes += 1
-        # Asked for anew each time: the client renews tokens that expire.
+        # Asked for again each time: the client renews tokens that expire.
         settings: Any = self._configuration.auth_settings()
         headers = {s["key"]: s["value"] for s in settings.values() if s["in"] == "header" and s["value"]}
         headers |= {"Accept": "application/json", "User-Agent": "wazir"}

@@ -384,7 +384,7 @@ class KubernetesRuntime:
         except Unreachable as error:
             raise Unavailable(str(error)) from error
         except ApiError as error:
-            # The node may be away, with the log; its end must not wait for that for ever.
+            # The node may be away, with the log; its end must not wait for that forever.
             pod.tries += 1
             if pod.tries < LOG_TRIES and error.status != 404:
                 raise Unavailable(f"the log of {pod.name}: {error.words}") from error

@@ -30,7 +30,7 @@ from ..execution import Ending, Execution, Exit, Fault, Key, Phase, Why
 
 @dataclass(frozen=True, slots=True)
 class Supervisor:
-    """Names one process for ever: its id, its start in clock ticks since boot, and the boot."""
+    """Names one process, forever: its id, its start in clock ticks since boot, and the boot."""
 
     pid: int
     start: int

@@ -272,7 +272,7 @@ class LocalRuntime:
         try:
             attempt.folder.tell_ending(ending)
         except OSError as error:
-            # A full disk is no reason to let it run; only a controller made anew will not know why it ended.
+            # A full disk is no reason to let it run; only a new controller will not know why it ended.
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO):
                 raise
             log.warning("cannot write %s: %s", attempt.folder.path, error, extra={"action": "ending_not_kept"})

@@ -7,5 +7,5 @@
     worker      the worker itself
     frames      what travels between the two
 
-A worker is this program, started anew with one thread for linear algebra. It ends with the service, however that ends.
+A worker is this program, started again with one thread for linear algebra. It ends with the service, however that ends.
 """

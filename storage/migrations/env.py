@@ -6,7 +6,7 @@ context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=context.config.attributes["metadata"],
     version_table=context.config.attributes["version_table"],
-    # SQLite cannot alter most of a table; Alembic then makes it anew and copies the rows.
+    # SQLite cannot alter most of a table; Alembic then recreates it and copies the rows.
     render_as_batch=True,
 )
 with context.begin_transaction():
