@@ -87,7 +87,8 @@ def create_study(
     check_list("constraints", constraints, "x < 1")
     check_list("directions", directions, "minimize")
     check_lease(lease)
-    what = _objectives(metric, direction, directions, objective, objectives)
+
+    what = _objectives(metric, direction, directions, objective=objective, objectives=objectives)
     refuse_both("algorithm", algorithm, "sampler", sampler)
     if sampler is not None:
         algorithm = algorithm_of(sampler)
@@ -99,6 +100,7 @@ def create_study(
         first = document.from_document(what).objectives[0]
         refuse_both("stopping", stopping, "pruner", pruner)
         stopping = stopping_of(pruner, first.goal)
+
     budget = {
         "trials": trials,
         "parallel": parallel,
@@ -119,6 +121,7 @@ def create_study(
         description["parameters"] = parameters
     if constraints:
         description["constraints"] = list(constraints)
+
     with python_words():
         spec = document.from_document(description)
         for doubt in document.doubts(description):
@@ -130,9 +133,10 @@ def create_study(
 
         client = open_client(address, database=database, storage=storage, serve=serve)
         made = client.create_study(study_id, spec, resume=load_if_exists)
+
     give_back_orphans(client, made)
     study = Study(client, made, lease=lease)
-    # Somebody who gives Optuna's NopPruner knows.
+    # Somebody who passes Optuna's NopPruner knows that no trial is pruned.
     study._definitions.told_of_stopping |= pruner is not None
     return study
 
@@ -251,6 +255,7 @@ def _objectives(
     metric: str | None,
     direction: str | Goal | None,
     directions: Sequence[str | Goal] | None,
+    *,
     objective: Mapping[str, object] | None,
     objectives: Sequence[Mapping[str, object]] | None,
 ) -> dict[str, object]:
@@ -263,6 +268,7 @@ def _objectives(
             "what is optimised is said twice",
             "Give metric and direction, or directions, or objective, or objectives",
         )
+
     if directions is not None:
         goals = [_goal(f"directions[{place}]", goal) for place, goal in enumerate(directions)]
         if not goals:
@@ -270,6 +276,7 @@ def _objectives(
         if len(goals) == 1:
             return {"objective": {"metric": "value", "goal": goals[0]}}
         return {"objectives": [{"metric": f"value_{place}", "goal": goal} for place, goal in enumerate(goals)]}
+
     if objectives is not None:
         return {"objectives": list(objectives)}
     if objective is not None:
