@@ -191,6 +191,7 @@ def after_end(
         return ended
     if cause is Cause.SUCCEEDED:
         return Next(TrialState.FAILED, message or f"ended well but never reported {looked_for}")
+
     own = cause in OWN_FAULT
     tried, allowed = (failed_before, policy.failed) if own else (lost_before, policy.preempted)
     if tried < allowed and cause is not Cause.TOO_LARGE:

@@ -168,10 +168,12 @@ class TrialTemplate:
                 raise InvalidArgument(
                     "trial.image", MISSING, "is missing: a pod is made of an image", "Name one, or give a manifest"
                 )
+
         if self.runtime is Runtime.KUBERNETES and self.resources.gpu % 1:
             raise InvalidArgument(
                 "trial.resources.gpu", self.resources.gpu, "a pod holds whole GPUs", "Local runs can share one"
             )
+
         self.pod.check()
         if self.pod.manifest is not None:
             for key, given in (

@@ -167,10 +167,12 @@ class LiveStudies:
 
         async with self._reading.setdefault(name, asyncio.Lock()):
             known = self.heard(name) or await self._refresh(name)
+
             # Only what there was reason to doubt at the start: while reports keep coming there is always more.
             wanted = known.doubts
             while known.doubts_seen_to < wanted:
                 doubts = known.doubts
+
                 read = partial(_points, study=known.study, since=known.points_read)
                 points = await asyncio.to_thread(self._store.read, read)
                 by_metric = {o.metric: c for o, c in zip(known.study.spec.objectives, known.curves, strict=True)}
@@ -178,6 +180,7 @@ class LiveStudies:
                     if p.metric in by_metric:
                         by_metric[p.metric].report(p.trial_id, p.attempt, p.step, p.value)
                         known.note_pace(p.trial_id, p.attempt, p.step, p.time)
+
                 if points:
                     known.points_read = points[-1].sequence
                 if len(points) < POINTS_PAGE:

@@ -129,6 +129,7 @@ class StudyServicer(study_service_pb2_grpc.StudyServiceServicer):
             request=_identity(name.owner, request),
             fallback=_known("on_timeout", request.on_timeout, ON_TIMEOUT) != api.ON_TIMEOUT_WAIT,
         )
+
         remaining = context.time_remaining()
         answer = await self._service.suggest(ask, settings.default_deadline if remaining is None else remaining)
         return api.SuggestTrialsResponse(

@@ -344,6 +344,7 @@ class _PostgresStore(GroupStore):
         outcomes: list[Outcome] = []
         shared = Shared()
         news: set[tuple[Topic, StudyName]] = set()
+
         try:
             link = self._connected()
             link.begin()

@@ -303,13 +303,16 @@ class SqlTransaction(SqlView, Transaction):
             for m in measurements
             for metric, value in m.metrics.items()
         ]
+
         if not batch:
             return
+
         self.flush()
         self._begin_sending()
         last = self._one(NEXT_SEQUENCE, this_study=key, more=len(batch)).value
         for sequence, values in enumerate(batch, start=last - len(batch) + 1):
             values["sequence"] = sequence
+
         try:
             self._session.run_many(self._spelling.measurement, batch)
         except self._session.integrity_error:

@@ -172,6 +172,7 @@ def observe(trial: Trial, objectives: Sequence[Objective]) -> Observation:
     values: tuple[float, ...] = ()
     details = trial.provenance.details if trial.provenance is not None else {}
     bracket = int(details["bracket"]) if "bracket" in details else None
+
     if trial.state is TrialState.PAUSED:
         outcome = Outcome.PAUSED
         values = tuple((trial.final or {}).get(o.metric, math.nan) for o in objectives)
@@ -187,6 +188,7 @@ def observe(trial: Trial, objectives: Sequence[Objective]) -> Observation:
             outcome, values = Outcome.MEASURED, measured
         else:
             outcome = Outcome.INFEASIBLE
+
     timed_out = outcome is Outcome.FAILED and trial.attempts[-1].cause is Cause.TIMED_OUT
     return Observation(
         trial.id,

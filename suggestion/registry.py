@@ -112,6 +112,7 @@ def _others(group: str) -> dict[str, EntryPoint]:
 
 def _load(field: str, name: str, table: Mapping[str, Known], group: str) -> Any:
     own, other = table.get(name), _others(group).get(name)
+
     if own is None and other is None:
         known = {*table, *_others(group)}
         meant = ELSEWHERE.get(name.lower())

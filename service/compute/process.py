@@ -151,6 +151,7 @@ class Worker:
         known = self._known.get(study.uid)
         # All of this before the first await: afterwards the history may have gone on.
         digest, changes = history.digest(), history.changes
+
         if known is None or known.history is not history or known.spec_version != study.spec_version:
             messages: list[Message] = [
                 {"do": "study", "uid": study.uid, "spec": spec_to_text(study.spec), "growing": study.growing}
@@ -159,11 +160,13 @@ class Worker:
         else:
             messages = []
             put, removed = history.changed_since(known.changes)
+
         self._known[study.uid] = _Known(study.spec_version, history, changes)
         self._known.move_to_end(study.uid)
         while len(self._known) > STUDIES:
             forgotten, _ = self._known.popitem(last=False)
             messages.append({"do": "forget", "uid": forgotten})
+
         for message in messages:
             await self._send(message)
         for start in range(0, max(len(put), len(removed)), BATCH):
