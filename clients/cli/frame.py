@@ -68,7 +68,8 @@ def _lines(view: View, width: int, height: int, now: float, ascii_only: bool) ->
     if view.best is not None and height >= LOW:
         head.append(_best(view.best, study, width, ascii_only))
     if not view.running:
-        if words := awaited(study):
+        # A foot that says what is missing is right about what the study waits for.
+        if not view.trouble and (words := awaited(study)):
             foot.insert(0, Text(cut(f"{words} {dots}", width, ascii_only=ascii_only), "dim"))
         return [*head, *foot]
 

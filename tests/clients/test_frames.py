@@ -211,6 +211,12 @@ def test_no_frame_is_larger_than_its_screen(view: View, ascii_only: bool) -> Non
             assert all(line.cell_len <= width for line in lines), (width, height)
 
 
+def test_a_study_that_nobody_runs_does_not_wait_for_its_algorithm_as_well() -> None:
+    view = View(study=study(), trouble="no trial runs; perhaps nobody runs this study")
+    lines = [line.plain for line in frame(view, 80, 24, NOW)]
+    assert [line for line in lines if "waiting" in line] == [f"waiting: {view.trouble}"]
+
+
 @pytest.mark.parametrize("width", [60, 80, 120, 200, 240])
 def test_from_60_columns_on_a_running_trial_shows_step_value_curve_rank_and_eta(width: int) -> None:
     lines = [line.plain for line in frame(SEVERAL, width, 30, NOW)]
