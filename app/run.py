@@ -121,13 +121,13 @@ def run(file: Path, db: Database, parallel: int | None, gpus: int | None, trials
 
         log_to_file(str(folder / "wazir.log"))
         with LocalRun(client, service.address, study, folder / "runs", parallel=parallel, gpus=gpus) as local:
-            follow(client, local, study, parallel)
+            follow(client, local, study, parallel=parallel)
         study = client.get_study(study.name)
-        report(client, study, service, str(file))
+        report(client, study, service, file=str(file))
     raise click.exceptions.Exit(outcome(study))
 
 
-def follow(client: Client, local: LocalRun, study: Study, parallel: int | None) -> None:
+def follow(client: Client, local: LocalRun, study: Study, *, parallel: int | None) -> None:
     """Shows the study live until the controller has nothing left to do; Ctrl-C drains, then stops it."""
     from ..clients.cli.progress import Progress, asking
 
@@ -175,7 +175,7 @@ def drain_on_interrupt(local: LocalRun, progress: Progress) -> Iterator[None]:
         yield
 
 
-def report(client: Client, study: Study, service: LocalService, file: str) -> None:
+def report(client: Client, study: Study, service: LocalService, *, file: str) -> None:
     """The best trial, what failures have in common, where the results are, and what to type next."""
     out = console()
     name, at = study.name.short, option_for(service)

@@ -50,13 +50,13 @@ class View:
 
 def frame(view: View, width: int, height: int, now: float, *, ascii_only: bool = False) -> list[Text]:
     """At most `height` lines of at most `width` cells. If there is little room, running trials are kept."""
-    lines = _lines(view, width, height, now, ascii_only)[:height]
+    lines = _lines(view, width, height, now=now, ascii_only=ascii_only)[:height]
     for line in lines:
         line.truncate(width)
     return lines
 
 
-def _lines(view: View, width: int, height: int, now: float, ascii_only: bool) -> list[Text]:
+def _lines(view: View, width: int, height: int, *, now: float, ascii_only: bool) -> list[Text]:
     dots = "..." if ascii_only else "…"
     study = view.study
     if study is None:
@@ -64,9 +64,9 @@ def _lines(view: View, width: int, height: int, now: float, ascii_only: bool) ->
         return [Text(cut(waiting, width, ascii_only=ascii_only), "dim"), *_foot(view, width, ascii_only)]
 
     foot = _foot(view, width, ascii_only)
-    head = [_head(view, study, width, now, ascii_only)]
+    head = [_head(view, study, width, now=now, ascii_only=ascii_only)]
     if view.best is not None and height >= LOW:
-        head.append(_best(view.best, study, width, ascii_only))
+        head.append(_best(view.best, study, width, ascii_only=ascii_only))
     if not view.running:
         # A foot that says what is missing is right about what the study waits for.
         if not view.trouble and (words := awaited(study)):
@@ -80,7 +80,7 @@ def _lines(view: View, width: int, height: int, now: float, ascii_only: bool) ->
     if len(shown) > room:
         shown = shown[: max(1, room - 1)]
     hidden = len(view.running) - len(shown)
-    rows = rows_of(shown, study, view.progress, view.typical, now)
+    rows = rows_of(shown, study, view.progress, typical=view.typical, now=now)
     metrics = [objective.metric for objective in study.spec.objectives]
     lines = table(rows, metrics, width, ascii_only=ascii_only, reporting=view.reporting)
     if hidden:
@@ -119,7 +119,7 @@ def _trials_eta(view: View, study: Study, now: float) -> float | None:
         return None
     by_id = {found.trial_id: found for found in view.progress.trials} if view.progress is not None else {}
     running = [
-        eta_of(trial, of_this_attempt(trial, by_id.get(trial.id)), view.progress, view.typical, now)
+        eta_of(trial, of_this_attempt(trial, by_id.get(trial.id)), view.progress, typical=view.typical, now=now)
         for trial in view.running
     ]
     waiting = max(0, budget - done - len(view.running))
@@ -155,7 +155,7 @@ def summary(view: View, now: float) -> str:
     return f"{study.name.short}: " + ", ".join(parts)
 
 
-def _head(view: View, study: Study, width: int, now: float, ascii_only: bool) -> Text:
+def _head(view: View, study: Study, width: int, *, now: float, ascii_only: bool) -> Text:
     """The study in one line. What it has no room for goes from the least important part on."""
     done, budget = done_of(study)
     failed, paused = study.counts[TrialState.FAILED], study.counts[TrialState.PAUSED]
@@ -188,7 +188,7 @@ def _head(view: View, study: Study, width: int, now: float, ascii_only: bool) ->
     return Text("  ").join(part for _, part in kept)
 
 
-def _best(trial: Trial, study: Study, width: int, ascii_only: bool) -> Text:
+def _best(trial: Trial, study: Study, width: int, *, ascii_only: bool) -> Text:
     metrics = on_one_line(in_short(trial.final, study.spec))
     line = Text(cut(f"best: trial {trial.id}  {metrics}", width, ascii_only=ascii_only))
     room = width - cell_len(line.plain) - 2

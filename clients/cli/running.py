@@ -109,7 +109,7 @@ def of_this_attempt(trial: Trial, found: TrialProgress | None) -> TrialProgress 
 
 
 def eta_of(
-    trial: Trial, found: TrialProgress | None, progress: StudyProgress | None, typical: float | None, now: float
+    trial: Trial, found: TrialProgress | None, progress: StudyProgress | None, *, typical: float | None, now: float
 ) -> float | None:
     """Seconds until its attempt ends: by its own steps if it has any, else by the typical duration of a trial."""
     attempt = trial.attempt
@@ -125,23 +125,24 @@ def eta_of(
 
 
 def rows_of(
-    trials: Iterable[Trial], study: Study, progress: StudyProgress | None, typical: float | None, now: float
+    trials: Iterable[Trial], study: Study, progress: StudyProgress | None, *, typical: float | None, now: float
 ) -> list[Row]:
     """`typical`: the seconds that a trial usually takes."""
     by_id = {found.trial_id: found for found in progress.trials} if progress is not None else {}
-    return [_row(trial, study, progress, by_id.get(trial.id), typical, now) for trial in trials]
+    return [_row(trial, study, progress, earlier=by_id.get(trial.id), typical=typical, now=now) for trial in trials]
 
 
 def _row(
     trial: Trial,
     study: Study,
     progress: StudyProgress | None,
+    *,
     earlier: TrialProgress | None,
     typical: float | None,
     now: float,
 ) -> Row:
     found = of_this_attempt(trial, earlier)
-    eta = eta_of(trial, found, progress, typical, now)
+    eta = eta_of(trial, found, progress, typical=typical, now=now)
     target = target_of(trial, progress)
     state, style = state_of(trial, study, reported=found is not None)
     by_metric = {m.metric: m for m in found.metrics} if found is not None else {}

@@ -88,7 +88,7 @@ def _progress_columns(found: Running | None, study: Study) -> dict[str, Column[T
         by_id = {known.trial_id: known for known in found.progress.trials} if found.progress is not None else {}
         for trial in found.trials:
             known = of_this_attempt(trial, by_id.get(trial.id))
-            etas[trial.id] = eta_of(trial, known, found.progress, found.typical, now)
+            etas[trial.id] = eta_of(trial, known, found.progress, typical=found.typical, now=now)
             if known is not None:
                 doing[trial.id] = known
 
@@ -137,7 +137,7 @@ def progress_data(found: Running | None) -> dict[int, dict[str, object]]:
             data[trial.id] = {
                 "step": known.pace.last_step,
                 "steps": target_of(trial, found.progress),
-                "eta_seconds": eta_of(trial, known, found.progress, found.typical, now),
+                "eta_seconds": eta_of(trial, known, found.progress, typical=found.typical, now=now),
                 "metrics": {m.metric: {"value": m.value, "rank": m.rank, "of": m.ranked} for m in known.metrics},
             }
     return data
@@ -150,7 +150,7 @@ def rows_by_id(found: Running | None, study: Study) -> dict[int, Row]:
 
     from .running import rows_of
 
-    rows = rows_of(found.trials, study, found.progress, found.typical, time.time())
+    rows = rows_of(found.trials, study, found.progress, typical=found.typical, now=time.time())
     return {trial.id: row for trial, row in zip(found.trials, rows, strict=True)}
 
 

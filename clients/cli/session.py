@@ -96,7 +96,7 @@ class Session:
             from ..credentials import Tls
 
             tls = Tls(**files)
-        with self.open(Access(address, database, token, tls, only_look), retry_for) as client:
+        with self.open(Access(address, database, token=token, tls=tls, only_look=only_look), retry_for) as client:
             yield client
 
 
