@@ -81,7 +81,7 @@ def test_of_points_that_are_as_good_the_short_ones_are_proposed() -> None:
         )
         for o in observations()[:10]:
             history.put(o)
-        for number in range(1, 6):
+        for number in range(1, 9):
             answer = designer.suggest(PROBLEM, history, 1, generator(1, number), memo)
             memo = answer.memo
             (point,) = answer.proposals

@@ -248,7 +248,7 @@ def test_rungs_have_their_numbers_whoever_fails_and_when(parallel: int, failures
             there = came
 
 
-@settings(max_examples=15)
+@settings(max_examples=30)
 @given(
     st.integers(1, 30),
     st.integers(1, 8),
@@ -416,7 +416,7 @@ def crossing(x: float, step: int) -> float:
 def test_bohbs_new_points_are_learned_from_the_most_steps_that_enough_have_done(model: str) -> None:
     """Only who looks at nine finds the best."""
     algorithm = Algorithm("bohb", settings={"max": 9, "model": model, "random_fraction": 0.0})
-    simulation = Simulation(algorithm, crossing, 9, 60, 1)
+    simulation = Simulation(algorithm, crossing, 9, 85, 1)
     simulation.run()
     points = [float(str(o.parameters["x"])) for o in simulation.history.observations]
     early, late = points[5:9], points[-20:]
