@@ -78,6 +78,7 @@ class AskedTrial(Trial):
             record.name, record.attempt.number, record.parameters, reporter, objectives=definitions.objectives
         )
         self._attributes.update(record.metadata)
+
         self.record = record
         self.reporter = reporter
         self.reported = False
@@ -88,9 +89,10 @@ class AskedTrial(Trial):
         """Whether `should_stop` has told the code to end."""
         self.told = False
         """Whether it has been ended; set under `lock`."""
+        self.lock = threading.Lock()
+
         self._waits_to_prune = True
         """Whether `should_prune` waits for reports to arrive."""
-        self.lock = threading.Lock()
         self._client = client
         self._definitions = definitions
         self._asked: dict[str, Any] = {}

@@ -186,7 +186,7 @@ class Study:
         answered true has ended early: it becomes STOPPED, or PAUSED if the algorithm may let it go on, with that
         value. `skip_if_finished`: a trial that has ended already is returned as it is.
 
-        Raises InvalidArgument if the value is not one, StaleAttempt if the trial is somebody else's by now, and
+        Raises InvalidArgument if the value is not one, StaleAttempt if another process has the trial by now, and
         FailedPrecondition if it has ended with another outcome.
         """
         refuse_both("value", value, "values", values)
@@ -200,6 +200,7 @@ class Study:
 
         final = self._final(value)
         asked = self._held.get(trial) if isinstance(trial, int) else trial
+
         if state is not None:
             cause = ENDS[_state(state)]
             if cause is Cause.STOPPED and asked is not None and not final:
@@ -207,9 +208,11 @@ class Study:
         else:
             early = asked is not None and asked.heard_stop and (final or asked.reported)
             cause = Cause.STOPPED if early else Cause.SUCCEEDED
+
         if asked is None:
             assert isinstance(trial, int)
             return self._tell_unheld(trial, cause, final)
+
         if cause is Cause.SUCCEEDED and not asked.called_infeasible and not asked.reported:
             missing = [o.metric for o in self._spec.objectives if o.metric not in final]
             if missing:

@@ -329,10 +329,12 @@ def _from_environment(environment: Mapping[str, str]) -> Trial:
             extra={"action": "stand_in"},
         )
         return Trial(None, 0, {}, None)
+
     name = parse_trial(environment["WAZIR_TRIAL"], "WAZIR_TRIAL")
     attempt, address = _required(environment, "WAZIR_ATTEMPT"), _required(environment, "WAZIR_ADDRESS")
     if not (attempt.isascii() and attempt.isdigit() and 1 <= int(attempt) < 2**31):
         raise InvalidArgument("WAZIR_ATTEMPT", attempt, "must be the number of an attempt, 1 or more")
+
     spool = environment.get("WAZIR_SPOOL")
     reporter = Reporter(name, int(attempt), lambda: _connect(address), spool=Path(spool) if spool else None)
     folder, parent = environment.get("WAZIR_CHECKPOINTS"), environment.get("WAZIR_PARENT_CHECKPOINTS")
@@ -341,6 +343,7 @@ def _from_environment(environment: Mapping[str, str]) -> Trial:
     )
     if folder and (spent := environment.get("WAZIR_SPENT_CHECKPOINTS")):
         discard(Path(folder).parent, spent.split())
+
     until = environment.get("WAZIR_UNTIL", "")
     if until and not (until.isascii() and until.isdigit()):
         raise InvalidArgument("WAZIR_UNTIL", until, "must be a number of steps")

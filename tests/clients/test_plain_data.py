@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from wazir.clients.json_text import json_text
-from wazir.clients.study_file import _Reader
+from wazir.clients.study_file_reader import Reader
 from wazir.clients.yaml_text import yaml_text
 
 ODD = [
@@ -81,7 +81,7 @@ def test_yaml_1_1_reads_back_what_was_written(data: object) -> None:
 def test_yaml_1_2_reads_back_what_was_written(tmp_path: Path, data: object) -> None:
     path = tmp_path / "data.yaml"
     path.write_bytes(yaml_text({"data": data}).encode())
-    assert same(_Reader(path).read()[0], {"data": data})
+    assert same(Reader(path).read()[0], {"data": data})
 
 
 @pytest.mark.parametrize("write", [json_text, yaml_text])

@@ -9,7 +9,8 @@ import pytest
 import yaml
 from hypothesis import example, given
 
-from wazir.clients.study_file import MAX_BYTES, StudyFile, dump, load
+from wazir.clients.study_file import StudyFile, dump, load
+from wazir.clients.study_file_reader import MAX_BYTES
 from wazir.domain.document import to_document
 from wazir.domain.errors import InvalidArgument, SpecChanged, Unavailable
 from wazir.domain.metric import Goal, Objective
