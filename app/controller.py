@@ -92,7 +92,7 @@ class Served:
     type=click.FloatRange(0),
     default=DEFAULT_PATIENCE,
     show_default=True,
-    help="Seconds that a pod may wait for what time alone does not mend, such as an image that cannot be pulled.",
+    help="Seconds that a pod may wait for what will not resolve by itself, such as an image that cannot be pulled.",
 )
 @click.option("--user", type=click.IntRange(1), help="The user id of pods whose study and image name none.")
 @click.option(

@@ -53,7 +53,7 @@ def check(db: Database) -> None:
     for problem in found:
         say(problem)
     if found:
-        say(f"{shown(db)}: {len(found)} things are wrong. Restore it from a backup, or ask for help", err=True)
+        say(f"{shown(db)}: {len(found)} problems. Restore it from a backup, or ask for help", err=True)
         raise click.exceptions.Exit(Exit.FAILED)
     say(f"{shown(db)} is sound, with the schema {REVISION}.")
 

@@ -51,7 +51,7 @@ class Finding:
 @click.pass_obj
 @reported
 def doctor(session: Session, db: Database, address: str | None, form: Format) -> None:
-    """Check this machine, a database and a service, and say how to mend what is wrong."""
+    """Check this machine, a database and a service, and say how to fix what is wrong."""
     findings = [*machine(), *packages(), *database(db), *service(session, db, address), *devices()]
     if form is not Format.TABLE:
         emit([asdict(finding) for finding in findings], form)

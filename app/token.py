@@ -79,7 +79,7 @@ def list_(db: Database, form: Format) -> None:
 @database_option
 @reported
 def revoke_(db: Database, token_id: str) -> None:
-    """Make a token good for nothing, within seconds and for good.
+    """Revoke a token: servers refuse it within seconds, and it cannot be restored.
 
     ID is the part after `wzr_`, as `wazir token list` shows it.
     """
