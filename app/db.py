@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from ..clients.cli.errors import Exit, reported
+from ..clients.cli.output import counted
 from ..clients.cli.terminal import say
 from ..domain.database import Database, shown, without_password
 from ..domain.errors import FailedPrecondition, InvalidArgument, Unavailable
@@ -53,7 +54,7 @@ def check(db: Database) -> None:
     for problem in found:
         say(problem)
     if found:
-        say(f"{shown(db)}: {len(found)} problems. Restore it from a backup, or ask for help", err=True)
+        say(f"{shown(db)}: {counted(len(found), 'problem')}. Restore it from a backup, or ask for help", err=True)
         raise click.exceptions.Exit(Exit.FAILED)
     say(f"{shown(db)} is sound, with the schema {REVISION}.")
 
