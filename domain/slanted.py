@@ -16,6 +16,8 @@ from .gathered import APART, DEALS, MAX_POINTS, Axis, axes
 from .parameters import Parameters
 
 ALPHA = 0.05
+LEAST = 6
+"""Points of the kind: fewer lie on one side of something too easily."""
 ENOUGH = 3
 """Points for each column, at least: with fewer any dealing of kinds is explained."""
 
@@ -29,7 +31,7 @@ def beyond(kind: Sequence[Parameters], others: Sequence[Parameters]) -> frozense
     kind, others = kind[skipped:], others[max(0, len(others) - MAX_POINTS // 2) :]
     points, count = [*kind, *others], len(kind)
     columns = _orthonormal([column for axis in axes(points) for column in _columns(axis)])
-    if not columns or not others or len(points) < ENOUGH * (len(columns) + 1):
+    if count < LEAST or not others or not columns or len(points) < ENOUGH * (len(columns) + 1):
         return frozenset()
 
     found = _explained(columns, range(count))

@@ -59,6 +59,7 @@ def test_a_few_points_say_nothing() -> None:
     rng = random.Random(2)
     failed, evaluated = split([near_the_wall(rng) for _ in range(12)])
     assert not beyond(failed, evaluated)
+    assert not beyond([{"x": 0.9 + i / 100} for i in range(5)], [{"x": i / 100} for i in range(20)])
     assert not beyond(failed, [])
     assert not beyond([], evaluated)
     assert not beyond([{}] * 20, [{}] * 20)
