@@ -28,11 +28,16 @@ class Change:
     """The study itself is gone."""
 
 
+UidListener = Callable[[StudyName | None, str | None], None]
+"""Is told a study's uid, None if the study is gone; or None and None if any may be another than before."""
+
+
 class Feed:
     """Used on the event loop only."""
 
     def __init__(self) -> None:
         self._listeners: list[Callable[[Change], None]] = []
+        self._uid_listeners: list[UidListener] = []
         self._waiting: defaultdict[StudyName | str, set[asyncio.Event]] = defaultdict(set)
         self.closed = False
         """There will be no more news here; waiters are to go."""
@@ -41,12 +46,23 @@ class Feed:
         """Calls `listener` with every change from now on. It must be quick."""
         self._listeners.append(listener)
 
+    def listen_for_uids(self, listener: UidListener) -> None:
+        """Calls `listener` with the uid of each study that changes, also of one of which nothing but its end is known
+        here. It must be quick."""
+        self._uid_listeners.append(listener)
+
     def publish(self, change: Change) -> None:
         for listener in self._listeners:
             listener(change)
+        self.publish_uid(change.study.name, None if change.deleted else change.study.uid)
         for key in (change.study.name, change.study.name.owner):
             for event in self._waiting.get(key, ()):
                 event.set()
+
+    def publish_uid(self, name: StudyName | None, uid: str | None) -> None:
+        """Part of `publish`; by itself where there is no more to tell."""
+        for listener in self._uid_listeners:
+            listener(name, uid)
 
     def close(self) -> None:
         """Wakes all who wait for news. Harmless to repeat."""

@@ -87,6 +87,7 @@ class Neighbours:
                     self._leases.beat(uid, parse_trial(trial), int(number))
             case Topic.MISSED:
                 self._live.forget()
+                self._feed.publish_uid(None, None)
                 self._leases.restart()
                 self._waiting.update(dict.fromkeys(self._told))
                 self._missed()
@@ -125,6 +126,8 @@ class Neighbours:
         except NotFound:
             if known is not None:
                 self._feed.publish(Change(known[0], deleted=True))
+            else:
+                self._feed.publish_uid(name, None)
             return
         except RevisionCompacted:
             changes = await asyncio.to_thread(self._store.read, partial(_live_of, name=name))

@@ -117,6 +117,7 @@ class Server:
         self.settings = settings or ServiceSettings()
         self.service = Service(store, self.settings)
         self._gate = Gate(store, self.settings)
+        self.service.feed.listen_for_uids(self._gate.note_uid)
         self.ports: list[int] = []
         self._addresses = list(addresses)
         self._health = health.aio.HealthServicer()

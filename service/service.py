@@ -96,6 +96,11 @@ class Service:
         return self._store
 
     @property
+    def feed(self) -> Feed:
+        """What changed, by any server of the database."""
+        return self._feed
+
+    @property
     def open_studies(self) -> Mapping[StudyName, Study]:
         """Studies that have not ended, as last heard of."""
         return self._open

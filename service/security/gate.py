@@ -59,6 +59,13 @@ class Gate:
         self.attempt_tokens: AttemptTokens | None = None
         """From `start` on, where callers are asked for tokens."""
 
+    def note_uid(self, name: StudyName | None, uid: str | None) -> None:
+        """A `feed.UidListener`: what an attempt's token was good for may be gone, or another study's."""
+        if name is None:
+            self._uids.forget_all()
+        elif self._uids.last(name) != uid:
+            self._uids.forget(name)
+
     async def start(self) -> None:
         """Takes up the servers' key, which the first of them makes."""
         if self._settings.authenticate:

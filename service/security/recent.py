@@ -29,6 +29,15 @@ class Recent(Generic[K, V]):
         kept = self._kept.get(key)
         return None if kept is None else kept[1]
 
+    def forget(self, key: K) -> None:
+        """The next `get` reads again, even if a read is under way: it may have begun before what is to be seen."""
+        self._kept.pop(key, None)
+        self._reading.pop(key, None)
+
+    def forget_all(self) -> None:
+        self._kept.clear()
+        self._reading.clear()
+
     async def get(self, key: K) -> V:
         """Raises what reading raises; that is not kept."""
         kept = self._kept.get(key)
@@ -43,12 +52,20 @@ class Recent(Generic[K, V]):
     async def _renew(self, key: K) -> V:
         # From before the read: what changes while it goes on is not missed for longer than `max_age`.
         until = asyncio.get_running_loop().time() + self._max_age
+        task = asyncio.current_task()
         try:
             value = await self._read(key)
         finally:
-            del self._reading[key]
+            # Otherwise it was forgotten meanwhile, and perhaps another read has begun.
+            wanted = self._reading.get(key) is task
+            if wanted:
+                del self._reading[key]
+        if wanted:
+            self._keep(key, until, value)
+        return value
+
+    def _keep(self, key: K, until: float, value: V) -> None:
         self._kept.pop(key, None)
         while len(self._kept) >= self._size:
             del self._kept[next(iter(self._kept))]
         self._kept[key] = until, value
-        return value
