@@ -9,8 +9,10 @@ from __future__ import annotations
 import abc
 import enum
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+from ..domain.pulse import Pulse
 
 
 class Topic(enum.Enum):
@@ -51,6 +53,11 @@ class Exchange(abc.ABC):
 
     shared: bool
     """Whether there may be other processes on the database at all."""
+
+    @property
+    def pulses(self) -> Sequence[Pulse]:
+        """Those of its loops; a loop beats only if the database has answered it."""
+        return ()
 
     @abc.abstractmethod
     def listen(self, hear: Hear) -> None:

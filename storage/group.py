@@ -8,6 +8,7 @@ A commit waits for the disk, which takes as long for fifty units as for one; tho
 from __future__ import annotations
 
 import abc
+import logging
 import queue
 import threading
 import time
@@ -16,13 +17,20 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from ..domain.errors import Unavailable
+from ..domain.errors import Internal, Unavailable
+from ..domain.pulse import Pulse
 from .exchange import Exchange
+from .lasting import LastingThread
 from .store import Store, Transaction
 
 T = TypeVar("T")
 MAX_GROUP = 256
 """Units in one commit, so that the first of them need not wait long for the last."""
+TRY_AGAIN = 1.0
+"""Seconds after which the writer of a database that failed looks if it is there again, though nobody writes."""
+WRITER_LIMIT = 15.0
+"""Seconds that a turn of the writer may take until it is taken to have stopped."""
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +54,10 @@ class GroupStore(Store):
         self._queue: queue.SimpleQueue[Unit | None] = queue.SimpleQueue()
         self._gate = threading.Lock()
         self._closed = False
-        self._thread = threading.Thread(target=self._write, name=thread, daemon=True)
+        self._reached = True
+        """Whether the last turn reached the database; `_commit` sets it."""
+        self._pulse = Pulse("writer", WRITER_LIMIT)
+        self._thread = LastingThread(target=self._write, name=thread, daemon=True)
         self._thread.start()
 
     def submit(self, work: Callable[[Transaction], T]) -> Future[T]:
@@ -64,32 +75,63 @@ class GroupStore(Store):
         self._thread.join()
         self.exchange.close()
 
+    @property
+    def pulses(self) -> Sequence[Pulse]:
+        return (self._pulse, *self.exchange.pulses)
+
     def _check_open(self) -> None:
         if self._closed:
             raise Unavailable("the store is closed; open it again")
 
     def _write(self) -> None:
-        while True:
-            group = [self._queue.get()]
-            while len(group) < MAX_GROUP and not self._queue.empty():
-                group.append(self._queue.get())
+        ended = False
+        while not ended:
+            group = self._next()
+            ended = None in group
             self._settle([u for u in group if u is not None and u.future.set_running_or_notify_cancel()])
-            if None in group:
-                return
+
+    def _next(self) -> list[Unit | None]:
+        """The units that wait. None of them where the database failed and it is time to try it again."""
+        try:
+            if self._reached:
+                self._pulse.rest()
+                first = self._queue.get()
+                self._pulse.beat()
+            else:
+                first = self._queue.get(timeout=TRY_AGAIN)
+        except queue.Empty:
+            return []
+        group = [first]
+        while len(group) < MAX_GROUP and not self._queue.empty():
+            group.append(self._queue.get())
+        return group
 
     def _settle(self, units: Sequence[Unit]) -> None:
         """Commits the units, then tells all of them."""
         began = time.perf_counter()
-        outcomes = self._commit(units)
-        self.commit_seconds += time.perf_counter() - began
-        self.commits += 1
-        self.units += len(units)
+        outcomes = self._outcomes(units)
+        if units:
+            self.commit_seconds += time.perf_counter() - began
+            self.commits += 1
+            self.units += len(units)
+        if self._reached:
+            self._pulse.beat()
         for unit, (result, error) in zip(units, outcomes, strict=True):
             if error is None:
                 unit.future.set_result(result)
             else:
                 unit.future.set_exception(error)
 
+    def _outcomes(self, units: Sequence[Unit]) -> list[Outcome]:
+        try:
+            return self._commit(units)
+        except BaseException as error:  # a defect, of which those who wait must hear, and those to come must not
+            logger.exception("the writer failed", extra={"action": "writer_failed"})
+            self._reached = False
+            said = Internal(f"{type(error).__name__} in the writer; the server's log has the details")
+            return [(None, said) for _ in units]
+
     @abc.abstractmethod
     def _commit(self, units: Sequence[Unit]) -> list[Outcome]:
-        """Runs the units in order and makes them durable, on the writer thread. Never raises; there may be none."""
+        """Runs the units in order and makes them durable, on the writer thread. Never raises; there may be none. Sets
+        `_reached`."""

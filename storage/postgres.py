@@ -332,6 +332,8 @@ class _PostgresStore(GroupStore):
 
     def _commit(self, units: Sequence[Unit]) -> list[Outcome]:
         outcomes: list[Outcome] = []
+        if not units:
+            self._commit_group(units)
         while len(outcomes) < len(units):
             done = len(outcomes)
             group = self._commit_group(units[done:])
@@ -359,7 +361,9 @@ class _PostgresStore(GroupStore):
             if news:
                 self._notify(link, news)
             link.execute("COMMIT")
+            self._reached = True
         except Exception as error:  # noqa: BLE001 - the callers get it from their futures
+            self._reached = self._writer is not None and not self._writer.lost
             self._known.forget_all()
             meaning = self._database.meaning(error)
             if self._writer is not None and not self._writer.lost and self._writer.in_transaction:

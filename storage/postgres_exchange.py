@@ -13,11 +13,13 @@ import queue
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..domain.errors import Unavailable
+from ..domain.errors import Unavailable, WazirError
+from ..domain.pulse import Pulse
 from .exchange import Claim, Exchange, Hear, News, Topic
+from .lasting import LastingThread
 
 if TYPE_CHECKING:
     import psycopg
@@ -28,6 +30,8 @@ SEND_EVERY = 0.5
 MAX_PAYLOAD = 7_900
 """Bytes; PostgreSQL refuses 8000."""
 RECONNECT_AFTER = 1.0
+PULSE_LIMIT = 10.0
+"""Seconds without an answer of the database after which the exchange is taken to have stopped."""
 PROBE_AFTER = 1.0
 """Seconds for which a connection that was well is taken to be so."""
 logger = logging.getLogger(__name__)
@@ -48,7 +52,8 @@ class PostgresExchange(Exchange):
         self._hear: Hear | None = None
         self._outbox: queue.SimpleQueue[tuple[Topic, str]] = queue.SimpleQueue()
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="wazir-exchange", daemon=True)
+        self._pulse = Pulse("exchange", PULSE_LIMIT)
+        self._thread = LastingThread(target=self._run, name="wazir-exchange", daemon=True)
         self._lock = threading.Lock()
         self._session: psycopg.Connection[Any] | None = None
         """Holds the advisory locks. Guarded by `_lock`, as are the next two."""
@@ -57,7 +62,12 @@ class PostgresExchange(Exchange):
 
     def listen(self, hear: Hear) -> None:
         self._hear = hear
+        self._pulse.beat()
         self._thread.start()
+
+    @property
+    def pulses(self) -> Sequence[Pulse]:
+        return (self._pulse,) if self._thread.ident is not None else ()
 
     def tell(self, topic: Topic, text: str) -> None:
         self._outbox.put((topic, text))
@@ -134,18 +144,26 @@ class PostgresExchange(Exchange):
 
         while not self._closing.is_set():
             try:
-                with self._connect() as connection:
-                    connection.execute(f"LISTEN {CHANNEL}")
-                    # The first time too: whoever listens has looked at the store before.
-                    self._say(News(Topic.MISSED))
-                    while not self._closing.is_set():
-                        for notice in connection.notifies(timeout=SEND_EVERY):
-                            self._heard(notice.payload)
-                        for text in self._to_send():
-                            connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, text))
-            except (psycopg.Error, Unavailable) as error:
+                self._listen()
+            except (psycopg.Error, WazirError) as error:
                 logger.warning("news of other servers are missed: %s", error, extra={"action": "exchange_lost"})
                 self._closing.wait(RECONNECT_AFTER)
+            except Exception:
+                logger.exception("news of other servers are missed", extra={"action": "exchange_failed"})
+                self._closing.wait(RECONNECT_AFTER)
+
+    def _listen(self) -> None:
+        """Until the exchange is closed. Raises what ends the connection."""
+        with self._connect() as connection:
+            connection.execute(f"LISTEN {CHANNEL}")
+            # The first time too: whoever listens has looked at the store before.
+            self._say(News(Topic.MISSED))
+            while not self._closing.is_set():
+                self._pulse.beat()
+                for notice in connection.notifies(timeout=SEND_EVERY):
+                    self._heard(notice.payload)
+                for text in self._to_send():
+                    connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, text))
 
     def _heard(self, text: str) -> None:
         sender, _, rest = text.partition(" ")
@@ -156,7 +174,10 @@ class PostgresExchange(Exchange):
 
     def _say(self, news: News) -> None:
         assert self._hear is not None
-        self._hear(news)
+        try:
+            self._hear(news)
+        except Exception:
+            logger.exception("news of other servers were not taken", extra={"action": "hear_failed"})
 
     def _to_send(self) -> Iterator[str]:
         """What waits, joined by line within a topic into as few messages as may be."""

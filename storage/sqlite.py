@@ -233,6 +233,7 @@ class _SqliteStore(GroupStore):
         try:
             self._writer.raw.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
+            self._reached = False
             return [(None, self._database.meaning(error)) for _ in units]
         self._forget_where_others_wrote()
         shared = Shared(exclusive=True)
@@ -253,6 +254,7 @@ class _SqliteStore(GroupStore):
             at = len(outcomes)
             parts = (units[:at], units[at : at + 1], units[at + 1 :])
             return [outcome for part in parts if part for outcome in self._commit(part)]
+        self._reached = True
         return outcomes
 
     def _forget_where_others_wrote(self) -> None:

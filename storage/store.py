@@ -27,6 +27,7 @@ from typing import TypeVar
 
 from ..domain.access import Token
 from ..domain.names import StudyName, TrialName
+from ..domain.pulse import Pulse
 from ..domain.study import Study, StudyState
 from ..domain.trial import Measurement, Trial, TrialState
 from .exchange import Exchange
@@ -221,6 +222,11 @@ class Transaction(View):
 class Store(abc.ABC):
     exchange: Exchange
     """With the other processes on this database. Closed with the store."""
+
+    @property
+    def pulses(self) -> Sequence[Pulse]:
+        """Those of its loops and of its exchange's. A loop whose database is away or silent does not beat."""
+        return self.exchange.pulses
 
     @abc.abstractmethod
     def submit(self, work: Callable[[Transaction], T]) -> Future[T]:
