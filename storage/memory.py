@@ -16,15 +16,28 @@ from functools import partial
 from typing import Any, TypeVar
 
 from ..domain.access import Token
+from ..domain.audit import AuditFilter, AuditRecord, id_at
 from ..domain.errors import AlreadyExists, NotFound, RevisionCompacted, Unavailable
 from ..domain.fault import uses_point
 from ..domain.names import StudyName, TrialName
 from ..domain.parameters import digest
 from ..domain.study import Study
 from ..domain.trial import Measurement, Trial
-from .derived import curve, labelled, loss, no_study
+from .derived import audited, curve, labelled, loss, no_study
 from .exchange import LocalExchange
-from .store import Answer, Changes, DuplicatePoint, Point, Store, StudyFilter, Transaction, TrialFilter, View
+from .store import (
+    AUDIT_SCAN,
+    Answer,
+    AuditPage,
+    Changes,
+    DuplicatePoint,
+    Point,
+    Store,
+    StudyFilter,
+    Transaction,
+    TrialFilter,
+    View,
+)
 
 T = TypeVar("T")
 _ABSENT = object()
@@ -50,6 +63,7 @@ class _Tables:
         self.answers: dict[tuple[str, str], Answer] = {}
         self.tokens: dict[str, Token] = {}
         self.secrets: dict[str, str] = {}
+        self.audit: dict[str, AuditRecord] = {}
 
     def of_study(self) -> tuple[dict[str, Any], ...]:
         return self.trials, self.touched, self.deleted, self.same, self.points, self.sequences
@@ -147,6 +161,19 @@ class _MemoryView(View):
 
     def secret(self, name: str) -> str | None:
         return self._tables.secrets.get(name)
+
+    def audit_records(self, where: AuditFilter, before: str, limit: int) -> AuditPage:
+        since = "" if where.since is None else id_at(where.since)
+        there = sorted((i for i in self._tables.audit if i >= since and (not before or i < before)), reverse=True)
+        looked_at = there[:AUDIT_SCAN]
+        found = [record for i in looked_at if audited(record := self._tables.audit[i], where)]
+        if len(found) > limit:
+            return AuditPage(found[:limit], found[limit - 1].id)
+        return AuditPage(found, looked_at[-1] if len(there) > AUDIT_SCAN else "")
+
+    def audit_id(self, most: int) -> str | None:
+        ids = sorted(self._tables.audit, reverse=True)
+        return ids[most] if len(ids) > most else None
 
     def _trials_of(self, study: Study) -> dict[int, Trial]:
         return self._tables.trials.get(study.uid, {})
@@ -254,6 +281,17 @@ class _MemoryTransaction(_MemoryView, Transaction):
         if name not in self._tables.secrets:
             self._set(self._tables.secrets, name, value)
         return self._tables.secrets[name]
+
+    def add_audit_records(self, records: Sequence[AuditRecord]) -> None:
+        for record in records:
+            if record.id not in self._tables.audit:
+                self._set(self._tables.audit, record.id, record)
+
+    def forget_audit_records(self, before: str, limit: int) -> int:
+        old = sorted(i for i in self._tables.audit if i < before)[:limit]
+        for i in old:
+            self._remove(self._tables.audit, i)
+        return len(old)
 
     def _put(self, study: Study, trial: Trial) -> None:
         uid = study.uid

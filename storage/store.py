@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from ..domain.access import Token
+from ..domain.audit import AuditFilter, AuditRecord
 from ..domain.names import StudyName, TrialName
 from ..domain.pulse import Pulse
 from ..domain.study import Study, StudyState
@@ -92,6 +93,19 @@ class StudyFilter:
     since: float | None = None
 
 
+AUDIT_SCAN = 20_000
+"""Audit records that one read looks at, however few of them it is asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditPage:
+    """Records, the latest first. There may be none of them and more on the next page."""
+
+    records: Sequence[AuditRecord]
+    before: str
+    """Ask for those before this one next; empty: there are no more."""
+
+
 class View(abc.ABC):
     """Reads. All see one moment; inside a transaction they see its own writes too."""
 
@@ -153,6 +167,14 @@ class View(abc.ABC):
     @abc.abstractmethod
     def secret(self, name: str) -> str | None:
         """What `keep_secret` kept under that name."""
+
+    @abc.abstractmethod
+    def audit_records(self, where: AuditFilter, before: str, limit: int) -> AuditPage:
+        """At most `limit` audit records with ids below `before` (empty: the latest), found among AUDIT_SCAN of them."""
+
+    @abc.abstractmethod
+    def audit_id(self, most: int) -> str | None:
+        """The id of the latest audit record beyond the `most` latest; None where there are no more than these."""
 
 
 class Transaction(View):
@@ -217,6 +239,14 @@ class Transaction(View):
     def keep_secret(self, name: str, value: str) -> str:
         """Keeps the value where none is kept under that name; returns the one that is, so that of several servers that
         make a secret at once all get the same."""
+
+    @abc.abstractmethod
+    def add_audit_records(self, records: Sequence[AuditRecord]) -> None:
+        """Leaves those out that are there already, by their ids, so that repeating is harmless."""
+
+    @abc.abstractmethod
+    def forget_audit_records(self, before: str, limit: int) -> int:
+        """Drops at most `limit` records with ids below `before`, the earliest ones; returns how many."""
 
 
 class Store(abc.ABC):

@@ -14,18 +14,20 @@ from typing import Any, Protocol
 
 from ..domain.access import Token
 from ..domain.attempt import Attempt
+from ..domain.audit import AuditFilter, Outcome, id_at
 from ..domain.errors import NotFound, RevisionCompacted
 from ..domain.names import StudyName, TrialName
 from ..domain.study import Study
 from ..domain.trial import Measurement, Trial, TrialState
 from . import rows
 from .derived import curve, labelled, no_study
-from .store import Answer, Changes, Point, StudyFilter, TrialFilter, View
+from .store import AUDIT_SCAN, Answer, AuditPage, Changes, Point, StudyFilter, TrialFilter, View
 
 CHUNK = 500
 """The least number of rows fetched at a time where some may be left out of the answer."""
 _MOST_HINTS = 10_000
 _BEYOND_ALL = 2**63 - 1
+_BEYOND_ALL_IDS = "~"
 
 
 class ReadSession(Protocol):
@@ -163,6 +165,22 @@ class SqlView(View):
         row = self._one(self._reads.SECRET, name=name)
         return None if row is None else str(row.value)
 
+    def audit_records(self, where: AuditFilter, before: str, limit: int) -> AuditPage:
+        span = {"since": "" if where.since is None else id_at(where.since), "before": before or _BEYOND_ALL_IDS}
+        last = self._one(self._reads.AUDIT_FLOOR, scan=AUDIT_SCAN - 1, **span)
+        if last is not None:
+            span["since"] = last.id
+
+        found = self._all(self._reads.AUDIT_RECORDS, limit=limit + 1, **span, **_audit_values(where))
+        records = [rows.audit_record_of(row) for row in found[:limit]]
+        if len(found) > limit:
+            return AuditPage(records, records[-1].id)
+        return AuditPage(records, "" if last is None else last.id)
+
+    def audit_id(self, most: int) -> str | None:
+        row = self._one(self._reads.AUDIT_FLOOR, since="", before=_BEYOND_ALL_IDS, scan=most)
+        return None if row is None else str(row.id)
+
     def _all(self, statement: Any, **values: object) -> list[Any]:
         return self._session.all(statement, values)
 
@@ -231,3 +249,18 @@ def _meets(study: Study, where: StudyFilter) -> bool:
         and labelled(study.spec.labels, where.labels)
         and (where.since is None or study.create_time >= where.since)
     )
+
+
+def _audit_values(where: AuditFilter) -> dict[str, object]:
+    """What the filter asks, as `AUDIT_RECORDS` takes it: the empty text asks nothing."""
+    outcomes = sorted(outcome.value for outcome in where.outcomes or Outcome)
+    study = "" if where.study is None else str(where.study)
+    return {
+        "owner": where.owner,
+        "study": study,
+        "of_study": f"{study}/%",
+        "caller": where.caller,
+        "method": where.method,
+        # As many as there are outcomes; one that is given twice changes nothing.
+        **{f"outcome{i}": outcomes[min(i, len(outcomes) - 1)] for i in range(len(Outcome))},
+    }
