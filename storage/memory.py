@@ -141,9 +141,10 @@ class _MemoryView(View):
                 return Changes(now, trials, gone, revision)
         return Changes(now, trials, gone, now.revision)
 
-    def measurements(self, trial: Trial) -> list[Measurement]:
+    def measurements(self, trial: Trial, attempt: int | None = None) -> list[Measurement]:
         uid = self.study(trial.study).uid
-        rows = (p for p in self._tables.points[uid].values() if p.trial_id == trial.id)
+        of_trial = (p for p in self._tables.points[uid].values() if p.trial_id == trial.id)
+        rows = (p for p in of_trial if attempt in (None, p.attempt))
         return curve(sorted(rows, key=lambda p: (p.step, p.attempt, p.sequence)))
 
     def points(self, study: Study, since: int, limit: int = 100_000) -> list[Point]:

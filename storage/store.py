@@ -145,8 +145,9 @@ class View(abc.ABC):
         proportion to what changed."""
 
     @abc.abstractmethod
-    def measurements(self, trial: Trial) -> list[Measurement]:
-        """By step; where attempts overlap, the later attempt's value of a metric wins at a step."""
+    def measurements(self, trial: Trial, attempt: int | None = None) -> list[Measurement]:
+        """By step; where attempts overlap, the later attempt's value of a metric wins at a step. `attempt`: only what
+        that one reported."""
 
     @abc.abstractmethod
     def points(self, study: Study, since: int, limit: int = 100_000) -> list[Point]:

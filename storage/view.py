@@ -140,9 +140,10 @@ class SqlView(View):
             until,
         )
 
-    def measurements(self, trial: Trial) -> list[Measurement]:
+    def measurements(self, trial: Trial, attempt: int | None = None) -> list[Measurement]:
         key = self._key_named(trial.study)
-        return curve(map(rows.point_of, self._all(self._reads.CURVE, study=key, trial=trial.id)))
+        points = map(rows.point_of, self._all(self._reads.CURVE, study=key, trial=trial.id))
+        return curve(p for p in points if attempt in (None, p.attempt))
 
     def points(self, study: Study, since: int, limit: int = 100_000) -> list[Point]:
         key = self._key(study)
