@@ -45,6 +45,9 @@ from .watching import watch_studies, watch_trials
 from .writer import Writer
 
 T = TypeVar("T")
+DRAFTS = 1
+"""Studies that are checked at a time. They share the interpreter with the event loop: more would not be done earlier,
+and all other calls would wait longer."""
 logger = logging.getLogger(__name__)
 
 
@@ -74,6 +77,7 @@ class Service:
         self._leases = LeaseKeeper(self._feed)
         self._neighbours = Neighbours(store, self._feed, self._live, self._leases, self._note_missed)
         self._missed = False
+        self._drafting = asyncio.Semaphore(DRAFTS)
         self._observer: Observer | None = None
         self._duty: Claim | None = None
         self._open: dict[StudyName, Study] = {}
@@ -147,7 +151,8 @@ class Service:
         resume: bool = False,
         validate_only: bool = False,
     ) -> Study:
-        draft = await asyncio.to_thread(studies.draft, name, spec, extra, self._clock())
+        async with self._drafting:
+            draft = await asyncio.to_thread(studies.draft, name, spec, extra, self._clock())
         return await self._write(
             lambda tx, now: studies.create(tx, draft, request, resume, now, validate_only=validate_only)
         )
