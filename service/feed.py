@@ -39,6 +39,8 @@ class Feed:
         self._listeners: list[Callable[[Change], None]] = []
         self._uid_listeners: list[UidListener] = []
         self._waiting: defaultdict[StudyName | str, set[asyncio.Event]] = defaultdict(set)
+        self.beginnings = 0
+        """Rises when the database was restored: what was told before is no longer what came before the next news."""
         self.closed = False
         """There will be no more news here; waiters are to go."""
 
@@ -64,9 +66,18 @@ class Feed:
         for listener in self._uid_listeners:
             listener(name, uid)
 
+    def begin_anew(self) -> None:
+        """Wakes all who wait for news, to read everything again."""
+        self.beginnings += 1
+        self.publish_uid(None, None)
+        self._wake()
+
     def close(self) -> None:
         """Wakes all who wait for news. Harmless to repeat."""
         self.closed = True
+        self._wake()
+
+    def _wake(self) -> None:
         for events in self._waiting.values():
             for event in events:
                 event.set()

@@ -27,16 +27,25 @@ logger = logging.getLogger(__name__)
 
 
 class Neighbours:
-    """Used on the event loop only, but for `_hear`. `missed` is called where anything may have been."""
+    """Used on the event loop only, but for `_hear`. `missed` is called where anything may have been, `restored` where
+    the database holds another state than before."""
 
     def __init__(
-        self, store: Store, feed: Feed, live: LiveStudies, leases: LeaseKeeper, missed: Callable[[], object]
+        self,
+        store: Store,
+        feed: Feed,
+        live: LiveStudies,
+        leases: LeaseKeeper,
+        missed: Callable[[], object],
+        *,
+        restored: Callable[[], object],
     ) -> None:
         self._store = store
         self._feed = feed
         self._live = live
         self._leases = leases
         self._missed = missed
+        self._restored = restored
         self._told: dict[StudyName, tuple[Study, int]] = {}
         """Of each study met: its row and the revision up to which its changes were published here."""
         self._waiting: dict[StudyName, None] = {}
@@ -92,6 +101,10 @@ class Neighbours:
                 self._waiting.update(dict.fromkeys(self._told))
                 self._missed()
                 self._work()
+            case Topic.RESTORED:
+                self._told.clear()
+                self._waiting.clear()
+                self._restored()
 
     def _note(self, change: Change) -> None:
         name, revision = change.study.name, change.study.revision

@@ -75,7 +75,9 @@ class Service:
             clock=clock,
         )
         self._leases = LeaseKeeper(self._feed)
-        self._neighbours = Neighbours(store, self._feed, self._live, self._leases, self._note_missed)
+        self._neighbours = Neighbours(
+            store, self._feed, self._live, self._leases, self._note_missed, restored=self._start_anew
+        )
         self._missed = False
         self._drafting = asyncio.Semaphore(DRAFTS)
         self._observer: Observer | None = None
@@ -310,6 +312,15 @@ class Service:
 
     def _note_missed(self) -> None:
         self._missed = True
+
+    def _start_anew(self) -> None:
+        """Forgets all that is remembered of the database, which was restored from a backup."""
+        self._live.forget()
+        self._leases.forget()
+        self._progress.forget()
+        self._open.clear()
+        self._missed = True
+        self._feed.begin_anew()
 
     def _note_open(self, change: Change) -> None:
         study = change.study

@@ -24,6 +24,8 @@ class Topic(enum.Enum):
     """Signs of life that another server was given; the text is its own business."""
     MISSED = "missed"
     """The connection was broken for a while: anything may have been missed."""
+    RESTORED = "restored"
+    """The database holds what a backup held: nothing that is remembered of it is true any more."""
 
 
 @dataclass(frozen=True, slots=True)

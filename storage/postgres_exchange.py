@@ -72,6 +72,11 @@ class PostgresExchange(Exchange):
     def tell(self, topic: Topic, text: str) -> None:
         self._outbox.put((topic, text))
 
+    def restored(self) -> None:
+        """Says so to who listens here; each server finds out by itself."""
+        if self._hear is not None:
+            self._hear(News(Topic.RESTORED))
+
     def claim(self, duty: str) -> Claim | None:
         import psycopg
 

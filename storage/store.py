@@ -253,6 +253,9 @@ class Transaction(View):
 class Store(abc.ABC):
     exchange: Exchange
     """With the other processes on this database. Closed with the store."""
+    lost: str = ""
+    """Why this store can be used no more, with the way out: the database was replaced, or has the schema of a newer
+    version. Every call then raises Unavailable. Each unit finds out, one that changes nothing too."""
 
     @property
     def pulses(self) -> Sequence[Pulse]:
