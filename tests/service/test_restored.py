@@ -92,7 +92,7 @@ def test_a_backup_that_is_restored_by_hand_under_two_servers_is_what_they_go_on_
 
         # Trial 1 is live as it was, and what comes next are trials 2 and 3 again.
         await until(lambda: all(world.service.leases == 1 for world in (one, other)))
-        assert await other.end(first, 2.0)
+        await other.end(first, 2.0)
         seconds = [await other.one(client="a"), await one.one(client="b")]
         assert [trial.id for trial in seconds] == [2, 3]
         for world in (one, other):
