@@ -4,6 +4,8 @@
 PYTHON ?= python3
 NPM ?= npm
 PYTEST_ARGS ?=
+FUZZ_SECONDS ?= 600
+FUZZ_TARGETS ?= constraint protobuf stdout study_file
 BUF_VERSION := 1.75.0
 GRPC_TOOLS_VERSION := 1.66.2
 MYPY_PROTOBUF_VERSION := 3.6.0
@@ -25,7 +27,7 @@ CODE := $(shell find tests benchmarks examples tools -name '*.py' 2>/dev/null | 
 .DELETE_ON_ERROR:
 # Two recipes must not install into one environment at the same time.
 .NOTPARALLEL:
-.PHONY: setup test quick lint format types imports proto proto-check proto-lint proto-baseline demo bench soak lock typings clean help
+.PHONY: setup test quick lint format types imports proto proto-check proto-lint proto-baseline demo bench soak fuzz lock typings clean help
 
 setup: .venv/.stamp-dev typings  ## make the development environment in .venv
 	@echo "Ready: $(BIN)/wazir, $(BIN)/pytest and the other tools."
@@ -38,6 +40,9 @@ quick: .venv/.stamp-dev  ## run the tests that take no more than a few seconds e
 
 soak: .venv/.stamp-dev  ## run the tests that repeat for a long time
 	$(BIN)/pytest -m soak --timeout 0 $(PYTEST_ARGS)
+
+fuzz: .venv/.stamp-dev  ## feed every parser of foreign text with broken input (FUZZ_SECONDS=600 each)
+	for target in $(FUZZ_TARGETS); do $(BIN)/python -m tests.fuzz $$target --seconds $(FUZZ_SECONDS) || exit 1; done
 
 lint: .venv/.stamp-dev typings  ## check style, types, floors, the .proto files and the generated code
 	$(BIN)/ruff check

@@ -97,7 +97,10 @@ def restore(db: Database, file: Path) -> None:
         with closing(open_store(db)) as store:
             if store.read(lambda view: view.studies("", StudyFilter(), "", 1)):
                 raise FailedPrecondition(f"{shown(db)} holds studies. Restore to an empty database (createdb)")
-        _program("pg_restore", db, "--clean", "--if-exists", "--no-owner", "--single-transaction", str(file))
+        from ..storage.postgres_alone import alone
+
+        with alone(db):
+            _program("pg_restore", db, "--clean", "--if-exists", "--no-owner", "--single-transaction", str(file))
     with closing(open_store(db)) as store:
         studies = store.read(lambda view: len(view.studies("", StudyFilter(), "", 1_000_000)))
     say(f"{shown(db)} is restored from {file}: {studies} {'study' if studies == 1 else 'studies'}.")

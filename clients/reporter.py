@@ -5,8 +5,11 @@
 
 The caller's thread appends and goes on; it never waits for a network, a disk or an import. The thread delivers at once
 when it is idle, and what came meanwhile together when it is busy. While the service is away, reports go to the spool
-file (to memory if there is none) and the thread tries again for as long as the process lives. At exit it has a few
-seconds more; what is then undelivered stays in the spool.
+file (to memory if there is none, or its disk is full) and the thread tries again for as long as the process lives, both
+to deliver and to spool. At exit it has a few seconds more; what is then undelivered stays in the spool.
+
+While there is something that neither the service nor the spool has, a sign says so (`unsaved.py`). It is there however
+the process ends, so that whoever started it knows that reports are lost.
 
 Delivery is exactly once in effect: measurements are keyed by attempt, step and metric, so a repeat replaces itself.
 
@@ -24,6 +27,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +35,8 @@ from ..domain.errors import InvalidArgument, NotFound, StaleAttempt, WazirError
 from ..domain.names import TrialName
 from ..domain.trial import Instruction, Measurement
 from .pauses import pauses
-from .spool import Item, spool_at
+from .spool import TO_LOG, Item, spool_at
+from .unsaved import Sign, sign_of
 
 if TYPE_CHECKING:
     from .client import Client
@@ -50,6 +55,15 @@ UNMENTIONED = 2.0
 
 EXIT_TIMEOUT = 3.0
 """Seconds that the end of a process may wait for the last deliveries."""
+
+SPOOL_EVERY = 1.0
+"""Seconds after which a spool that could not be written to is tried again."""
+
+MOST_KEPT = 100_000
+"""Reports that are kept in memory if they can be neither delivered nor spooled; of more, the oldest are lost."""
+
+SPOOLED_AT_ONCE = 1_000
+"""Reports in one write to the spool: a disk that is nearly full takes some of them."""
 
 MAX_VALUES = 5_000
 """Metric values in one call, where one step has no more; the service takes 10,000."""
@@ -111,6 +125,9 @@ class Reporter:
 
     def _reset(self) -> None:
         self._spool = None if self._path is None else spool_at(self._path)
+        self._shows = self._path is not None and str(self._path) != TO_LOG
+        self._sign: Sign | None = None
+        self._sign_lock = threading.Lock()
         self._buffer: deque[Item | dict[str, str] | _Marker] = deque()
         self._wake = threading.Event()
         self._urgent = threading.Event()  # somebody waits for deliveries
@@ -123,9 +140,13 @@ class Reporter:
         self._backlog: deque[Item] = deque()
         self._metadata: dict[str, str] = {}
         self._markers: list[_Marker] = []
+        self._lost = self._lost_said = 0
         self._away = False
         self._away_since = 0.0
         self._complained = False
+        self._spool_next = 0.0
+        """When a spool that could not be written to is tried again."""
+        self._unwritable = False
         self._next_try = 0.0
         self._waits = pauses()
         self._last_call = 0.0
@@ -137,6 +158,8 @@ class Reporter:
         if self._over:
             return
         self._buffer.append(item)
+        # After the item is there and before the thread is woken: it clears the sign only if it then finds nothing.
+        self._show_unsaved()
         if not self._wake.is_set():
             self._wake.set()
         if not self.running:
@@ -249,6 +272,7 @@ class Reporter:
                     self._be_back()
             if self._away:
                 self._spool_backlog()
+            self._show_saved()
             if self._deadline is not None and (not self._owes() or time.monotonic() >= self._deadline):
                 return
 
@@ -368,17 +392,35 @@ class Reporter:
         for marker in markers:
             marker.settle(delivered)
 
-    def _spool_backlog(self) -> None:
-        if self._spool is None or not self._backlog:
+    def _spool_backlog(self, *, at_once: bool = False) -> None:
+        """Moves to the spool what it takes. One that was full is tried again after a while, or `at_once`."""
+        if self._spool is None or not self._backlog or (time.monotonic() < self._spool_next and not at_once):
             return
         try:
-            self._spool.append(list(self._backlog))
+            while self._backlog:
+                part = [*islice(self._backlog, SPOOLED_AT_ONCE)]
+                self._spool.append(part)
+                for _ in part:
+                    self._backlog.popleft()
         except OSError as error:
-            logger.error("cannot keep reports in %s: %s", self._path, error, extra=self._extra("spool_unwritable"))
-            # From now on in memory: complaining at every report would help nobody.
-            self._spool = None
+            self._spool_next = time.monotonic() + SPOOL_EVERY
+            self._forget_oldest()
+            if not self._unwritable:
+                self._unwritable = True
+                logger.error(
+                    "cannot keep reports in %s: %s. They are kept in memory, and lost if the process ends before the "
+                    "disk or the service takes them",
+                    self._path,
+                    error,
+                    extra=self._extra("spool_unwritable"),
+                )
         else:
-            self._backlog.clear()
+            self._unwritable = False
+
+    def _forget_oldest(self) -> None:
+        while len(self._backlog) > MOST_KEPT:
+            self._backlog.popleft()
+            self._lost += 1
 
     def _keep_rest(self) -> None:
         """Spools what is left, or says how much is lost. On whichever thread is the last to see it."""
@@ -386,18 +428,38 @@ class Reporter:
         if self._over:
             self._backlog.clear()
             self._metadata.clear()
-        self._spool_backlog()
-        if self._backlog or self._metadata:
+        self._spool_backlog(at_once=True)
+        self._lost += len(self._backlog)
+        if self._lost > self._lost_said or self._metadata:
+            self._lost_said = self._lost
             logger.error(
                 "%d reports and %d metadata of %s could not be delivered and are lost",
-                len(self._backlog),
+                self._lost,
                 len(self._metadata),
                 self._trial.short,
                 extra=self._extra("reports_lost"),
             )
             self._backlog.clear()
             self._metadata.clear()
+        self._show_saved()
         self._settle(False)
+
+    def _show_unsaved(self) -> None:
+        if not self._shows:
+            return
+        if self._sign is None:
+            assert self._path is not None
+            with self._sign_lock:
+                self._sign = self._sign or Sign(sign_of(self._path))
+        self._sign.set(True)
+
+    def _show_saved(self) -> None:
+        """If the service or the spool has all that was reported."""
+        if self._sign is None or self._backlog or self._lost:
+            return
+        self._sign.set(False)
+        if self._buffer:
+            self._sign.set(True)  # somebody reported meanwhile
 
     def _extra(self, action: str) -> dict[str, object]:
         return {"action": action, "trial": str(self._trial), "attempt": self._attempt}

@@ -59,12 +59,12 @@ class LogSpool:
             self._items.clear()
 
     def append(self, items: Sequence[Item]) -> None:
-        """Raises OSError."""
-        self._items.extend(items)
+        """Raises OSError; then none of them counts as written."""
         # At the start of a line, whatever has been printed before, and past all buffers: the process may be killed.
         lines = b"".join(b"\n" + MARK + _line(item).rstrip() for item in items) + b"\n"
         while lines:
             lines = lines[os.write(2, lines) :]
+        self._items.extend(items)
 
     def deliver(self, send: Callable[[list[Item]], None]) -> None:
         """As `Spool.deliver`."""
@@ -81,13 +81,12 @@ class Spool:
         self.pending = False
 
     def append(self, items: Sequence[Item]) -> None:
-        """Adds lines at the end, in one write. Raises OSError."""
+        """Adds lines at the end, in one write. Raises OSError; then none of them counts as written."""
         lines = b"".join(_line(item) for item in items)
-        file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
             with _locked(file):
-                while lines:
-                    lines = lines[os.write(file, lines) :]
+                _append(file, lines)
                 self.pending = True
         finally:
             os.close(file)
@@ -110,6 +109,22 @@ class Spool:
                 send(chunk)
             file.truncate(0)
         self.pending = False
+
+
+def _append(file: int, lines: bytes) -> None:
+    """All of it or, as far as that can be had, nothing: a disk that is full takes a part."""
+    before = size = os.lseek(file, 0, os.SEEK_END)
+    if size and os.pread(file, 1, size - 1) != b"\n":
+        # What somebody else could not write to its end must not spoil this.
+        lines = b"\n" + lines
+    try:
+        while lines:
+            written = os.write(file, lines)
+            size, lines = size + written, lines[written:]
+    except OSError:
+        if os.fstat(file).st_size == size:
+            os.ftruncate(file, before)
+        raise
 
 
 def _line(item: Item) -> bytes:

@@ -15,6 +15,7 @@
 | it was told to end: it could not start             | CONFIG_BROKEN |
 | it was told to end: it waited too long for a place | UNSCHEDULABLE |
 | it was told to end: the controller stops, an orphan| PREEMPTED     |
+| exit code 0, and reports are lost                  | REPORTS_LOST  |
 | exit code 0                                        | SUCCEEDED     |
 | another exit code, and the kernel killed a process | OUT_OF_MEMORY |
 | of it for its memory                               |               |
@@ -126,6 +127,22 @@ def with_output(outcome: Outcome, tail: str) -> Outcome:
         return replace(outcome, cause=Cause.OUT_OF_MEMORY, message=f"{outcome.message}: {memory}")
     words = last_line(tail)
     return replace(outcome, message=f"{outcome.message}: {words}") if words else outcome
+
+
+def with_lost(outcome: Outcome, lost: str) -> Outcome:
+    """The outcome of an attempt of whose reports some are lost, `lost` saying why; empty if none are.
+
+    One that ended well has a value that may not be its last one, so it does not count as done. One that ended otherwise
+    is judged by that, and says so as well.
+    """
+    if not lost:
+        return outcome
+    if outcome.cause is Cause.SUCCEEDED:
+        return replace(outcome, cause=Cause.REPORTS_LOST, message=f"ended well, but reports of it are lost: {lost}")
+    said = (
+        f"{outcome.message}; reports of it are lost: {lost}" if outcome.message else f"reports of it are lost: {lost}"
+    )
+    return replace(outcome, message=said)
 
 
 def never_printed(metrics: Sequence[str], tail: str, lines: int = 5) -> str:

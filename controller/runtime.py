@@ -44,14 +44,20 @@ class Runtime(Protocol):
     def output(self, key: Key, offset: int) -> bytes:
         """What it has printed from byte `offset` on, some of it or all; empty where there is nothing more yet.
 
-        Raises OutputLost for one that has ended where there was more, and it cannot be had any more.
+        Raises OutputLost if there was more, and it cannot be had any more, or if nobody knows whether there was.
         """
 
     def tail(self, key: Key, size: int) -> bytes:
         """At most the last `size` bytes that it has printed."""
 
     def spool(self, key: Key) -> bytes:
-        """Reports that the training code could not deliver: JSON lines, see `spool.py`. Empty where there are none."""
+        """Reports that the training code could not deliver: JSON lines, see `spool.py`. Empty where there are none.
+
+        Raises OutputLost if they cannot all be read any more."""
+
+    def reports_lost(self, key: Key) -> str:
+        """Why some of an ended execution's reports are neither delivered nor in its spool; empty if none are known to
+        be."""
 
     def forget(self, key: Key) -> None:
         """No longer observes it. Its output stays. Only for what has ended; anything else is left alone."""

@@ -3,7 +3,7 @@
     {"step": 12, "metrics": {"val/loss": 0.31}, "time": 1753000000.25}
     {"infeasible": "the loss is not a number"}
 
-A line that was cut off by a sudden end, or that somebody else wrote, is left out.
+A line that was cut off by a sudden end, or that somebody else wrote, is left out and counted.
 """
 
 from __future__ import annotations

@@ -15,13 +15,13 @@ from ..domain.errors import FailedPrecondition, InvalidArgument, StaleAttempt
 from ..domain.study import Study
 from ..domain.trial import Measurement, Trial
 from .attempts import Remembered
-from .classify import Outcome, with_output
+from .classify import Outcome, with_lost, with_output
 from .collecting import MAX_TAIL, Collector, batches, last_words
 from .execution import Execution, Key, Phase
 from .plan import Told
-from .runtime import Runtime
+from .runtime import OutputLost, Runtime
 from .service import StudyService
-from .spool import parse
+from .spool import Spooled, parse
 
 log = logging.getLogger(__name__)
 
@@ -81,9 +81,7 @@ class Telling:
 
             collector = self._collector(study, key, attempt)
             collector.finish(now)
-            spooled = parse(self._runtime.spool(key))
-            if spooled.rejected:
-                log.warning("%s spooled %d unreadable lines", key, spooled.rejected, extra={"action": "spool"})
+            spooled, lost = self._spooled(key)
             if spooled.infeasible:
                 self._service.report(trial.name, key.attempt, (), infeasible=spooled.infeasible)
 
@@ -95,10 +93,9 @@ class Telling:
             outcome = with_output(outcome, tail)
             if outcome.cause is Cause.SUCCEEDED:
                 outcome = replace(outcome, message=collector.remarks(tail))
-                if collector.lost:
-                    # Its last values would be missing, and nobody would know.
-                    words = f"ended well, but what it printed cannot be read to its end: {collector.lost}"
-                    outcome = replace(outcome, cause=Cause.NODE_LOST, message=words)
+            if collector.lost:
+                lost.append(f"what it printed cannot be read to its end: {collector.lost}")
+            outcome = with_lost(outcome, "; ".join(lost))
 
         exit_time = execution.exit.time if execution is not None and execution.exit is not None else now
         try:
@@ -120,6 +117,21 @@ class Telling:
         words = outcome.message or ended.reason
         log_trial("ended", ended, f"{outcome.cause.value}, now {ended.state.value}{words and f': {words}'}")
         return ended
+
+    def _spooled(self, key: Key) -> tuple[Spooled, list[str]]:
+        """What it could not deliver itself, and in words what nobody can deliver any more."""
+        lost = []
+        try:
+            spooled = parse(self._runtime.spool(key))
+        except OutputLost as error:
+            spooled = Spooled()
+            lost.append(str(error))
+        if spooled.rejected:
+            log.warning("%s spooled %d unreadable lines", key, spooled.rejected, extra={"action": "spool"})
+            lost.append(f"{spooled.rejected} of the reports that it left behind cannot be read")
+        if words := self._runtime.reports_lost(key):
+            lost.append(words)
+        return spooled, lost
 
     def _collector(self, study: Study, key: Key, attempt: Remembered) -> Collector:
         if attempt.collector is None:

@@ -52,12 +52,14 @@ class Cause(enum.Enum):
     """No place would ever take it, and its size depends on its parameters."""
     TIMED_OUT = "timed_out"
     LEASE_LOST = "lease_lost"
+    REPORTS_LOST = "reports_lost"
+    """It ended well, and some of what it measured was lost on the way, so that nobody knows its value."""
 
 
 OWN_FAULT = frozenset({Cause.CODE_FAILED, Cause.OUT_OF_MEMORY, Cause.TIMED_OUT, Cause.TOO_LARGE})
 """Causes that use up `retries.failed`. One that is too large is so the next time as well, and is not tried again."""
 
-NOT_ITS_FAULT = frozenset({Cause.PREEMPTED, Cause.NODE_LOST, Cause.UNSCHEDULABLE, Cause.LEASE_LOST})
+NOT_ITS_FAULT = frozenset({Cause.PREEMPTED, Cause.NODE_LOST, Cause.UNSCHEDULABLE, Cause.LEASE_LOST, Cause.REPORTS_LOST})
 """Causes that use up `retries.preempted`."""
 
 

@@ -57,6 +57,8 @@ class Constraint:
     text: str
     names: frozenset[str] = field(compare=False)
     """The parameters that the text mentions."""
+    size: int = field(compare=False)
+    """How many names, numbers, operators and brackets it has: evaluating each takes 0.1 us or less."""
     _evaluate: _Evaluate = field(compare=False, repr=False)
 
     def holds(self, parameters: Mapping[str, Value]) -> bool:
@@ -118,7 +120,7 @@ def _parse(text: str) -> Constraint:
         raise ConstraintSyntaxError(text, 1, _TOO_DEEP, _SPLIT) from None
     except SyntaxError as error:
         raise _misplaced(text, tokens, (error.offset or 1) - 1 + tokens[0].start) from None
-    return Constraint(text, frozenset(compiler.names), evaluate)
+    return Constraint(text, frozenset(compiler.names), len(tokens), evaluate)
 
 
 _EXAMPLE: Final = 'Write a condition such as "batch * accum <= 512"'

@@ -210,6 +210,8 @@ MISSING = _Missing()
 
 
 MAX_SHOWN = 20
+MAX_LIKENED = 300
+"""Characters of a word that others are compared with: that takes time in proportion to its square."""
 
 
 def similar(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
@@ -217,6 +219,8 @@ def similar(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
 
     `cutoff`, from 0 to 1: how alike words have to be, as `difflib` measures it.
     """
+    if len(word) > MAX_LIKENED:
+        return ""
     words = {w.lower(): w for w in sorted(known)}
     match = difflib.get_close_matches(word.lower(), words, n=1, cutoff=cutoff)
     return f'Did you mean "{words[match[0]]}"?' if match else ""

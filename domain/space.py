@@ -273,6 +273,11 @@ class Space:
         return {p.name: p for p in self.parameters}
 
     @cached_property
+    def rules_size(self) -> int:
+        """How many words all constraints have: looking at them costs in proportion."""
+        return sum(rule.size for rule in self.rules)
+
+    @cached_property
     def parents(self) -> frozenset[str]:
         """Names that some condition asks about."""
         return frozenset(c.parent for p in self.parameters for c in p.when)

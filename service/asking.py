@@ -162,7 +162,7 @@ class Asking:
             return
 
         live = await self._live.to_ask(desk.name)
-        if live.designer is None or live.designer.cheap:
+        if live.designer is None or live.cheap:
             if not await self._answer_at_once(desk, live, callers):
                 # The study has another algorithm since.
                 desk.look_again()
@@ -277,7 +277,7 @@ class Asking:
         """Answers the callers, if what they want needs no worker; else nothing was written, and they go on waiting."""
         count = estimate(live.study, [c.ask for c in callers])
         points = self._inline(live, count)
-        if points is None and count > 0 and live.designer is not None and not live.designer.cheap:
+        if points is None and count > 0 and live.designer is not None and not live.cheap:
             return False
         if points is not None and points.by_algorithm:
             await self._note_failed_round(live.study, points.reason)
@@ -332,7 +332,7 @@ class Asking:
         live = await self._live.to_ask(desk.name)
         study, designer, problem = live.study, live.designer, live.problem
         count = estimate(study, [c.ask for c in desk.present()])
-        if count <= 0 or designer is None or problem is None or designer.cheap:
+        if count <= 0 or designer is None or problem is None or live.cheap:
             return None
 
         computation.study, computation.since = study, _now()

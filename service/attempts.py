@@ -210,6 +210,11 @@ def end(tx: Transaction, name: TrialName, number: int, how: End, now: float) -> 
     whole = trial.goal is StopGoal.PAUSE and value is not None and _did_all(spec, tx.measurements(trial))
 
     earlier = [a.cause for a in trial.attempts[:-1]]
+    unknown = _unknown_value(tx, trial, spec) if cause is Cause.SUCCEEDED and not how.final else ""
+    if unknown:
+        cause, message = Cause.REPORTS_LOST, unknown
+
+    policy = spec.trial.retries if spec.trial else RetryPolicy()
     then = after_end(
         Cause.SUCCEEDED if whole else cause,
         # A study that ends resumes nothing.
@@ -218,7 +223,8 @@ def end(tx: Transaction, name: TrialName, number: int, how: End, now: float) -> 
         measured=value is not None,
         failed_before=sum(c in OWN_FAULT for c in earlier),
         lost_before=sum(c in NOT_ITS_FAULT for c in earlier),
-        policy=spec.trial.retries if spec.trial else RetryPolicy(),
+        # It would go on from the same checkpoint again.
+        policy=replace(policy, preempted=0) if unknown else policy,
         study_open=unit.study.open,
         message=message or (trial.reason if trial.state is TrialState.STOPPING else ""),
         looked_for=_looked_for(spec, final, how.log_tail) if value is None else "",
@@ -283,6 +289,22 @@ def complete(trial: Trial, spec: StudySpec, measurements: Iterable[Measurement])
     `at_rung`."""
     assert trial.until_step is not None
     return at_rung(trial.until_step, [o.metric for o in spec.objectives], measurements)
+
+
+def _unknown_value(tx: Transaction, trial: Trial, spec: StudySpec) -> str:
+    """Why nobody knows the value of a trial whose attempt ended well: an earlier one lost reports, and this one went on
+    from its checkpoint and measured nothing more. Empty if the value is known."""
+    lost = [a.number for a in trial.attempts if a.cause is Cause.REPORTS_LOST]
+    attempt = trial.attempts[-1].number
+    if not lost:
+        return ""
+    reported = {name for m in tx.measurements(trial, attempt) for name in m.metrics}
+    if any(o.metric in reported for o in spec.objectives):
+        return ""
+    return (
+        f"attempt {lost[-1]} lost reports, and attempt {attempt} went on after them and measured nothing more, so the "
+        "value is not known; enqueue the parameters again to have them measured from the start"
+    )
 
 
 def _did_all(spec: StudySpec, measurements: Iterable[Measurement]) -> bool:
@@ -352,7 +374,8 @@ def _ended_before(trial: Trial, number: int, how: End) -> Trial:
     latest = number == len(trial.attempts)
     same_value = not latest or all(name in final and _equal(final[name], v) for name, v in how.final.items())
     # What overruled the holder's word the first time does so again.
-    overruled = bool(attempt.infeasible) or (attempt.cause is Cause.STOPPED and _as_if_stopped(how))
+    overruled = bool(attempt.infeasible)
+    overruled |= attempt.cause in (Cause.STOPPED, Cause.REPORTS_LOST) and _as_if_stopped(how)
     if (attempt.cause is how.cause or overruled) and same_value:
         return trial
     if attempt.cause is Cause.LEASE_LOST or not latest:

@@ -7,7 +7,6 @@ The store's change feed is the truth; this is the short cut beside it. A subscri
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,8 +15,6 @@ from dataclasses import dataclass
 from ..domain.names import StudyName
 from ..domain.study import Study
 from ..domain.trial import Trial
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +39,8 @@ class Feed:
         self._listeners: list[Callable[[Change], None]] = []
         self._uid_listeners: list[UidListener] = []
         self._waiting: defaultdict[StudyName | str, set[asyncio.Event]] = defaultdict(set)
+        self.beginnings = 0
+        """Rises when the database was restored: what was told before is no longer what came before the next news."""
         self.closed = False
         """There will be no more news here; waiters are to go."""
 
@@ -56,15 +55,7 @@ class Feed:
 
     def publish(self, change: Change) -> None:
         for listener in self._listeners:
-            try:
-                listener(change)
-            except Exception:
-                # It is a defect of that listener; the change is durable, and the others are to hear of it.
-                logger.exception(
-                    "a change of %s was not taken in",
-                    change.study.name.short,
-                    extra={"action": "change_not_heard", "study": str(change.study.name)},
-                )
+            listener(change)
         self.publish_uid(change.study.name, None if change.deleted else change.study.uid)
         for key in (change.study.name, change.study.name.owner):
             for event in self._waiting.get(key, ()):
@@ -75,9 +66,18 @@ class Feed:
         for listener in self._uid_listeners:
             listener(name, uid)
 
+    def begin_anew(self) -> None:
+        """Wakes all who wait for news, to read everything again."""
+        self.beginnings += 1
+        self.publish_uid(None, None)
+        self._wake()
+
     def close(self) -> None:
         """Wakes all who wait for news. Harmless to repeat."""
         self.closed = True
+        self._wake()
+
+    def _wake(self) -> None:
         for events in self._waiting.values():
             for event in events:
                 event.set()

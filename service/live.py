@@ -18,7 +18,7 @@ from ..domain.progress import Pace
 from ..domain.study import Study
 from ..domain.trial import EVALUATED, PENDING, Trial, TrialState
 from ..storage.store import Changes, Point, Store, View
-from ..suggestion.designer import Designer, Outcome, Problem, reads_curves
+from ..suggestion.designer import Designer, Outcome, Problem, cheap, reads_curves
 from ..suggestion.history import TrialHistory, observe
 from ..suggestion.registry import make_designer, make_rule
 from ..suggestion.stopping.curves import CurveIndex
@@ -57,6 +57,11 @@ class LiveStudy:
     @property
     def curves_ready(self) -> bool:
         return self.doubts_seen_to == self.doubts
+
+    @property
+    def cheap(self) -> bool:
+        """Whether its rounds are computed on the event loop."""
+        return self.designer is not None and self.problem is not None and cheap(self.designer, self.problem)
 
     @classmethod
     def of(cls, study: Study) -> LiveStudy:

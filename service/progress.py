@@ -78,6 +78,10 @@ class Progresses:
         # A caller that leaves must not cancel the work of the others.
         return await asyncio.shield(making)
 
+    def forget(self) -> None:
+        """Gives no answer again that was made before."""
+        self._given.clear()
+
     async def _make(self, key: _Key) -> StudyProgress:
         name, limit, points = key
         known = await self._live.with_curves(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -21,6 +22,7 @@ from .security.interceptor import SecurityInterceptor
 from .service import Service
 from .servicer import StudyServicer
 from .settings import ServiceSettings
+from .standing import until_lost
 
 if TYPE_CHECKING:
     from .observe.exposition import Exposition
@@ -122,6 +124,10 @@ class Server:
         self._addresses = list(addresses)
         self._health = health.aio.HealthServicer()
         self._server: grpc.aio.Server | None = None
+        self._standing: asyncio.Task[None] | None = None
+        self.lost = asyncio.Event()
+        """Set when the store can be used no more, `Store.lost` says why. From then on every call is refused with that,
+        and health is NOT_SERVING."""
         self._exposition: Exposition | None = None
 
     @property
@@ -171,10 +177,14 @@ class Server:
         await self._server.start()
         for name in ("", SERVICE_NAME):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        self._standing = asyncio.create_task(until_lost(self.service.store, self._refuse))
 
     async def stop(self, grace: float | None = None) -> None:
         """Refuses new calls, ends watches, gives other calls in flight `grace` seconds (the settings' drain where
         None), then ends."""
+        if self._standing is not None:
+            self._standing.cancel()
+            await asyncio.gather(self._standing, return_exceptions=True)
         await self._health.enter_graceful_shutdown()
         # They would last as long as their watchers do.
         self.service.end_watches()
@@ -188,6 +198,12 @@ class Server:
         """Until `stop`."""
         if self._server is not None:
             await self._server.wait_for_termination()
+
+    async def _refuse(self, why: str) -> None:
+        for name in ("", SERVICE_NAME):
+            await self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
+        self.service.end_watches()
+        self.lost.set()
 
     def _bind(self, address: str, tls: grpc.ServerCredentials | None) -> int:
         assert self._server is not None

@@ -19,7 +19,7 @@ from ..storage.store import StudyFilter, TrialFilter
 from ..wire.progress import progress_to_wire
 from ..wire.scalars import seconds_of
 from ..wire.space import parameter_from_wire
-from ..wire.study import END_REASONS, SHORTAGES, STUDY_STATES, spec_from_wire, spec_with, study_to_wire
+from ..wire.study import END_REASONS, SHORTAGES, STUDY_STATES, study_to_wire
 from ..wire.trial import (
     ATTEMPT_STATES,
     CAUSES,
@@ -35,6 +35,7 @@ from .handing_out import Ask
 from .requests import Request
 from .security.attempt_tokens import AttemptTokens
 from .service import Service, check_limit, lease_of
+from .specs import SpecReader
 from .trials import Enqueued
 
 if TYPE_CHECKING:
@@ -51,13 +52,14 @@ class StudyServicer(study_service_pb2_grpc.StudyServiceServicer):
         """With `attempt_tokens`, attempts that are handed out come with theirs."""
         self._service = service
         self._attempt_tokens = attempt_tokens
+        self._specs = SpecReader()
 
     async def CreateStudy(self, request: api.CreateStudyRequest, context: Context) -> study_pb2.Study:
         owner = parse_owner(request.parent)
         name = StudyName(owner, check_id("study", request.study_id))
         study = await self._service.create_study(
             name,
-            spec_from_wire(request.study.spec),
+            await self._specs.read(request.study.spec),
             dict(request.study.metadata),
             _identity(owner, request),
             resume=_known("on_existing", request.on_existing, ON_EXISTING) == api.ON_EXISTING_RESUME,
@@ -87,7 +89,7 @@ class StudyServicer(study_service_pb2_grpc.StudyServiceServicer):
         name = parse_study(request.study.name, "study.name")
         paths = list(request.update_mask.paths)
         study = await self._service.study(name)
-        spec = spec_with(study.spec, request.study.spec, [path.removeprefix("spec.") for path in paths])
+        spec = await self._specs.read(request.study.spec, study.spec, paths)
         return study_to_wire(await self._service.update_study(name, spec, paths, request.study.etag))
 
     async def DeleteStudy(self, request: api.DeleteStudyRequest, context: Context) -> empty_pb2.Empty:

@@ -15,6 +15,7 @@ from ..domain.errors import (
     NotFound,
     SpecChanged,
 )
+from ..domain.limits import check_limits
 from ..domain.names import StudyName
 from ..domain.space import Double, Parameter, Space
 from ..domain.study import PAUSED_BY_A_PERSON, EndReason, Study, StudySpec, StudyState
@@ -45,6 +46,7 @@ STAND_IN = Space((Parameter("x", Double(0.0, 1.0)),))
 def draft(name: StudyName, spec: StudySpec, metadata: Mapping[str, str], now: float) -> Study:
     """The study that would be made, all of it checked. Raises InvalidArgument. May take a tenth of a second: it
     samples the space for points that satisfy the constraints."""
+    check_limits(spec)
     spec = called_as_here(spec)
     check_labels("labels", spec.labels)
     check_metadata("metadata", metadata)
@@ -59,6 +61,8 @@ def draft(name: StudyName, spec: StudySpec, metadata: Mapping[str, str], now: fl
         growing=spec.space is None,
         metadata=dict(metadata),
     )
+    if spec.space is not None:
+        check_feasible(spec.space)
     return _checked(study)
 
 
@@ -67,8 +71,6 @@ def _checked(study: Study) -> Study:
     spec = study.spec
     if spec.stopping is not None:
         make_rule(spec.stopping, spec.objectives)
-    if spec.space is not None and not study.growing:
-        check_feasible(spec.space)
 
     problem = problem_of(spec if spec.space is not None else replace(spec, space=STAND_IN), growing=study.growing)
     assert problem is not None

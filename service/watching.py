@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from functools import partial
 
-from ..domain.errors import NotFound, Unavailable
+from ..domain.errors import NotFound, RevisionCompacted, Unavailable
 from ..domain.names import StudyName
 from ..domain.study import Study
 from ..storage.store import Changes, Store, StudyFilter, View
@@ -28,9 +28,12 @@ async def watch_trials(store: Store, feed: Feed, name: StudyName, since: int) ->
     """
     uid = ""
     first = True
+    beginnings = feed.beginnings
     with feed.news_of(name) as news:
         while True:
             news.clear()
+            if feed.beginnings != beginnings:
+                raise RevisionCompacted(name.short, since, 0)
             changes = await asyncio.to_thread(store.read, partial(_since, name=name, since=since))
             if uid and changes.study.uid != uid:
                 raise NotFound(name.short, "It was deleted and created again; watch the new one from the start")
@@ -46,9 +49,12 @@ async def watch_studies(store: Store, feed: Feed, owner: str) -> AsyncIterator[t
     """All studies of the owner, then those that changed and the names of those that are gone."""
     known: dict[StudyName, tuple[str, int]] = {}
     first = True
+    beginnings = feed.beginnings
     with feed.news_of(owner) as news:
         while True:
             news.clear()
+            if feed.beginnings != beginnings:
+                beginnings, known = feed.beginnings, dict.fromkeys(known, ("", 0))
             studies = await asyncio.to_thread(store.read, partial(_all_of, owner=owner))
             now = {s.name: (s.uid, s.revision) for s in studies}
             changed = [s for s in studies if known.get(s.name) != now[s.name]]

@@ -6,6 +6,7 @@ import difflib
 import math
 from collections.abc import Iterable, Mapping
 
+from ..domain.audit import AuditFilter, AuditRecord
 from ..domain.errors import NotFound, nearest
 from ..domain.names import StudyName
 from ..domain.study import StudySpec
@@ -36,6 +37,18 @@ def curve(points: Iterable[Point]) -> list[Measurement]:
 
 def labelled(labels: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
     return wanted.items() <= labels.items()
+
+
+def audited(record: AuditRecord, where: AuditFilter) -> bool:
+    """Whether the record meets the filter; its time aside."""
+    study = None if where.study is None else str(where.study)
+    return (
+        where.owner in ("", record.owner)
+        and (study is None or record.name == study or record.name.startswith(f"{study}/"))
+        and where.caller in ("", record.caller)
+        and where.method in ("", record.method)
+        and (not where.outcomes or record.outcome in where.outcomes)
+    )
 
 
 def no_study(name: StudyName, known: Iterable[str]) -> NotFound:

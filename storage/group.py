@@ -82,6 +82,8 @@ class GroupStore(Store):
     def _check_open(self) -> None:
         if self._closed:
             raise Unavailable("the store is closed; open it again")
+        if self.lost:
+            raise Unavailable(self.lost)
 
     def _write(self) -> None:
         ended = False

@@ -16,16 +16,19 @@ from functools import partial
 from typing import Any, TypeVar
 
 from ..domain.access import Token
+from ..domain.audit import AuditFilter, AuditRecord, id_at
 from ..domain.errors import AlreadyExists, NotFound, RevisionCompacted, Unavailable
 from ..domain.fault import uses_point
 from ..domain.names import StudyName, TrialName
 from ..domain.parameters import digest
-from ..domain.study import UNENDED, Study
+from ..domain.study import Study
 from ..domain.trial import Measurement, Trial
-from .derived import curve, labelled, loss, no_study
+from .derived import audited, curve, labelled, loss, no_study
 from .exchange import LocalExchange
 from .store import (
+    AUDIT_SCAN,
     Answer,
+    AuditPage,
     Changes,
     DuplicatePoint,
     Point,
@@ -33,9 +36,7 @@ from .store import (
     StudyFilter,
     Transaction,
     TrialFilter,
-    Unreadable,
     View,
-    refuse,
 )
 
 T = TypeVar("T")
@@ -62,6 +63,7 @@ class _Tables:
         self.answers: dict[tuple[str, str], Answer] = {}
         self.tokens: dict[str, Token] = {}
         self.secrets: dict[str, str] = {}
+        self.audit: dict[str, AuditRecord] = {}
 
     def of_study(self) -> tuple[dict[str, Any], ...]:
         return self.trials, self.touched, self.deleted, self.same, self.points, self.sequences
@@ -114,10 +116,7 @@ class _MemoryView(View):
         ranked = ((value, t.id, t) for value, t in losses if value is not None)
         return [t for _, _, t in heapq.nsmallest(limit, ranked)]
 
-    def unended(self, unreadable: Unreadable = refuse) -> list[Study]:
-        return sorted((s for s in self._tables.studies.values() if s.state in UNENDED), key=lambda s: s.name)
-
-    def live(self, unreadable: Unreadable = refuse) -> list[Trial]:
+    def live(self) -> list[Trial]:
         found = (t for trials in self._tables.trials.values() for t in trials.values())
         return sorted((t for t in found if t.attempt is not None and t.attempt.live), key=lambda t: t.name)
 
@@ -142,9 +141,10 @@ class _MemoryView(View):
                 return Changes(now, trials, gone, revision)
         return Changes(now, trials, gone, now.revision)
 
-    def measurements(self, trial: Trial) -> list[Measurement]:
+    def measurements(self, trial: Trial, attempt: int | None = None) -> list[Measurement]:
         uid = self.study(trial.study).uid
-        rows = (p for p in self._tables.points[uid].values() if p.trial_id == trial.id)
+        of_trial = (p for p in self._tables.points[uid].values() if p.trial_id == trial.id)
+        rows = (p for p in of_trial if attempt in (None, p.attempt))
         return curve(sorted(rows, key=lambda p: (p.step, p.attempt, p.sequence)))
 
     def points(self, study: Study, since: int, limit: int = 100_000) -> list[Point]:
@@ -162,6 +162,19 @@ class _MemoryView(View):
 
     def secret(self, name: str) -> str | None:
         return self._tables.secrets.get(name)
+
+    def audit_records(self, where: AuditFilter, before: str, limit: int) -> AuditPage:
+        since = "" if where.since is None else id_at(where.since)
+        there = sorted((i for i in self._tables.audit if i >= since and (not before or i < before)), reverse=True)
+        looked_at = there[:AUDIT_SCAN]
+        found = [record for i in looked_at if audited(record := self._tables.audit[i], where)]
+        if len(found) > limit:
+            return AuditPage(found[:limit], found[limit - 1].id)
+        return AuditPage(found, looked_at[-1] if len(there) > AUDIT_SCAN else "")
+
+    def audit_id(self, most: int) -> str | None:
+        ids = sorted(self._tables.audit, reverse=True)
+        return ids[most] if len(ids) > most else None
 
     def _trials_of(self, study: Study) -> dict[int, Trial]:
         return self._tables.trials.get(study.uid, {})
@@ -269,6 +282,17 @@ class _MemoryTransaction(_MemoryView, Transaction):
         if name not in self._tables.secrets:
             self._set(self._tables.secrets, name, value)
         return self._tables.secrets[name]
+
+    def add_audit_records(self, records: Sequence[AuditRecord]) -> None:
+        for record in records:
+            if record.id not in self._tables.audit:
+                self._set(self._tables.audit, record.id, record)
+
+    def forget_audit_records(self, before: str, limit: int) -> int:
+        old = sorted(i for i in self._tables.audit if i < before)[:limit]
+        for i in old:
+            self._remove(self._tables.audit, i)
+        return len(old)
 
     def _put(self, study: Study, trial: Trial) -> None:
         uid = study.uid

@@ -7,6 +7,7 @@ database costs little.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 from sqlalchemy import Connection, String, column, inspect, select, table
@@ -20,8 +21,11 @@ logger = logging.getLogger(__name__)
 SCRIPTS = Path(__file__).parent / "migrations"
 
 
-def migrate(connection: Connection, where: str, *, upgrade: bool = True) -> None:
+def migrate(
+    connection: Connection, where: str, *, upgrade: bool = True, before: Callable[[str], object] = lambda found: None
+) -> None:
     """Runs the steps that are missing, on a connection whose transaction the caller ends. `where` names the database.
+    `before` is told the schema that was found, empty in an empty database, once it is clear that it will be changed.
 
     Raises FailedPrecondition for a database of a newer version or of another program; without `upgrade`, for one of an
     older version as well, while an empty one is made ready all the same.
@@ -61,6 +65,7 @@ def migrate(connection: Connection, where: str, *, upgrade: bool = True) -> None
             f"it up, and call `wazir db upgrade --db {where}`",
             details={"revision": found, "needed": REVISION},
         )
+    before(found)
     logger.info(
         "bringing %s from schema %s to %s",
         where,

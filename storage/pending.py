@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Executable
 
+from ..domain.audit import AuditRecord
 from ..domain.errors import AlreadyExists
 from ..domain.fault import uses_point
 from ..domain.names import StudyName, TrialName
@@ -87,9 +88,10 @@ class Writes:
     trials: dict[TrialName, PendingTrial] = field(default_factory=dict)
     answers: dict[tuple[str, str], Answer] = field(default_factory=dict)
     """By owner and request id."""
+    audit: list[AuditRecord] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.studies or self.trials or self.answers)
+        return bool(self.studies or self.trials or self.answers or self.audit)
 
     def of_study(self, key: int) -> Iterator[PendingTrial]:
         return (pending for pending in self.trials.values() if pending.key == key)
@@ -99,11 +101,13 @@ class Writes:
         self.studies |= later.studies
         self.trials |= later.trials
         self.answers |= later.answers
+        self.audit += later.audit
 
     def clear(self) -> None:
         self.studies.clear()
         self.trials.clear()
         self.answers.clear()
+        self.audit.clear()
 
     def send(self, session: Session) -> None:
         """Sends all of it, and forgets it. Raises AlreadyExists where a request id is answered already."""
@@ -116,6 +120,8 @@ class Writes:
                 session.run_many(statement, batch)
         if self.answers:
             _send_answers(session, self.answers)
+        if self.audit:
+            session.run_many(SPELLINGS[session.database].audit_record, [rows.audit_values(r) for r in self.audit])
         self.clear()
 
 

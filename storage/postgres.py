@@ -20,6 +20,7 @@ succeeded: they are not run again here, because nothing tells whether they were.
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
@@ -33,12 +34,15 @@ from ..domain.errors import FailedPrecondition, InvalidArgument, ResourceExhaust
 from ..domain.names import StudyName
 from ..domain.study import Study
 from ..domain.trial import Measurement, Trial
+from . import postgres_stamp as stamps
 from .exchange import Topic
 from .group import GroupStore, Outcome, Unit
 from .known import Known
 from .migration import migrate
 from .pending import Shared
 from .postgres_exchange import CHANNEL, PostgresExchange, payload
+from .postgres_stamp import Stamp
+from .revision import REVISION
 from .session import Session
 from .sql import SqlTransaction
 from .statements import FREE_REVISION, SAME_POINTS
@@ -46,6 +50,7 @@ from .store import Store, View
 from .view import SqlView
 
 T = TypeVar("T")
+logger = logging.getLogger(__name__)
 LOCK_SECONDS = 10.0
 """How long to wait for a study that another server writes to. It holds the lock for one commit, unless it hangs."""
 CONNECT_SECONDS = 10
@@ -69,12 +74,24 @@ def open_postgres(url: str, *, lock_seconds: float = LOCK_SECONDS, upgrade: bool
         try:
             link.execute("BEGIN")
             link.execute(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
-            migrate(link.connection, database.name, upgrade=upgrade)
+            migrate(
+                link.connection,
+                database.name,
+                upgrade=upgrade,
+                # From here on no running server commits.
+                before=lambda _: link.execute(f"SELECT pg_advisory_xact_lock({stamps.WRITE_LOCK})"),
+            )
+            stamps.make(link.cursor)
             link.execute("COMMIT")
         except BaseException:
             link.close()
             raise
     return _PostgresStore(database, link)
+
+
+def database_of(url: str) -> _Database:
+    """How to connect to it, without a store. Raises InvalidArgument for a URL that is none."""
+    return _Database(_parse(url), LOCK_SECONDS)
 
 
 def _parse(url: str) -> URL:
@@ -100,10 +117,18 @@ class _Link:
         study to find a trial, and is used until autovacuum has looked at the table. So plans are made again each time
         that this connection has been used twice as often.
         """
+        self._plan_anew()
+        self.execute(f"BEGIN {mode}")
+
+    def begin_stamped(self) -> Stamp | None:
+        """Begins a transaction of the writer; None if somebody changes the schema or restores just now."""
+        self._plan_anew()
+        return stamps.begin(self.cursor)
+
+    def _plan_anew(self) -> None:
         self.transactions += 1
         if self.transactions & (self.transactions - 1) == 0:
             self.execute("DISCARD PLANS")
-        self.execute(f"BEGIN {mode}")
 
     def execute(self, statement: str, values: Sequence[object] = ()) -> None:
         self.cursor.execute(statement, values or None)
@@ -203,6 +228,10 @@ class _Database:
             )
         if state == "3D000" or ("database" in words and "does not exist" in words):
             return FailedPrecondition(f"{self.name} does not exist. Make it (createdb), or name another one")
+        if state in ("3F000", "42P01"):
+            return Unavailable(
+                f"{self.name} lacks a table: {words}. If it is being restored, try again; otherwise restore a backup"
+            )
         if state in ("25006", "42501"):
             return FailedPrecondition(f"{self.name} cannot be written: {words}. Use a user and a server that may write")
         if "invalid connection option" in words or "invalid sslmode" in words:
@@ -279,6 +308,8 @@ class _PostgresStore(GroupStore):
         self._database = database
         self._writer: _Link | None = _impatient(writer)
         self._known = Known()
+        self._stamp: Stamp | None = None
+        """What the database held at the last commit."""
         self._readers: list[_Link] = []
         """Connections that nobody uses. To append to a list and to pop from it are atomic."""
         self._news = PostgresExchange(database.connect_raw)
@@ -349,7 +380,7 @@ class _PostgresStore(GroupStore):
 
         try:
             link = self._connected()
-            link.begin()
+            self._begin(link)
             if waits:
                 link.execute(f"SET LOCAL lock_timeout = {round(self._database._lock_seconds * 1000)}")
             for unit in units:
@@ -375,6 +406,26 @@ class _PostgresStore(GroupStore):
                 return [outcome for unit in units[:reached] for outcome in self._commit_group([unit], waits=True)]
             return [(None, meaning) for _ in units[:reached]]
         return outcomes
+
+    def _begin(self, link: _Link) -> None:
+        """Begins a transaction in the store that this one was opened on. Raises Unavailable if it is another one."""
+        stamp = link.begin_stamped()
+        name = self._database.name
+        if stamp is None:
+            raise Unavailable(f"{name} is being upgraded or restored. Try again")
+
+        if stamp.revision != REVISION:
+            self.lost = (
+                f"{name} has been brought to the schema {stamp.revision} by a newer Wazir, and this server writes "
+                f"{REVISION}. Install that version of Wazir here (pip install --upgrade wazir), and start it again"
+            )
+            raise Unavailable(self.lost)
+
+        before, self._stamp = self._stamp, stamp
+        if before is not None and stamp != before:
+            logger.warning("%s was restored; all is read anew", name, extra={"action": "restored"})
+            self._news.restored()
+            raise Unavailable(f"{name} was restored from a backup a moment ago. Try again")
 
     def _connected(self) -> _Link:
         if self._writer is None or self._writer.lost:

@@ -72,6 +72,11 @@ class PostgresExchange(Exchange):
     def tell(self, topic: Topic, text: str) -> None:
         self._outbox.put((topic, text))
 
+    def restored(self) -> None:
+        """Says so to who listens here; each server finds out by itself."""
+        if self._hear is not None:
+            self._hear(News(Topic.RESTORED))
+
     def claim(self, duty: str) -> Claim | None:
         import psycopg
 
@@ -170,7 +175,7 @@ class PostgresExchange(Exchange):
         topic, _, said = rest.partition(" ")
         if sender != self.sender:
             with contextlib.suppress(ValueError):  # a newer server's topic, of no concern here
-                self._say(News(Topic(topic), said, sender))
+                self._say(News(Topic(topic), said))
 
     def _say(self, news: News) -> None:
         assert self._hear is not None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-REVISION = "v0004"
+REVISION = "v0005"
 """The newest step in `migrations/versions/`."""
 
 VERSION_TABLE = "wazir_schema"

@@ -15,6 +15,7 @@ from ..domain import fault
 from ..domain.access import Role, Token
 from ..domain.algorithm_status import AlgorithmStatus
 from ..domain.attempt import Attempt, AttemptState, Cause
+from ..domain.audit import AuditRecord, Outcome
 from ..domain.document import from_document, to_document
 from ..domain.names import StudyName, TrialName
 from ..domain.parameters import digest
@@ -246,6 +247,42 @@ def point_of(row: Any) -> Point:
     # SQLite has no NaN and keeps null in its place.
     value = math.nan if row.value is None else row.value
     return Point(row.trial, row.attempt, row.step, metric=row.metric, value=value, time=row.time, sequence=row.sequence)
+
+
+def audit_values(record: AuditRecord) -> Values:
+    return {
+        "id": record.id,
+        "time": record.time,
+        "last_time": record.last_time,
+        "count": record.count,
+        "caller": record.caller,
+        "caller_owner": record.caller_owner,
+        "role": record.role,
+        "address": record.address,
+        "method": record.method,
+        "owner": record.owner,
+        "name": record.name,
+        "outcome": record.outcome.value,
+        "reason": record.reason,
+    }
+
+
+def audit_record_of(row: Any) -> AuditRecord:
+    return AuditRecord(
+        id=row.id,
+        time=row.time,
+        last_time=row.last_time,
+        count=row.count,
+        caller=row.caller,
+        caller_owner=row.caller_owner,
+        role=row.role,
+        address=row.address,
+        method=row.method,
+        owner=row.owner,
+        name=row.name,
+        outcome=Outcome(row.outcome),
+        reason=row.reason,
+    )
 
 
 def token_values(token: Token) -> Values:

@@ -7,6 +7,7 @@
     answers                                first answers to request ids
     tokens                                 who may call: digests of bearer tokens, never the tokens
     secrets                                what the servers on this database share, by name
+    audit_records                          who did what, for as long as it is kept
 
 What is searched, ordered or counted is a column. What is only ever read whole is JSON text in one: specification,
 parameters, attempt, provenance, labels, metadata. So a usual trial, which has one attempt, is one row, and handing it
@@ -213,5 +214,25 @@ secrets = Table(
     metadata,
     Column("name", String(40), primary_key=True),
     Column("value", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+audit_records = Table(
+    "audit_records",
+    metadata,
+    # It begins with the time, and all searches go by it: an index for each question would cost every call.
+    Column("id", _Label, primary_key=True),
+    Column("time", Double, nullable=False),
+    Column("last_time", Double, nullable=False),
+    Column("count", BigInteger, nullable=False),
+    Column("caller", Text, nullable=False),
+    Column("caller_owner", _Label, nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("address", Text, nullable=False),
+    Column("method", Text, nullable=False),
+    Column("owner", _Label, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("reason", Text, nullable=False),
     sqlite_with_rowid=False,
 )

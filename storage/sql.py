@@ -17,6 +17,7 @@ from typing import Any
 from sqlalchemy import Executable
 
 from ..domain.access import Token
+from ..domain.audit import AuditFilter, AuditRecord
 from ..domain.errors import AlreadyExists, NotFound
 from ..domain.fault import uses_point
 from ..domain.names import StudyName, TrialName
@@ -28,9 +29,11 @@ from .known import Known
 from .pending import PendingStudy, PendingTrial, Shared, Writes
 from .session import Session
 from .statements import (
+    AUDIT_CEILING,
     DELETE_STUDY,
     DELETE_TRIAL,
     FORGET_ANSWERS,
+    FORGET_AUDIT_RECORDS,
     INSERT_SEQUENCE,
     INSERT_TOMBSTONE,
     LOCKED_REVISION,
@@ -40,7 +43,7 @@ from .statements import (
     SPELLINGS,
     UPDATE_TOKEN,
 )
-from .store import Answer, Changes, DuplicatePoint, StudyFilter, Transaction, TrialFilter, Unreadable, refuse
+from .store import Answer, AuditPage, Changes, DuplicatePoint, StudyFilter, Transaction, TrialFilter
 from .view import SqlView
 
 
@@ -102,13 +105,9 @@ class SqlTransaction(SqlView, Transaction):
         self.flush()
         return super().best(study, limit)
 
-    def unended(self, unreadable: Unreadable = refuse) -> list[Study]:
+    def live(self) -> list[Trial]:
         self.flush()
-        return super().unended(unreadable)
-
-    def live(self, unreadable: Unreadable = refuse) -> list[Trial]:
-        self.flush()
-        return super().live(unreadable)
+        return super().live()
 
     def changes(self, study: Study, since: int, limit: int = 10_000) -> Changes:
         self.flush()
@@ -119,6 +118,14 @@ class SqlTransaction(SqlView, Transaction):
             if (answer := writes.answers.get((owner, request_id))) is not None:
                 return answer
         return super().answer(owner, request_id)
+
+    def audit_records(self, where: AuditFilter, before: str, limit: int) -> AuditPage:
+        self.flush()
+        return super().audit_records(where, before, limit)
+
+    def audit_id(self, most: int) -> str | None:
+        self.flush()
+        return super().audit_id(most)
 
     # Studies
 
@@ -345,6 +352,16 @@ class SqlTransaction(SqlView, Transaction):
     def keep_secret(self, name: str, value: str) -> str:
         self._send(self._spelling.new_secret, {"name": name, "value": value})
         return str(self._one(SECRET, name=name).value)
+
+    # Who did what
+
+    def add_audit_records(self, records: Sequence[AuditRecord]) -> None:
+        self._writes.audit += records
+
+    def forget_audit_records(self, before: str, limit: int) -> int:
+        self.flush()
+        beyond = self._one(AUDIT_CEILING, before=before, most=limit)
+        return self._send(FORGET_AUDIT_RECORDS, {"before": before if beyond is None else beyond.id})
 
     def _note_key(self, study: Study, key: int) -> None:
         self._keys[study.uid] = self._keys[study.name] = key

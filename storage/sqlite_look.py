@@ -144,6 +144,15 @@ class _Reads:
     EARLIER = "SELECT attempt FROM attempts WHERE study = :study AND trial = :trial ORDER BY number"
     BEST = "SELECT * FROM trials WHERE study = :study AND loss IS NOT NULL ORDER BY loss, id LIMIT :limit"
     CURVE = "SELECT * FROM measurements WHERE study = :study AND trial = :trial ORDER BY step, attempt, sequence"
+    AUDIT_FLOOR = (
+        "SELECT id FROM audit_records WHERE id >= :since AND id < :before ORDER BY id DESC LIMIT 1 OFFSET :scan"
+    )
+    AUDIT_RECORDS = (
+        "SELECT * FROM audit_records WHERE id >= :since AND id < :before AND (:owner = '' OR owner = :owner) "
+        "AND (:study = '' OR name = :study OR name LIKE :of_study) AND (:caller = '' OR caller = :caller) "
+        "AND (:method = '' OR method = :method) AND outcome IN (:outcome0, :outcome1, :outcome2, :outcome3) "
+        "ORDER BY id DESC LIMIT :limit"
+    )
     TRIALS: ClassVar = {
         (state, since, descending): "SELECT * FROM trials WHERE study = :study"
         + (" AND state = :state" if state else "")

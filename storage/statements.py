@@ -20,13 +20,25 @@ from sqlalchemy import (
     delete,
     insert,
     null,
+    or_,
     select,
     tuple_,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from .schema import answers, attempts, measurements, secrets, sequences, studies, tokens, tombstones, trials
+from .schema import (
+    answers,
+    attempts,
+    audit_records,
+    measurements,
+    secrets,
+    sequences,
+    studies,
+    tokens,
+    tombstones,
+    trials,
+)
 
 # Reads
 
@@ -107,6 +119,41 @@ TOKEN = select(tokens).where(tokens.c.id == bindparam("id"))
 TOKENS = select(tokens).order_by(tokens.c.owner, tokens.c.create_time, tokens.c.id)
 SECRET = select(secrets.c.value).where(secrets.c.name == bindparam("name"))
 
+_span = (audit_records.c.id >= bindparam("since", type_=Text), audit_records.c.id < bindparam("before", type_=Text))
+_latest = audit_records.c.id.desc()
+AUDIT_FLOOR = select(audit_records.c.id).where(*_span).order_by(_latest).limit(1).offset(bindparam("scan"))
+AUDIT_CEILING = (
+    select(audit_records.c.id)
+    .where(audit_records.c.id < bindparam("before"))
+    .order_by(audit_records.c.id)
+    .limit(1)
+    .offset(bindparam("most"))
+)
+
+
+def _given(name: str) -> Any:
+    """Whether that part of a filter is not empty and so asks something: `~_given` is its way out."""
+    return bindparam(name, type_=Text) != ""
+
+
+AUDIT_RECORDS = (
+    select(audit_records)
+    .where(
+        *_span,
+        or_(~_given("owner"), audit_records.c.owner == bindparam("owner")),
+        or_(
+            ~_given("study"),
+            audit_records.c.name == bindparam("study"),
+            audit_records.c.name.like(bindparam("of_study", type_=Text)),
+        ),
+        or_(~_given("caller"), audit_records.c.caller == bindparam("caller")),
+        or_(~_given("method"), audit_records.c.method == bindparam("method")),
+        audit_records.c.outcome.in_([bindparam(f"outcome{i}", type_=Text) for i in range(4)]),
+    )
+    .order_by(_latest)
+    .limit(bindparam("limit"))
+)
+
 
 def _trials_by_id(state: bool, since: bool, descending: bool) -> Select[Any]:
     statement = select(trials).where(_of_study)
@@ -176,6 +223,7 @@ UPDATE_TRIAL = (
 DELETE_TRIAL = delete(trials).where(*_this_trial)
 INSERT_TOMBSTONE = insert(tombstones)
 FORGET_ANSWERS = delete(answers).where(answers.c.time < bindparam("before"))
+FORGET_AUDIT_RECORDS = delete(audit_records).where(audit_records.c.id < bindparam("before"))
 UPDATE_TOKEN = (
     update(tokens)
     .where(tokens.c.id == bindparam("this_id"))
@@ -196,6 +244,7 @@ class Spelling:
         )
         self.new_token: Insert = insert(tokens).on_conflict_do_nothing(index_elements=["id"])
         self.new_secret: Insert = insert(secrets).on_conflict_do_nothing(index_elements=["name"])
+        self.audit_record: Insert = insert(audit_records).on_conflict_do_nothing(index_elements=["id"])
         measurement = insert(measurements)
         self.measurement: Insert = measurement.on_conflict_do_update(
             index_elements=["study", "trial", "attempt", "step", "metric"],

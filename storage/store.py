@@ -23,9 +23,10 @@ import abc
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 
 from ..domain.access import Token
+from ..domain.audit import AuditFilter, AuditRecord
 from ..domain.names import StudyName, TrialName
 from ..domain.pulse import Pulse
 from ..domain.study import Study, StudyState
@@ -92,13 +93,17 @@ class StudyFilter:
     since: float | None = None
 
 
-Unreadable = Callable[[StudyName, Exception], object]
-"""Is told of a study whose stored form cannot be read, and why."""
+AUDIT_SCAN = 20_000
+"""Audit records that one read looks at, however few of them it is asked for."""
 
 
-def refuse(study: StudyName, error: Exception) -> NoReturn:
-    """Raises the error: what cannot be read is not to be left out."""
-    raise error
+@dataclass(frozen=True, slots=True)
+class AuditPage:
+    """Records, the latest first. There may be none of them and more on the next page."""
+
+    records: Sequence[AuditRecord]
+    before: str
+    """Ask for those before this one next; empty: there are no more."""
 
 
 class View(abc.ABC):
@@ -129,13 +134,8 @@ class View(abc.ABC):
         A trial whose value is NaN is not among them."""
 
     @abc.abstractmethod
-    def unended(self, unreadable: Unreadable = refuse) -> list[Study]:
-        """All studies that are ACTIVE or PAUSED. One that cannot be read is left out, and `unreadable` told."""
-
-    @abc.abstractmethod
-    def live(self, unreadable: Unreadable = refuse) -> list[Trial]:
-        """All trials with a live attempt, in every study: for the lease keeper, at its start. Studies of which one
-        cannot be read are left out, and `unreadable` told."""
+    def live(self) -> list[Trial]:
+        """All trials with a live attempt, in every study: for the lease keeper, at its start."""
 
     @abc.abstractmethod
     def changes(self, study: Study, since: int, limit: int = 10_000) -> Changes:
@@ -145,8 +145,9 @@ class View(abc.ABC):
         proportion to what changed."""
 
     @abc.abstractmethod
-    def measurements(self, trial: Trial) -> list[Measurement]:
-        """By step; where attempts overlap, the later attempt's value of a metric wins at a step."""
+    def measurements(self, trial: Trial, attempt: int | None = None) -> list[Measurement]:
+        """By step; where attempts overlap, the later attempt's value of a metric wins at a step. `attempt`: only what
+        that one reported."""
 
     @abc.abstractmethod
     def points(self, study: Study, since: int, limit: int = 100_000) -> list[Point]:
@@ -167,6 +168,14 @@ class View(abc.ABC):
     @abc.abstractmethod
     def secret(self, name: str) -> str | None:
         """What `keep_secret` kept under that name."""
+
+    @abc.abstractmethod
+    def audit_records(self, where: AuditFilter, before: str, limit: int) -> AuditPage:
+        """At most `limit` audit records with ids below `before` (empty: the latest), found among AUDIT_SCAN of them."""
+
+    @abc.abstractmethod
+    def audit_id(self, most: int) -> str | None:
+        """The id of the latest audit record beyond the `most` latest; None where there are no more than these."""
 
 
 class Transaction(View):
@@ -232,10 +241,21 @@ class Transaction(View):
         """Keeps the value where none is kept under that name; returns the one that is, so that of several servers that
         make a secret at once all get the same."""
 
+    @abc.abstractmethod
+    def add_audit_records(self, records: Sequence[AuditRecord]) -> None:
+        """Leaves those out that are there already, by their ids, so that repeating is harmless."""
+
+    @abc.abstractmethod
+    def forget_audit_records(self, before: str, limit: int) -> int:
+        """Drops at most `limit` records with ids below `before`, the earliest ones; returns how many."""
+
 
 class Store(abc.ABC):
     exchange: Exchange
     """With the other processes on this database. Closed with the store."""
+    lost: str = ""
+    """Why this store can be used no more, with the way out: the database was replaced, or has the schema of a newer
+    version. Every call then raises Unavailable. Each unit finds out, one that changes nothing too."""
 
     @property
     def pulses(self) -> Sequence[Pulse]:

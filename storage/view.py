@@ -14,19 +14,21 @@ from typing import Any, Protocol
 
 from ..domain.access import Token
 from ..domain.attempt import Attempt
+from ..domain.audit import AuditFilter, Outcome, id_at
 from ..domain.errors import NotFound, RevisionCompacted
 from ..domain.names import StudyName, TrialName
-from ..domain.study import UNENDED, Study, StudyState
+from ..domain.study import Study
 from ..domain.trial import Measurement, Trial, TrialState
 from . import rows
 from .derived import curve, labelled, no_study
-from .store import Answer, Changes, Point, StudyFilter, TrialFilter, Unreadable, View, refuse
+from .store import AUDIT_SCAN, Answer, AuditPage, Changes, Point, StudyFilter, TrialFilter, View
 
 CHUNK = 500
 """The least number of rows fetched at a time where some may be left out of the answer."""
-_MOST_HINTS = 10_000
+_MOST_HINTS = 500
+"""Names that an unknown one is compared with, which takes 10 ms: anybody may ask for unknown names all day."""
 _BEYOND_ALL = 2**63 - 1
-_ENDED = frozenset(state.value for state in StudyState if state not in UNENDED)
+_BEYOND_ALL_IDS = "~"
 
 
 class ReadSession(Protocol):
@@ -100,31 +102,13 @@ class SqlView(View):
             return []
         return self._trials_of(key, study.name, self._all(self._reads.BEST, study=key, limit=limit))
 
-    def unended(self, unreadable: Unreadable = refuse) -> list[Study]:
-        found: list[Study] = []
-        after = ("", "")
-        while page := self._all(self._reads.STUDIES, after_owner=after[0], after_id=after[1], limit=CHUNK):
-            for row in page:
-                if row.state in _ENDED:
-                    continue
-                try:
-                    found.append(self._met(row))
-                except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the others can be read
-                    unreadable(StudyName(row.owner, row.id), error)
-            after = page[-1].owner, page[-1].id
-        return found
-
-    def live(self, unreadable: Unreadable = refuse) -> list[Trial]:
+    def live(self) -> list[Trial]:
         found: list[Trial] = []
         by_study: dict[int, list[Any]] = defaultdict(list)
         for row in self._all(self._reads.LIVE):
             by_study[row.study].append(row)
         for key, page in by_study.items():
-            name = StudyName(page[0].owner, page[0].study_id)
-            try:
-                found.extend(self._trials_of(key, name, page))
-            except (ValueError, LookupError, TypeError) as error:
-                unreadable(name, error)
+            found.extend(self._trials_of(key, StudyName(page[0].owner, page[0].study_id), page))
         return found
 
     def changes(self, study: Study, since: int, limit: int = 10_000) -> Changes:
@@ -157,9 +141,10 @@ class SqlView(View):
             until,
         )
 
-    def measurements(self, trial: Trial) -> list[Measurement]:
+    def measurements(self, trial: Trial, attempt: int | None = None) -> list[Measurement]:
         key = self._key_named(trial.study)
-        return curve(map(rows.point_of, self._all(self._reads.CURVE, study=key, trial=trial.id)))
+        points = map(rows.point_of, self._all(self._reads.CURVE, study=key, trial=trial.id))
+        return curve(p for p in points if attempt in (None, p.attempt))
 
     def points(self, study: Study, since: int, limit: int = 100_000) -> list[Point]:
         key = self._key(study)
@@ -181,6 +166,22 @@ class SqlView(View):
     def secret(self, name: str) -> str | None:
         row = self._one(self._reads.SECRET, name=name)
         return None if row is None else str(row.value)
+
+    def audit_records(self, where: AuditFilter, before: str, limit: int) -> AuditPage:
+        span = {"since": "" if where.since is None else id_at(where.since), "before": before or _BEYOND_ALL_IDS}
+        last = self._one(self._reads.AUDIT_FLOOR, scan=AUDIT_SCAN - 1, **span)
+        if last is not None:
+            span["since"] = last.id
+
+        found = self._all(self._reads.AUDIT_RECORDS, limit=limit + 1, **span, **_audit_values(where))
+        records = [rows.audit_record_of(row) for row in found[:limit]]
+        if len(found) > limit:
+            return AuditPage(records, records[-1].id)
+        return AuditPage(records, "" if last is None else last.id)
+
+    def audit_id(self, most: int) -> str | None:
+        row = self._one(self._reads.AUDIT_FLOOR, since="", before=_BEYOND_ALL_IDS, scan=most)
+        return None if row is None else str(row.id)
 
     def _all(self, statement: Any, **values: object) -> list[Any]:
         return self._session.all(statement, values)
@@ -250,3 +251,18 @@ def _meets(study: Study, where: StudyFilter) -> bool:
         and labelled(study.spec.labels, where.labels)
         and (where.since is None or study.create_time >= where.since)
     )
+
+
+def _audit_values(where: AuditFilter) -> dict[str, object]:
+    """What the filter asks, as `AUDIT_RECORDS` takes it: the empty text asks nothing."""
+    outcomes = sorted(outcome.value for outcome in where.outcomes or Outcome)
+    study = "" if where.study is None else str(where.study)
+    return {
+        "owner": where.owner,
+        "study": study,
+        "of_study": f"{study}/%",
+        "caller": where.caller,
+        "method": where.method,
+        # As many as there are outcomes; one that is given twice changes nothing.
+        **{f"outcome{i}": outcomes[min(i, len(outcomes) - 1)] for i in range(len(Outcome))},
+    }

@@ -181,6 +181,16 @@ def choice_of(designer: object, problem: Problem, memo: str) -> Choice | None:
     return designer.choice(problem, memo) if isinstance(designer, Chooses) else None
 
 
+LONG_RULES = 300
+"""Words of a space's constraints beyond which no round is computed on an event loop. Below, the draws of one take a
+tenth of a second even if hardly any of them will do."""
+
+
+def cheap(designer: Designer, problem: Problem) -> bool:
+    """Whether every round may be computed on an event loop."""
+    return designer.cheap and problem.space.rules_size <= LONG_RULES
+
+
 class StartsWithoutModel(ABC):
     """Designers that inherit this are not cheap, but need no model for their first points."""
 
@@ -196,6 +206,8 @@ def suggest_at_once(
     designer: Designer, problem: Problem, history: History, count: int, rng: np.random.Generator, memo: str
 ) -> Suggestions | None:
     """The designer's answer if it may be computed on an event loop; else None."""
+    if problem.space.rules_size > LONG_RULES:
+        return None
     if designer.cheap:
         return designer.suggest(problem, history, count, rng, memo)
     if isinstance(designer, StartsWithoutModel):
@@ -211,7 +223,7 @@ class Designer(Protocol):
     """Rises with every change that makes another point of the same history, or reads another memo."""
     cheap: bool
     """Answers within a millisecond a point and may be called on the server's event loop. One that does so only for its
-    first points inherits `StartsWithoutModel`."""
+    first points inherits `StartsWithoutModel`. The function `cheap` looks at the space as well."""
 
     def suggest(
         self, problem: Problem, history: History, count: int, rng: np.random.Generator, memo: str

@@ -233,6 +233,9 @@ class KubernetesRuntime:
         lines = self._last_part(key).splitlines(keepends=True)
         return b"".join(line.removeprefix(MARK) for line in lines if line.startswith(MARK))
 
+    def reports_lost(self, key: Key) -> str:
+        return ""
+
     def forget(self, key: Key) -> None:
         with self._lock:
             pod = self._pods.get(key)

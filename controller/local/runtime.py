@@ -21,10 +21,12 @@ from typing import Any
 
 from ...domain.errors import FailedPrecondition
 from ..execution import Ending, Execution, Exit, Fault, Key, Order, Phase, Why
+from ..runtime import OutputLost
 from . import processes
 from .environment import environment
 from .folder import Folder, Supervisor, checkpoints, discard, live
 from .launcher import Launcher
+from .reading import NotAFile, read_part
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +66,7 @@ class LocalRuntime:
         self._devices = devices
         self._node = node or socket.gethostname()
         self._clock = clock
-        (self._root / "live").mkdir(parents=True, exist_ok=True)
+        (self._root / "live").mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = _lock(self._root)
         self._identity = _identity(self._root)
         self._attempts: dict[Key, _Attempt] = {}
@@ -108,6 +110,7 @@ class LocalRuntime:
             "devices": order.devices or (),
             "gpus": order.gpus,
             "node": self._node,
+            "reserve": folder.reserve,
         }
         execution = Execution(
             key,
@@ -145,16 +148,28 @@ class LocalRuntime:
             processes.send(attempt.supervisor, signal.SIGUSR1)
 
     def output(self, key: Key, offset: int) -> bytes:
-        return _read(Folder(self._root, key).log, offset, CHUNK)
+        folder = Folder(self._root, key)
+        try:
+            data = read_part(folder.log, offset, CHUNK)
+        except FileNotFoundError:
+            data = b""
+        except (OSError, NotAFile) as error:
+            raise OutputLost(str(error)) from error
+        if not data and (words := folder.output_lost(offset)):
+            raise OutputLost(words)
+        return data
 
     def tail(self, key: Key, size: int) -> bytes:
-        return _read(Folder(self._root, key).log, -size, size)
+        try:
+            return read_part(Folder(self._root, key).log, -size, size)
+        except (OSError, NotAFile):
+            return b""
 
     def spool(self, key: Key) -> bytes:
-        try:
-            return Folder(self._root, key).spool.read_bytes()
-        except FileNotFoundError:
-            return b""
+        return Folder(self._root, key).spooled()
+
+    def reports_lost(self, key: Key) -> str:
+        return Folder(self._root, key).reports_lost()
 
     def forget(self, key: Key) -> None:
         attempt = self._attempts.get(key)
@@ -350,7 +365,7 @@ def check_free(root: Path) -> None:
 
 def _lock(root: Path) -> int:
     """Takes the folder for this process; the kernel gives it back whatever becomes of us."""
-    handle = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    handle = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -373,15 +388,3 @@ def _identity(root: Path) -> str:
     fresh.write_text(f"local-{socket.gethostname()}-{uuid.uuid4().hex[:8]}\n", encoding="utf-8")
     fresh.rename(path)
     return path.read_text(encoding="utf-8").strip()
-
-
-def _read(path: Path, offset: int, size: int) -> bytes:
-    """At most `size` bytes from `offset` on, from the end where it is negative."""
-    try:
-        with path.open("rb") as file:
-            if offset < 0:
-                offset = max(0, file.seek(0, os.SEEK_END) + offset)
-            file.seek(offset)
-            return file.read(size)
-    except FileNotFoundError:
-        return b""

@@ -15,17 +15,19 @@ has not been reaped, and its number not been given to another. Its signals:
 
 Where the supervisor itself is killed, the kernel kills the command (PR_SET_PDEATHSIG).
 
-Request, a line of JSON: {"key", "study", "folder", "command", "env", "workdir", "devices", "gpus"}.
+Request, a line of JSON: {"key", "study", "folder", "command", "env", "workdir", "devices", "gpus", "reserve"}.
 Event, a line of JSON of at most 4096 bytes, which a pipe takes whole:
     {"key", "pid", "start"}   launched; the supervisor's process id and start time
     {"key", "exists": true}   it was launched before
     {"key", "error"}          the machine could not do it
 
-The attempt's folder appears in one step, with `launch.json` complete in it, so whoever finds no folder may launch.
+The attempt's folder appears in one step, with `launch.json` complete in it, so whoever finds no folder may launch. It
+and all in it can be read by their owner alone. What must be writable on a full disk is there in full size from the
+start (`reserve`: sizes by name), and is written over.
 """
 
 # Nothing but what is needed is imported (no pathlib, no contextlib): every supervisor keeps it in memory.
-# ruff: noqa: PTH103, PTH104, PTH106, PTH108, PTH110, PTH118, PTH123, PTH208, SIM105
+# ruff: noqa: PTH101, PTH103, PTH104, PTH106, PTH108, PTH110, PTH118, PTH123, PTH208, SIM105
 
 from __future__ import annotations
 
@@ -44,6 +46,9 @@ PR_SET_PDEATHSIG = 1
 PR_SET_NAME = 15
 PR_SET_CHILD_SUBREAPER = 36
 STAGES = ("workdir", "command")
+EXIT_RESERVE = "exit.json.new"
+PAUSES = (0.1, 0.5, 1.0, 3.0, 10.0)
+"""Seconds between two tries to keep the exit record."""
 MAX_ERROR = 500
 """Characters; escaped to six bytes each they fit into one event."""
 
@@ -108,7 +113,7 @@ def supervise(request: dict[str, Any], boot: str, count_kills: Callable[[], int]
         if not claim(request["folder"], record):
             send({"key": key, "exists": True})
             os._exit(0)
-        log = os.open(os.path.join(request["folder"], "output.log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        log = os.open(os.path.join(request["folder"], "output.log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         kills = count_kills()
         child, failure = spawn(request, log)
     except OSError as error:
@@ -122,8 +127,9 @@ def supervise(request: dict[str, Any], boot: str, count_kills: Callable[[], int]
     os.close(null)
     status, usage = attend(child)
     code = os.waitstatus_to_exitcode(status)
-    write(
-        os.path.join(request["folder"], "exit.json"),
+    written = os.fstat(2)
+    keep(
+        request["folder"],
         {
             "code": None if failure else code,
             "failure": failure,
@@ -131,6 +137,9 @@ def supervise(request: dict[str, Any], boot: str, count_kills: Callable[[], int]
             "max_rss": usage.ru_maxrss * 1024,
             # 137 is how a shell says that what it ran was killed.
             "out_of_memory": code in (-signal.SIGKILL, 128 + signal.SIGKILL) and count_kills() > kills,
+            # Whoever reads the log can tell if it is another file now, and that what was printed may not be in it.
+            "log": written.st_ino,
+            "unwritable": unwritable(request["folder"]),
         },
     )
     os._exit(0)
@@ -139,8 +148,12 @@ def supervise(request: dict[str, Any], boot: str, count_kills: Callable[[], int]
 def claim(folder: str, record: dict[str, Any]) -> bool:
     """Makes the attempt's folder with its launch record; False where somebody has made it."""
     fresh = f"{folder}.{record['pid']}"
-    os.makedirs(fresh, mode=0o755)
+    os.makedirs(fresh, mode=0o700)
+    os.chmod(fresh, 0o700)
     try:
+        for name, size in record["reserve"].items():
+            with open(os.open(os.path.join(fresh, name), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                file.write(bytes(size))
         path = os.path.join(fresh, "launch.json")
         # The environment may hold secrets.
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -307,12 +320,41 @@ def read_text(path: str) -> str:
         return ""
 
 
-def write(path: str, record: dict[str, Any]) -> None:
-    """The whole record or nothing under that name."""
-    fresh = f"{path}.{os.getpid()}"
-    with open(fresh, "w", encoding="utf-8") as file:
-        json.dump(record, file)
-    os.rename(fresh, path)
+def keep(folder: str, record: dict[str, Any]) -> None:
+    """Keeps the whole record under its name, or nothing. Tries again for a while if the disk does not take it; if it
+    never does, the attempt counts as lost."""
+    reserved, size = os.path.join(folder, EXIT_RESERVE), 0
+    for pause in PAUSES:
+        try:
+            file = os.open(reserved, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+            try:
+                size = os.fstat(file).st_size
+                text = json.dumps(record).encode()
+                # In place: a full disk takes that.
+                os.pwrite(file, text.ljust(size), 0)
+            finally:
+                os.close(file)
+            os.rename(reserved, os.path.join(folder, "exit.json"))
+        except OSError as error:
+            sys.stderr.write(f"wazir: cannot write how it ended: {error}\n")
+            time.sleep(pause)
+        else:
+            return
+
+
+def unwritable(folder: str) -> str:
+    """Why nothing more can be written to the folder's disk; empty if it can be."""
+    path = os.path.join(folder, f"probe.{os.getpid()}")
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            os.write(file, bytes(4096))
+        finally:
+            os.close(file)
+            os.unlink(path)
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
 
 
 def send(event: dict[str, Any]) -> None:

@@ -166,6 +166,8 @@ class _CauseEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumType
     """Its heartbeats stayed away for a whole lease."""
     CAUSE_TOO_LARGE: _Cause.ValueType  # 12
     """No place would ever take it, and its size depends on its parameters."""
+    CAUSE_REPORTS_LOST: _Cause.ValueType  # 13
+    """It ended well, but some of its reports were lost; not the trial's fault."""
 
 class Cause(_Cause, metaclass=_CauseEnumTypeWrapper):
     """Why an attempt ended."""
@@ -196,6 +198,8 @@ CAUSE_LEASE_LOST: Cause.ValueType  # 11
 """Its heartbeats stayed away for a whole lease."""
 CAUSE_TOO_LARGE: Cause.ValueType  # 12
 """No place would ever take it, and its size depends on its parameters."""
+CAUSE_REPORTS_LOST: Cause.ValueType  # 13
+"""It ended well, but some of its reports were lost; not the trial's fault."""
 global___Cause = Cause
 
 class _Origin:

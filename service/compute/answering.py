@@ -10,7 +10,7 @@ import numpy as np
 from ...domain.errors import InvalidArgument
 from ...domain.parameters import canonical, digest
 from ...domain.study import Study, StudySpec
-from ...suggestion.designer import Designer, History, New, Problem, Resume, Suggestions, suggest_at_once
+from ...suggestion.designer import Designer, History, New, Problem, Resume, Suggestions, cheap, suggest_at_once
 from ...suggestion.generator import generator
 from ...suggestion.repeating import repeated
 
@@ -62,7 +62,7 @@ def answer_at_once(designer: Designer, problem: Problem, history: History, quest
     """The same, if it may be computed on the event loop; else None."""
     rng = generator(question.seed, question.round)
     found = suggest_at_once(designer, problem, history, question.count, rng, question.memo)
-    if found is None and not designer.cheap:
+    if found is None and not cheap(designer, problem):
         return None
     return _held_to_contract(found, problem, history, question.count, rng)
 

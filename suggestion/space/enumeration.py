@@ -22,24 +22,28 @@ from typing import Any
 import numpy as np
 
 from ...domain.parameters import Value
-from ...domain.space import MAX_VALUES, Condition, Double, Kind, Parameter, Space
+from ...domain.space import Categorical, Condition, Double, Kind, Parameter, Space
 from .encoding import encoder
 from .identity import once_per_space
 
 MAX_STATES = 100_000
 """Combinations of active parameters that are told apart within one part. Spaces that people write have a few."""
 
+MAX_STEPS = 500_000
+"""Ways from one such combination to the next that are followed: half a second."""
+
 
 class TooEntangled(Exception):
-    """More than MAX_STATES combinations of conditions would have to be told apart."""
+    """More than MAX_STATES combinations of conditions would have to be told apart, in more than MAX_STEPS steps."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Levels:
-    """The values of one parameter that are enumerated: `at(0)` to `at(size - 1)`, ascending where they are numbers."""
+    """The values of one parameter that are enumerated: `at(0)` to `at(size - 1)`."""
 
     size: int
     at: Callable[[int], Value]
+    ascending: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +108,11 @@ class _Part:
 
     def _count(self) -> list[dict[int, int]]:
         reached: list[list[int]] = [[0]]
-        states = 1
+        states, steps = 1, 0
         for i in range(len(self._names)):
+            steps += len(reached[i]) * len(self._runs[i])
+            if steps > MAX_STEPS:
+                raise TooEntangled
             reached.append(list(dict.fromkeys(after for dead in reached[i] for _, after in self._steps(i, dead))))
             states += len(reached[-1])
             if states > MAX_STATES:
@@ -164,7 +171,7 @@ def _levels(space: Space, points: int | None) -> list[_Levels]:
     levels = []
     for p in space.parameters:
         if p.kind.size is not None:
-            levels.append(_Levels(p.kind.size, p.kind.at))
+            levels.append(_Levels(p.kind.size, p.kind.at, ascending=not isinstance(p.kind, Categorical)))
         else:
             values = _tidy([float(point[p.name]) for point in spread], p.kind)
             levels.append(_Levels(len(values), values.__getitem__))
@@ -213,12 +220,15 @@ def _runs(levels: _Levels, conditions: Sequence[tuple[int, Condition]]) -> list[
     return runs
 
 
+_FEW = 64
+"""Levels that are looked at one by one, although they ascend."""
+
+
 def _cuts(levels: _Levels, conditions: Sequence[Condition]) -> list[int]:
     """Numbers of levels where some condition may change its answer, with 0, ascending."""
     if not conditions:
         return [0]
-    if levels.size <= MAX_VALUES:
-        # Cheap enough, and listed values need not be ascending.
+    if not levels.ascending or levels.size <= _FEW:
         return list(range(levels.size))
     cuts = {0}
     for condition in conditions:

@@ -20,11 +20,18 @@ from .enumeration import enumeration
 CHECKED = 10_000
 """Points that `check_feasible` draws at most, and looks at one by one in smaller finite spaces."""
 
-_CHECKED_VALUES = 200_000
-"""Fewer are drawn in wide spaces, so that a study is made or refused within a fraction of a second."""
+_STEPS = 5_000_000
+"""Fewer are looked at in wide spaces, and with long constraints, so that a study is made or refused within a second
+whatever it says: a step is the evaluation of one word of a constraint, 0.1 us."""
+
+_STEPS_A_PARAMETER = 9
+"""What making a point costs beside."""
 
 MAX_DRAWS = 5_000
 """Draws of one round, so that it ends within a tenth of a second where hardly any of them will do."""
+
+_RULES_LOOKED_AT = 2_500_000
+"""Fewer are drawn with long constraints: so many of their words are evaluated, which takes a quarter of a second."""
 
 _BATCH = 256
 
@@ -52,30 +59,41 @@ def check_feasible(space: Space) -> None:
     if not space.rules:
         return
     finite = enumeration(space)
+    tries = min(CHECKED, _STEPS // evaluation_steps(space))
     points: Iterable[Parameters]
     if finite is not None and finite.size <= CHECKED:
-        points, told = map(finite.at, range(finite.size)), f"none of all {finite.size} points"
+        looked_at = min(tries, finite.size)
+        points = map(finite.at, range(looked_at))
+        told = f"none of all {finite.size} points" if looked_at == finite.size else f"no point out of {looked_at}"
     else:
-        tries = min(CHECKED, max(500, _CHECKED_VALUES // len(space.parameters)))
         points, told = _draws(space, np.random.default_rng(0), tries), f"no point out of {tries} sampled ones"
-    # By which constraints fail, because there are few such sets and many points.
-    failed: Counter[frozenset[int]] = Counter()
+    # By which constraints fail, as bits, because there are few such sets and many points.
+    failed: dict[int, None] = {}
     for point in points:
-        wrong = frozenset(i for i, rule in enumerate(space.rules) if not rule.holds(point))
+        wrong = sum(1 << i for i, rule in enumerate(space.rules) if not rule.holds(point))
         if not wrong:
             return
-        failed[wrong] += 1
+        failed[wrong] = None
     raise _infeasible(space.rules, list(failed), told)
 
 
-def _infeasible(rules: Sequence[Constraint], failed: Sequence[frozenset[int]], told: str) -> InvalidArgument:
+def evaluation_steps(space: Space) -> int:
+    """What making a point and looking at all its constraints costs at most, in steps of 0.1 us."""
+    return _STEPS_A_PARAMETER * len(space.parameters) + space.rules_size
+
+
+def _infeasible(rules: Sequence[Constraint], failed: Sequence[int], told: str) -> InvalidArgument:
+    """`failed`: the sets of constraints, as bits, that no point satisfied together."""
+    every = (1 << len(failed)) - 1
+    # By constraint the sets that it is in, as bits: with these, thousands of pairs are looked at in milliseconds.
+    breaks = [int("".join("1" if wrong >> i & 1 else "0" for wrong in failed), 2) for i in range(len(rules))]
     hint = "Loosen it, or change the ranges so that more points satisfy it"
     for i, rule in enumerate(rules):
-        if all(i in wrong for wrong in failed):
+        if breaks[i] == every:
             return InvalidArgument(f"constraints[{i}]", rule.text, f"{told} satisfies it", hint)
     together = "Loosen one of them, or change the ranges so that more points satisfy both"
     for i, j in combinations(range(len(rules)), 2):
-        if all(i in wrong or j in wrong for wrong in failed):
+        if breaks[i] | breaks[j] == every:
             texts = [rules[i].text, rules[j].text]
             return InvalidArgument("constraints", texts, f"{told} satisfies these two together", together)
     texts = [rule.text for rule in rules]
@@ -100,9 +118,10 @@ def draw_untried(
     """
     found = Draws([], [], 0)
     decode, satisfies = encoder(problem.space).decode, problem.space.satisfies
+    most = min(MAX_DRAWS, _RULES_LOOKED_AT // max(1, problem.space.rules_size))
     done, batch = 0, count
-    while len(found.points) < count and done < MAX_DRAWS:
-        for point in decode(rows(done, min(batch, MAX_DRAWS - done))):
+    while len(found.points) < count and done < most:
+        for point in decode(rows(done, min(batch, most - done))):
             done += 1
             if satisfies(point) and take(point, history, problem.repeats, taken):
                 found.points.append(point)

@@ -42,6 +42,8 @@ from wazir.storage.store import (
     View,
 )
 
+from .audit import AuditContract
+
 NAME = StudyName("default", "s")
 SPEC = StudySpec((Objective("loss", Goal.MINIMIZE),), Space((Parameter("x", Double(0.0, 1.0)),)))
 S = TrialState
@@ -302,7 +304,7 @@ RICH_TRIAL = Trial(
 )  # fmt: skip
 
 
-class StoreContract:
+class StoreContract(AuditContract):
     """Inherit it and supply the fixture `store`."""
 
     @pytest.fixture

@@ -94,11 +94,11 @@ class Run:
 
 
 class World:
-    def __init__(self, folder: Path, socket: Path) -> None:
+    def __init__(self, folder: Path, socket: Path, *, runs: Path | None = None) -> None:
         self.folder = folder
         self.service = Service(socket)
         self.client = Client(self.service.address)
-        self.runtime = LocalRuntime(folder / "runs")
+        self.runtime = LocalRuntime(runs or folder / "runs")
         self.runs: list[Run] = []
 
     def create(

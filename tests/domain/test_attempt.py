@@ -151,6 +151,8 @@ ROWS = [
     (Cause.UNSCHEDULABLE, False, 0, 0, True, S.REQUESTED, "the cluster's fault"),
     (Cause.LEASE_LOST, False, 0, 0, True, S.REQUESTED, "its holder went away"),
     (Cause.LEASE_LOST, False, 0, 1, True, S.FAILED, "holders keep going away"),
+    (Cause.REPORTS_LOST, True, 0, 0, True, S.REQUESTED, "what it measured is measured again"),
+    (Cause.REPORTS_LOST, True, 0, 1, True, S.FAILED, "a value without its last steps is no value"),
     (Cause.NODE_LOST, True, 0, 0, False, S.STOPPED, "the study has ended: not tried again, measurements count"),
     (Cause.NODE_LOST, False, 0, 0, False, S.CANCELLED, "the study has ended, and nothing was measured"),
     (Cause.CODE_FAILED, True, 0, 0, False, S.STOPPED, "the same for its own fault"),

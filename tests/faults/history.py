@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from wazir.domain.attempt import AttemptState
+from wazir.domain.attempt import AttemptState, Cause
 from wazir.domain.trial import TRANSITIONS, Measurement, Trial, TrialState
 
 
@@ -43,6 +43,10 @@ class History:
     """What each watcher was shown: revision and trials, in the order of showing, to the end of the study."""
     live: list[int] = field(default_factory=list)
     """How many trials were live at each revision that a watcher was shown."""
+    kept: list[tuple[int, int]] = field(default_factory=list)
+    """Trials and attempts whose holder has never been silent for as long as its lease."""
+    late: list[str] = field(default_factory=list)
+    """A sentence for each call that came to no end within its limit."""
 
 
 def violations(
@@ -56,6 +60,8 @@ def violations(
         _identified(history.calls),
         _repeated(history.calls),
         _moved(history.shown, by_id),
+        _kept(history.kept, by_id),
+        history.late,
         (f"{live} trials were live at once, and {parallel} may be" for live in history.live if live > parallel),
     )
     return [words for check in checks for words in check]
@@ -100,26 +106,33 @@ def _fenced(calls: Sequence[Call], trials: Iterable[Trial]) -> Iterator[str]:
         for before, after in pairwise(trial.attempts):
             if before.end_time is None or before.end_time > after.start_time:
                 yield f"attempt {after.number} of trial {trial.id} began before attempt {before.number} had ended"
-    began: dict[tuple[int, int], float] = {}
+    began: dict[int, dict[int, float]] = defaultdict(dict)
+    """Of each trial: when each of its attempts was known to have begun."""
     holders: dict[tuple[int, int], set[str]] = defaultdict(set)
     for call in calls:
         if call.what == "suggest":
             for trial_id in call.trials:
                 key = (trial_id, call.attempt)
-                began[key] = min(call.answered, began.get(key, call.answered))
+                known = began[trial_id].get(call.attempt, call.answered)
+                began[trial_id][call.attempt] = min(call.answered, known)
                 holders[key].add(call.client)
     for (trial_id, number), clients in holders.items():
         if len(clients) > 1:
             yield f"attempt {number} of trial {trial_id} was given to {' and '.join(sorted(clients))}"
     for call in calls:
         if call.what in ("report", "end"):
-            later = [
-                when
-                for (trial_id, number), when in began.items()
-                if trial_id == call.trials[0] and number > call.attempt
-            ]
+            later = [when for number, when in began[call.trials[0]].items() if number > call.attempt]
             if later and call.invoked > min(later):
                 yield f"{call.what} of attempt {call.attempt} of trial {call.trials[0]} was taken after the next began"
+
+
+def _kept(kept: Iterable[tuple[int, int]], by_id: Mapping[int, Trial]) -> Iterator[str]:
+    """Who beats, lives."""
+    for trial_id, number in kept:
+        if trial_id not in by_id:
+            yield f"trial {trial_id} was held by a worker, and it is not there"
+        elif by_id[trial_id].attempts[number - 1].cause is Cause.LEASE_LOST:
+            yield f"attempt {number} of trial {trial_id} was ended although its holder was never silent"
 
 
 def _identified(calls: Sequence[Call]) -> Iterator[str]:

@@ -1,21 +1,13 @@
-"""Servers killed, PostgreSQL restarted, workers silent past their lease: the history that clients saw is possible.
+"""The checker of histories, tried on services with planted bugs: it has to find each of them.
 
-The checker itself is tried on services with planted bugs: it has to find each of them.
+test_under_faults.py uses it on sound services in bad conditions.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-import random
-import signal
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,134 +23,7 @@ from wazir.storage import memory
 from wazir.storage.memory import MemoryStore
 from wazir.storage.store import View
 
-from ..postgres import Postgres, running
 from .workload import Workload
-
-KILLS = int(os.environ.get("SOAK_KILLS", "4"))
-
-
-class Served:
-    """A `wazir serve` at one address that is killed and started again."""
-
-    def __init__(self, database: str, folder: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.address = f"127.0.0.1:{free.getsockname()[1]}"
-        self._command = [
-            str(Path(sys.executable).with_name("wazir")),
-            "serve",
-            "--db",
-            database,
-            "--listen",
-            self.address,
-        ]
-        self._log = folder / f"serve-{self.address}.log"
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
-
-    def keep(self) -> None:
-        """Starts it again if it has ended, as a supervisor does; it may also have found the database away."""
-        if self._process is not None and self._process.poll() is not None:
-            self.start()
-
-    def signal(self, number: int) -> None:
-        assert self._process is not None
-        self._process.send_signal(number)
-
-    def kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-
-
-@asynccontextmanager
-async def supervised(servers: list[Served]) -> AsyncIterator[None]:
-    async def supervise() -> None:
-        while True:
-            for server in servers:
-                server.keep()
-            await asyncio.sleep(0.2)
-
-    task = asyncio.create_task(supervise())
-    try:
-        yield
-    finally:
-        task.cancel()
-
-
-async def kill_now_and_then(servers: list[Served], chance: random.Random, kills: int) -> None:
-    """Some moment of what the clients do: here the time is the point, not a wait."""
-    for _ in range(kills):
-        await asyncio.sleep(chance.uniform(0.1, 1.5))
-        server = chance.choice(servers)
-        await asyncio.to_thread(server.kill)
-        server.keep()
-
-
-def outcome(seed: int, found: list[str]) -> None:
-    print(f"seed {seed}")
-    assert found == []
-
-
-@pytest.mark.slow
-def test_a_server_on_sqlite_that_is_killed(tmp_path: Path) -> None:
-    seed = random.randrange(2**32)
-    server = Served(str(tmp_path / "wazir.db"), tmp_path)
-    server.start()
-    try:
-        workload = Workload([server.address], seed)
-        outcome(seed, asyncio.run(workload.run(lambda: kill_now_and_then([server], random.Random(seed), KILLS))))
-        assert len(workload.history.calls) > 100
-    finally:
-        server.kill()
-
-
-@pytest.mark.slow
-def test_two_servers_on_postgresql_that_are_killed_while_it_restarts(tmp_path: Path) -> None:
-    seed = random.randrange(2**32)
-    with running(durable=True) as postgres:
-        url = postgres.ready()
-        servers = [Served(url, tmp_path), Served(url, tmp_path)]
-        for server in servers:
-            server.start()
-
-        async def trouble() -> None:
-            chance = random.Random(seed)
-            await kill_now_and_then(servers, chance, KILLS // 2)
-            await asyncio.to_thread(restart, postgres)
-            # A server that hangs for longer than a lease, and goes on as if nothing had been.
-            servers[0].signal(signal.SIGSTOP)
-            await asyncio.sleep(2.0)
-            servers[0].signal(signal.SIGCONT)
-            await kill_now_and_then(servers, chance, KILLS - KILLS // 2)
-
-        async def run() -> list[str]:
-            async with supervised(servers):
-                return await workload.run(trouble)
-
-        try:
-            workload = Workload([server.address for server in servers], seed, trials=40)
-            outcome(seed, asyncio.run(run()))
-            assert len(workload.history.calls) > 100
-        finally:
-            for server in servers:
-                server.kill()
-
-
-def restart(postgres: Postgres) -> None:
-    postgres.stop("immediate")
-    for _ in range(100):
-        try:
-            return postgres.start()
-        except AssertionError:
-            time.sleep(0.1)  # what is left of it still holds its memory, and goes in a moment
-    raise AssertionError(postgres.log()[-2000:])
-
-
-# The checker
 
 
 def in_process(folder: Path, patience: float = 100.0, seed: int = 7) -> list[str]:

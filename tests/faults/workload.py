@@ -8,11 +8,12 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from wazir.clients.aio import AsyncClient
+from wazir.clients.calls import Suggested
 from wazir.domain.attempt import Cause
-from wazir.domain.errors import WazirError
+from wazir.domain.errors import StaleAttempt, WazirError
 from wazir.domain.metric import Goal, Objective
 from wazir.domain.space import Double, Parameter, Space
 from wazir.domain.study import Algorithm, Budget, StudySpec, StudyState
@@ -20,10 +21,23 @@ from wazir.domain.trial import Measurement, Trial
 
 from .history import Call, History, violations
 
+T = TypeVar("T")
+
 STUDY = "history"
+UNLIMITED = 1_000_000
 LEASE = 1.0
 PARALLEL = 4
 STEPS = 3
+
+KEPT_LEASE = 6.0
+"""Of the worker that never misses a beat: longer than servers may take to see that they do not hear each other."""
+BEAT_EVERY = 0.5
+BEAT_LIMIT = 2.0
+
+CALL_LIMIT = 10.0
+"""Seconds after which a client has an answer or an error."""
+SLACK = 10.0
+"""Seconds by which a busy machine may be late. What hangs, hangs for longer."""
 
 
 def spec(trials: int) -> StudySpec:
@@ -37,12 +51,17 @@ def spec(trials: int) -> StudySpec:
 
 @dataclass
 class Workload:
-    """Several clients of several servers, on one study of `trials` trials."""
+    """Several clients of several servers, on one study of `trials` trials, or of as many as are done meanwhile."""
 
     addresses: Sequence[str]
+    """Of the servers, by ways that may be broken."""
     seed: int
-    trials: int = 30
+    trials: int | None = 30
     clients: int = 6
+    pause: float = 0.05
+    """Seconds between two trials of a client, at most."""
+    undisturbed: str = ""
+    """The address of a server by a way that nothing breaks; one of `addresses` if empty."""
     patience: float = 100.0
     """Seconds after which a study that has not come to its end is one more thing that is wrong."""
     history: History = field(default_factory=History)
@@ -50,28 +69,70 @@ class Workload:
     async def run(self, meanwhile: Callable[[], Coroutine[Any, Any, None]] | None = None) -> list[str]:
         """Runs the study to its end, with `meanwhile` beside it; what cannot be of what was seen."""
         self._until = time.monotonic() + self.patience
-        steady = AsyncClient(self.addresses[0], retry_for=120.0)
-        await steady.create_study(STUDY, spec(self.trials))
+        self._calm = asyncio.Event()
+        steady = AsyncClient(self.undisturbed or self.addresses[0], retry_for=120.0)
+        await steady.create_study(STUDY, spec(self.trials or UNLIMITED))
+
         watchers = [asyncio.create_task(self._watch(i, a)) for i, a in enumerate(self.addresses)]
         workers = [asyncio.create_task(self._work(i)) for i in range(self.clients)]
-        trouble = asyncio.create_task(meanwhile()) if meanwhile is not None else None
+        keeper = asyncio.create_task(self._keep(steady)) if meanwhile is not None else None
+        if meanwhile is not None:
+            await meanwhile()
+        self._calm.set()
+        if keeper is not None:
+            await keeper
+        if self.trials is None:
+            await steady.stop_study(STUDY)
+
         await asyncio.gather(*workers)
-        if trouble is not None:
-            await trouble
         _, waiting = await asyncio.wait(watchers, timeout=max(1.0, self._until - time.monotonic()))
         for watcher in waiting:
             watcher.cancel()
+
         trials = [trial async for trial in steady.list_trials(STUDY)]
         measured = {trial.id: await steady.measurements(trial.name) for trial in trials}
         await steady.close()
         late = ["the study did not come to its end"] if waiting else []
         return late + violations(self.history, trials, measured, PARALLEL)
 
+    async def _keep(self, steady: AsyncClient) -> None:
+        """Holds a trial until all is calm, and beats all the while at every server: it must not lose its attempt."""
+        asked = await steady.suggest(STUDY, client_id="keeper", start=True, lease=KEPT_LEASE)
+        for trial in asked.trials:
+            assert trial.attempt is not None
+            name, number = trial.name, trial.attempt.number
+            self.history.kept.append((trial.id, number))
+            clients = [AsyncClient(address, retry_for=0.0, timeout=BEAT_LIMIT) for address in self.addresses]
+
+            while not self._calm.is_set():
+                beats = (self._limited("beat", client.heartbeat(name, number)) for client in clients)
+                if any(
+                    isinstance(answer, StaleAttempt) for answer in await asyncio.gather(*beats, return_exceptions=True)
+                ):
+                    break
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._calm.wait(), BEAT_EVERY)
+
+            with suppress(WazirError):  # if it was lost, the checker says so
+                await steady.end_attempt(name, number, Cause.SUCCEEDED, final={"loss": 1.0})
+            for client in clients:
+                await client.close()
+
+    async def _limited(self, what: str, call: Coroutine[Any, Any, T]) -> T:
+        """The call, which has to end within its time, well or not."""
+        began = time.monotonic()
+        try:
+            return await call
+        finally:
+            took = time.monotonic() - began
+            if took > CALL_LIMIT + SLACK:
+                self.history.late.append(f"a {what} was answered after {took:.0f} s, and its limit was {CALL_LIMIT:g}")
+
     async def _work(self, number: int) -> None:
         chance = random.Random(f"{self.seed}/{number}")
         name = f"client-{number}"
         # One that does not try again by itself, so that it knows what was answered and what was not.
-        async with AsyncClient(chance.choice(self.addresses), retry_for=0.0, timeout=10.0) as client:
+        async with AsyncClient(chance.choice(self.addresses), retry_for=0.0, timeout=CALL_LIMIT) as client:
             turn = 0
             while time.monotonic() < self._until:
                 turn += 1
@@ -81,13 +142,13 @@ class Workload:
                 ended = await self._evaluate(client, chance, name, request)
                 if ended:
                     return
-                await asyncio.sleep(chance.uniform(0.0, 0.05))
+                await asyncio.sleep(chance.uniform(0.0, self.pause))
 
     async def _enqueue(self, client: AsyncClient, chance: random.Random, name: str, request: str) -> None:
         point = {"x": chance.random()}
 
         async def enqueue() -> Trial:
-            return await client.create_trial(STUDY, point, request_id=request)
+            return await self._limited("enqueue", client.create_trial(STUDY, point, request_id=request))
 
         for what in ("enqueue", "again"):
             with suppress(WazirError):
@@ -97,9 +158,14 @@ class Workload:
 
     async def _evaluate(self, client: AsyncClient, chance: random.Random, name: str, request: str) -> bool:
         """Takes a trial to its end, or as far as the service lets it; whether the study has ended."""
+
+        async def ask() -> Suggested:
+            call = client.suggest(STUDY, client_id=name, start=True, lease=LEASE, request_id=request)
+            return await self._limited("suggest", call)
+
         began = time.monotonic()
         try:
-            asked = await client.suggest(STUDY, client_id=name, start=True, lease=LEASE, request_id=request)
+            asked = await ask()
         except WazirError:
             return False
         ended = asked.study_state in (StudyState.COMPLETED, StudyState.FAILED)
@@ -110,7 +176,7 @@ class Workload:
             if chance.random() < 0.2:
                 with suppress(WazirError):
                     again = time.monotonic()
-                    repeated = await client.suggest(STUDY, client_id=name, start=True, lease=LEASE, request_id=request)
+                    repeated = await ask()
                     ids = tuple(t.id for t in repeated.trials)
                     self._note(Call("again", name, again, time.monotonic(), ids, request_id=request))
             with suppress(WazirError):
@@ -121,22 +187,24 @@ class Workload:
         for step in range(1, STEPS + 1):
             value = chance.random()
             began = time.monotonic()
-            await client.report(trial.name, number, [Measurement(step, {"loss": value}, 0.0)])
+            report = client.report(trial.name, number, [Measurement(step, {"loss": value}, 0.0)])
+            await self._limited("report", report)
             self._note(Call("report", name, began, time.monotonic(), (trial.id,), number, step=step, value=value))
             if chance.random() < 0.04:
                 # Silent for longer than the lease, and then as if nothing had been.
                 await asyncio.sleep(LEASE * 2.5)
             if chance.random() < 0.05:
                 with suppress(WazirError):
-                    await client.stop_trial(trial.name)
+                    await self._limited("stop", client.stop_trial(trial.name))
         began = time.monotonic()
-        ended = await client.end_attempt(trial.name, number, Cause.SUCCEEDED, final={"loss": value})
+        end = client.end_attempt(trial.name, number, Cause.SUCCEEDED, final={"loss": value})
+        ended = await self._limited("end", end)
         self._note(
             Call("end", name, began, time.monotonic(), (trial.id,), number, value=value, outcome=ended.state.value)
         )
         if chance.random() < 0.2:
             with suppress(WazirError):  # it has ended, and nothing can be done about that
-                await client.stop_trial(trial.name)
+                await self._limited("stop", client.stop_trial(trial.name))
 
     async def _watch(self, number: int, address: str) -> None:
         shown: list[tuple[int, tuple[Trial, ...]]] = []

@@ -156,7 +156,7 @@ class KubernetesWorld(World):
         *,
         trials: int,
         limit: int,
-        lost: frozenset[Cause] = frozenset({Cause.PREEMPTED, Cause.NODE_LOST}),
+        lost: frozenset[Cause] = frozenset({Cause.PREEMPTED, Cause.NODE_LOST, Cause.REPORTS_LOST}),
     ) -> list[Trial]:
         """All trials succeeded, each with all its measurements, and whatever ended on the way did so by one of `lost`;
         the API server agrees, and keeps nothing of it."""

@@ -135,6 +135,40 @@ def test_retries_are_counted_by_whose_fault_it_was(play: Play) -> None:
     play(scenario)
 
 
+def test_a_value_from_before_reports_were_lost_is_no_value(play: Play) -> None:
+    """The second attempt goes on from a checkpoint that lies beyond what the first could report."""
+
+    async def scenario(w: World) -> None:
+        await w.create(trial=TrialTemplate(("true", "${args}"), retries=RetryPolicy(preempted=5)))
+        trial = await w.one()
+        await w.service.report(trial.name, 1, curve(4.0), "")
+        assert (await w.end(trial, cause=Cause.REPORTS_LOST)).state is TrialState.REQUESTED
+
+        await w.one()
+        ended = await w.service.end_attempt(trial.name, 2, End(Cause.SUCCEEDED))
+        assert ended.state is TrialState.FAILED
+        assert [a.cause for a in ended.attempts] == [Cause.REPORTS_LOST, Cause.REPORTS_LOST]
+        assert ended.reason.startswith("attempt 1 lost reports, and attempt 2 went on after them")
+        assert await w.service.end_attempt(trial.name, 2, End(Cause.SUCCEEDED)) == ended
+
+    play(scenario)
+
+
+def test_after_lost_reports_a_new_attempt_that_measures_succeeds(play: Play) -> None:
+    async def scenario(w: World) -> None:
+        await w.create(trial=TrialTemplate(("true", "${args}"), retries=RetryPolicy(preempted=5)))
+        trial = await w.one()
+        await w.service.report(trial.name, 1, curve(4.0), "")
+        await w.end(trial, cause=Cause.REPORTS_LOST)
+
+        await w.one()
+        await w.service.report(trial.name, 2, [Measurement(40, {"loss": 1.0}, 0.0)], "")
+        ended = await w.service.end_attempt(trial.name, 2, End(Cause.SUCCEEDED))
+        assert (ended.state, ended.final) == (TrialState.SUCCEEDED, {"loss": 1.0})
+
+    play(scenario)
+
+
 def test_the_training_code_may_call_its_parameters_infeasible(play: Play) -> None:
     async def scenario(w: World) -> None:
         await w.create()

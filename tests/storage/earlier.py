@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 TO_THE_FIRST: Final = """
+DROP TABLE audit_records;
 DROP TABLE tokens;
 DROP TABLE secrets;
 ALTER TABLE trials DROP COLUMN until_step;

@@ -72,7 +72,31 @@ def test_three_constraints_that_exclude_each_other_only_together_are_all_named()
 
 
 def test_a_wide_space_is_refused_after_fewer_draws() -> None:
-    """1,000 parameters, 500 draws: a study is refused within a second."""
+    """1,000 parameters, 555 draws: a study is refused within a second."""
     space = Space(tuple(Parameter(f"p{i}", Double(0.0, 1.0)) for i in range(1_000)), ("p1 > 2",))
-    with pytest.raises(InvalidArgument, match="no point out of 500 sampled ones"):
+    with pytest.raises(InvalidArgument, match="no point out of 555 sampled ones"):
         check_feasible(space)
+
+
+def test_long_constraints_are_looked_at_fewer_times() -> None:
+    """So that a study is refused within a second whatever its constraints say."""
+    false = " and ".join(["x > 2"] * 90)
+    space = Space((X,), (false,) * 20)
+    assert space.rules_size == 20 * 359
+    with pytest.raises(InvalidArgument, match=rf"no point out of {5_000_000 // (20 * 359 + 9)} sampled ones"):
+        check_feasible(space)
+
+
+def test_a_finite_space_is_not_searched_through_for_ever() -> None:
+    """Each of its points costs in proportion to its thousand parameters."""
+    fixed = tuple(Parameter(f"p{i}", Categorical(("a",))) for i in range(990))
+    space = Space((*fixed, Parameter("n", Integer(1, 9_000))), ("n > 9000",))
+    with pytest.raises(InvalidArgument, match="no point out of 560 satisfies it"):
+        check_feasible(space)
+
+
+def test_of_a_hundred_constraints_the_two_that_exclude_one_another_are_found() -> None:
+    space = Space((X, Parameter("y", Double(0.0, 1.0))), (*["x >= 0"] * 98, "x < y", "y < x"))
+    with pytest.raises(InvalidArgument, match="satisfies these two together") as told:
+        check_feasible(space)
+    assert '["x < y", "y < x"]' in str(told.value)

@@ -1,0 +1,43 @@
+"""Specifications as they come in: translated without holding up the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from ..domain.study import StudySpec
+from ..proto.v1 import study_pb2
+from ..wire.limits import check_limits
+from ..wire.study import spec_from_wire, spec_with
+
+SMALL = 4 * 1024
+"""Bytes up to which a specification is translated at once: that takes some milliseconds at most, and most are smaller.
+The limits of `domain/limits.py` keep every other one below a second."""
+
+AT_A_TIME = 1
+"""Larger ones that are translated at a time. They share the interpreter with the event loop, so more would not be done
+earlier, and everybody else would wait longer."""
+
+
+class SpecReader:
+    """For one event loop."""
+
+    def __init__(self) -> None:
+        self._turn = asyncio.Semaphore(AT_A_TIME)
+
+    async def read(
+        self, message: study_pb2.StudySpec, base: StudySpec | None = None, paths: Sequence[str] = ()
+    ) -> StudySpec:
+        """What the message says; with `base`, that with the fields of the update mask's `paths` taken from the message.
+        Raises InvalidArgument, for a message beyond the limits before anything of it is looked at."""
+        check_limits(message)
+        if message.ByteSize() <= SMALL:
+            return _read(message, base, paths)
+        async with self._turn:
+            return await asyncio.to_thread(_read, message, base, paths)
+
+
+def _read(message: study_pb2.StudySpec, base: StudySpec | None, paths: Sequence[str]) -> StudySpec:
+    if base is None:
+        return spec_from_wire(message)
+    return spec_with(base, message, [path.removeprefix("spec.") for path in paths])

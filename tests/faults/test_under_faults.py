@@ -1,0 +1,103 @@
+"""The history that clients see is possible, whatever breaks: processes, networks, PostgreSQL, disks, clocks, loops.
+
+`make test` kills and restarts, and breaks a few more things, chosen and timed by a seed. It is printed if the test
+fails, and this repeats it:
+
+    WAZIR_FAULT_SEED=1234 .venv/bin/pytest -n0 tests/faults/test_under_faults.py -k file
+
+`make soak` breaks each thing on its own, and then everything in turn for WAZIR_FAULT_MINUTES (5).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from .breaking import KILL, ON_FILE, ON_POSTGRESQL, RESTART, Fault
+from .stage import Stage, on_file, on_postgres
+from .workload import Workload
+
+SEED = int(os.environ.get("WAZIR_FAULT_SEED", "0")) or random.randrange(1, 2**32)
+MINUTES = float(os.environ.get("WAZIR_FAULT_MINUTES", "5"))
+FEW = 0
+"""Faults of a test that `make test` has time for."""
+
+
+def history(stage: Stage, faults: Sequence[Fault], seed: int) -> list[str]:
+    """What cannot be of a history with these faults in it, one after another."""
+    workload = Workload(stage.addresses, seed, trials=None, pause=0.3, undisturbed=stage.servers[0].address)
+    ill: list[str] = []
+
+    async def trouble() -> None:
+        await stage.a_while(0.5, 1.0)
+        for fault in faults:
+            stage.told.append(fault.name)
+            await fault.strike(stage)
+        if any(fault.severs for fault in faults):
+            workload.history.kept.clear()
+        ill.extend(await stage.recovered())
+
+    async def run() -> list[str]:
+        async with stage.supervised():
+            return await workload.run(trouble)
+
+    workload.patience = 600.0 + 10.0 * len(faults)
+    found = asyncio.run(run())
+    assert len(workload.history.calls) > 10 * len(faults)
+    return [*found, *ill, *stage.audit()]
+
+
+def check(stage: Stage, faults: Sequence[Fault], seed: int) -> None:
+    found = history(stage, faults, seed)
+    logs = "\n".join(f"---- {server.address}\n{server.log()[-3000:]}" for server in stage.servers)
+    assert not found, f"WAZIR_FAULT_SEED={seed} repeats it. Broken in turn: {stage.told}\n{found[:20]}\n{logs}"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_few_faults_of_a_server_on_a_file(tmp_path: Path) -> None:
+    with on_file(tmp_path, SEED) as stage:
+        check(stage, [KILL, *stage.chance.sample(ON_FILE, FEW)], SEED)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_few_faults_of_two_servers_on_postgresql(tmp_path: Path) -> None:
+    with on_postgres(tmp_path, SEED) as stage:
+        check(stage, [KILL, RESTART, *stage.chance.sample(ON_POSTGRESQL, FEW)], SEED)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("fault", ON_FILE, ids=lambda fault: fault.name)
+def test_a_fault_of_a_server_on_a_file(tmp_path: Path, fault: Fault) -> None:
+    with on_file(tmp_path, SEED) as stage:
+        check(stage, [fault], SEED)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("fault", ON_POSTGRESQL, ids=lambda fault: fault.name)
+def test_a_fault_of_two_servers_on_postgresql(tmp_path: Path, fault: Fault) -> None:
+    with on_postgres(tmp_path, SEED) as stage:
+        check(stage, [fault], SEED)
+
+
+@pytest.mark.soak
+def test_everything_in_turn(tmp_path: Path) -> None:
+    """Violations are gathered, so that one does not hide the next."""
+    began, seed, found = time.monotonic(), SEED, []
+    while time.monotonic() - began < MINUTES * 60:
+        for where, faults in ((on_file, ON_FILE), (on_postgres, ON_POSTGRESQL)):
+            folder = tmp_path / f"{where.__name__}-{seed}"
+            folder.mkdir()
+            with where(folder, seed) as stage:
+                wrong = history(stage, stage.chance.sample(faults, FEW), seed)
+                print(f"seed {seed} {where.__name__} {stage.told}: {wrong or 'nothing wrong'}", flush=True)
+                found += [(seed, where.__name__, stage.told, wrong)] if wrong else []
+        seed += 1
+    assert not found
