@@ -32,7 +32,7 @@ def fill(store: Store, trials: int, measurements: int = 0) -> None:
     draw = random.Random(1)
     store.write(_make)
     for first in range(1, trials + 1, CHUNK):
-        some = [_trial(number, draw) for number in range(first, min(first + CHUNK, trials + 1))]
+        some = [trial_of(number, draw) for number in range(first, min(first + CHUNK, trials + 1))]
         store.write(partial(_add, trials=some, measurements=measurements))
 
 
@@ -55,7 +55,7 @@ def _add(tx: Transaction, trials: Sequence[Trial], measurements: int) -> None:
     tx.update_study(study)
 
 
-def _trial(number: int, draw: random.Random) -> Trial:
+def trial_of(number: int, draw: random.Random) -> Trial:
     attempt = Attempt(1, AttemptState.ENDED, TIME, "client-0", True, 60.0, end_time=TIME, cause=Cause.SUCCEEDED)
     return Trial(
         NAME.trial(number),
