@@ -143,9 +143,7 @@ class _Sql:
     def numbers(self, last: int) -> str:
         """A table of the column n, from 1 on."""
         if self._lite:
-            return (
-                f"(WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < {last}) SELECT n FROM c)"
-            )
+            return f"(WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < {last}) SELECT n FROM c)"
         return f"generate_series(1, {last}) n"
 
     def insert(self, table: str, values: Iterator[rows.Values]) -> None:

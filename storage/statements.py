@@ -13,15 +13,17 @@ from sqlalchemy import (
     Insert,
     Select,
     Text,
-    any_,
     bindparam,
     case,
     cast,
     delete,
+    func,
     insert,
+    literal_column,
     null,
     or_,
     select,
+    true,
     tuple_,
     update,
 )
@@ -112,7 +114,10 @@ POINTS = (
 )
 _place = select(trials.c.id, trials.c.digest, trials.c.slot, trials.c.state, trials.c.attempt).where(_of_study)
 SAME_POINT = _place.where(trials.c.digest == bindparam("digest"))
-SAME_POINTS = _place.where(trials.c.digest == any_(cast(bindparam("digests"), ARRAY(Text))))
+_wanted = func.unnest(cast(bindparam("digests"), ARRAY(Text))).table_valued("digest").render_derived("wanted")
+# The offset keeps PostgreSQL from joining the two, for which it would read whole studies if most studies are small.
+_at_wanted = _place.where(trials.c.digest == _wanted.c.digest).offset(literal_column("0")).lateral("at_wanted")
+SAME_POINTS = select(_at_wanted).select_from(_wanted).join(_at_wanted, true())
 """The same for a list of digests. On PostgreSQL only."""
 ANSWER = select(answers).where(answers.c.owner == bindparam("owner"), answers.c.request_id == bindparam("request_id"))
 TOKEN = select(tokens).where(tokens.c.id == bindparam("id"))
