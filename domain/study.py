@@ -37,6 +37,9 @@ class StudyState(enum.Enum):
     """Too many trials failed, or none has a result."""
 
 
+UNENDED = frozenset({StudyState.ACTIVE, StudyState.PAUSED})
+
+
 PAUSED_BY_A_PERSON = "paused by a person"
 """The reason of a study that a person paused. With any other reason the service has paused it, because going on would
 waste trials."""

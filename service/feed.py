@@ -7,6 +7,7 @@ The store's change feed is the truth; this is the short cut beside it. A subscri
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from dataclasses import dataclass
 from ..domain.names import StudyName
 from ..domain.study import Study
 from ..domain.trial import Trial
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,15 @@ class Feed:
 
     def publish(self, change: Change) -> None:
         for listener in self._listeners:
-            listener(change)
+            try:
+                listener(change)
+            except Exception:
+                # It is a defect of that listener; the change is durable, and the others are to hear of it.
+                logger.exception(
+                    "a change of %s was not taken in",
+                    change.study.name.short,
+                    extra={"action": "change_not_heard", "study": str(change.study.name)},
+                )
         self.publish_uid(change.study.name, None if change.deleted else change.study.uid)
         for key in (change.study.name, change.study.name.owner):
             for event in self._waiting.get(key, ()):

@@ -1,13 +1,16 @@
 """The lease keeper: ends attempts whose holders have gone silent.
 
 Beats are kept in memory, by a monotonic clock. An attempt is expired only after this process has itself waited a whole
-lease without a beat since it took the duty, so nothing expires within one lease of a service start.
+lease without a beat since it took the duty, so nothing expires within one lease of a service start. Time in which
+nobody could be heard (this process was stopped, or the server that a holder beats at is) is nobody's silence.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from typing import Final
 
 from ..domain.names import TrialName
 from ..domain.trial import Trial
@@ -16,13 +19,25 @@ from .feed import Change, Feed
 Key = tuple[str, TrialName, int]
 """Study uid, trial and attempt number: a study recreated under the same name has another uid."""
 
+BEATS_A_LEASE: Final = 4
+"""As many as clients send."""
+
+
+@dataclass(slots=True)
+class _Held:
+    since: float
+    """When the last sign of life was heard, or waiting began."""
+    lease: float
+    heard_by: str | None = None
+    """The server that heard it: empty for this one, None if nobody has yet."""
+
 
 class LeaseKeeper:
-    """Used on the event loop only."""
+    """Used on the event loop only, but for `is_overdue`."""
 
     def __init__(self, feed: Feed, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._held: dict[Key, tuple[float, float]] = {}
+        self._held: dict[Key, _Held] = {}
         feed.listen(self._hear)
 
     def watch(self, uid: str, trial: Trial) -> None:
@@ -31,21 +46,39 @@ class LeaseKeeper:
         if attempt is None:
             return
         key = (uid, trial.name, attempt.number)
-        if attempt.live and attempt.leased:
-            self._held.setdefault(key, (self._clock(), attempt.lease_seconds))
-        else:
+        if not (attempt.live and attempt.leased):
             self._held.pop(key, None)
+        elif key not in self._held:
+            self._held[key] = _Held(self._clock(), attempt.lease_seconds)
 
-    def beat(self, uid: str, name: TrialName, attempt: int) -> None:
-        """A sign of life: a heartbeat or a report."""
-        key = (uid, name, attempt)
-        if key in self._held:
-            self._held[key] = (self._clock(), self._held[key][1])
+    def beat(self, uid: str, name: TrialName, attempt: int, heard_by: str = "") -> None:
+        """A sign of life, a heartbeat or a report. `heard_by`: the other server that was given it."""
+        held = self._held.get((uid, name, attempt))
+        if held is not None:
+            held.since, held.heard_by = self._clock(), heard_by
 
     def restart(self) -> None:
         """Waits a whole lease again for everybody: signs of life may have been missed."""
         now = self._clock()
-        self._held = {key: (now, lease) for key, (_, lease) in self._held.items()}
+        for held in self._held.values():
+            held.since = now
+
+    def skip(self, seconds: float) -> None:
+        """This process was away for so long, up to now: that is nobody's silence. If it was a good part of a lease,
+        signs of life may have been lost, and a whole lease is waited for again."""
+        now = self._clock()
+        for held in self._held.values():
+            lost = seconds * BEATS_A_LEASE > held.lease
+            held.since = now if lost else min(now, held.since + seconds)
+
+    def hold(self, silent: Collection[str]) -> None:
+        """Waits a whole lease again for attempts that one of these servers may have heard: nothing is heard of them."""
+        if not silent:
+            return
+        now = self._clock()
+        for held in self._held.values():
+            if held.heard_by is None or held.heard_by in silent:
+                held.since = now
 
     def forget(self) -> None:
         """Waits for nobody until told to."""
@@ -54,7 +87,11 @@ class LeaseKeeper:
     def overdue(self) -> list[tuple[str, TrialName, int, float]]:
         """Attempts silent for a whole lease: uid, trial, number and the lease in seconds."""
         now = self._clock()
-        return [(*key, lease) for key, (beat, lease) in self._held.items() if now - beat > lease]
+        return [(*key, held.lease) for key, held in self._held.items() if now - held.since > held.lease]
+
+    def is_overdue(self, uid: str, name: TrialName, attempt: int) -> bool:
+        held = self._held.get((uid, name, attempt))
+        return held is not None and self._clock() - held.since > held.lease
 
     def drop(self, uid: str, name: TrialName, attempt: int) -> None:
         self._held.pop((uid, name, attempt), None)

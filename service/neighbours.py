@@ -8,27 +8,46 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from typing import Final
 
-from ..domain.errors import NotFound, RevisionCompacted, WazirError
+from ..domain.errors import InvalidArgument, NotFound, RevisionCompacted
 from ..domain.names import StudyName, TrialName, parse_trial
+from ..domain.pulse import Pulse
 from ..domain.study import Study
 from ..domain.trial import LIVE
 from ..storage.exchange import News, Topic
 from ..storage.store import Changes, Store, TrialFilter, View
+from .errands import Errands
 from .feed import Change, Feed
 from .leases import LeaseKeeper
 from .live import LiveStudies
+from .trouble import Trouble
 from .unit import PAGE
+
+SILENT_AFTER: Final = 3.0
+"""Seconds without a word after which another server may be away: they say something each second."""
+
+SAY_EVERY: Final = 1.0
+
+AT_ONCE: Final = 8
+"""Studies read at a time."""
+
+LEAVES: Final = "leaves"
+
+LIMIT: Final = 30.0
+"""Seconds after which a turn that reads what others changed is taken to have stopped."""
 
 logger = logging.getLogger(__name__)
 
 
 class Neighbours:
-    """Used on the event loop only, but for `_hear`. `missed` is called where anything may have been, `restored` where
-    the database holds another state than before."""
+    """Used on the event loop only, but for `_hear`. `missed` is called where anything may have been missed, `restored`
+    where the database holds another state than before. `patience`: seconds for which a server of which nothing is heard
+    is taken to be paused, or cut off, rather than gone."""
 
     def __init__(
         self,
@@ -36,9 +55,11 @@ class Neighbours:
         feed: Feed,
         live: LiveStudies,
         leases: LeaseKeeper,
-        missed: Callable[[], object],
         *,
+        missed: Callable[[], object],
         restored: Callable[[], object],
+        patience: float,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._feed = feed
@@ -46,10 +67,16 @@ class Neighbours:
         self._leases = leases
         self._missed = missed
         self._restored = restored
+        self._patience = patience
+        self._clock = clock
+        self.pulse = Pulse("neighbours", LIMIT)
         self._told: dict[StudyName, tuple[Study, int]] = {}
         """Of each study met: its row and the revision up to which its changes were published here."""
         self._waiting: dict[StudyName, None] = {}
-        self._worker: asyncio.Task[None] | None = None
+        """Studies of which there are news that were not read. Those that could not be stay, and are tried again."""
+        self._reading = Errands("reading what others changed in", "news_failed", AT_ONCE)
+        self._heard: dict[str, float] = {}
+        """When each of the others was heard last."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
         self.there = store.exchange.shared
@@ -61,15 +88,40 @@ class Neighbours:
         self._loop = asyncio.get_running_loop()
         self._store.exchange.listen(self._hear)
 
+    async def keep(self) -> None:
+        """Says that this server is there, and reads again what could not be read, until it is cancelled."""
+        trouble = Trouble(logger, "listening to other servers", {"action": "neighbours_failed"})
+        while True:
+            try:
+                if self.there:
+                    self._store.exchange.tell(Topic.ALIVE, "")
+                self._read()
+            except Exception as error:  # noqa: BLE001 - the next turn may go well
+                trouble.met(error)
+            else:
+                trouble.over()
+                self.pulse.beat()
+            await asyncio.sleep(SAY_EVERY)
+
     async def close(self) -> None:
         self._closed = True
-        if self._worker is not None:
-            self._worker.cancel()
-            await asyncio.gather(self._worker, return_exceptions=True)
+        if self.there:
+            self._store.exchange.tell(Topic.ALIVE, LEAVES)
+        await self._reading.close()
 
     def beat(self, uid: str, name: TrialName, attempt: int) -> None:
         """Tells the others of a sign of life: one of them may be the one that ends silent attempts."""
         self._store.exchange.tell(Topic.BEATS, f"{uid} {attempt} {name}")
+
+    def silent(self) -> set[str]:
+        """Servers of which nothing is heard, but not for so long that they are taken to be gone."""
+        now = self._clock()
+        self._heard = {sender: heard for sender, heard in self._heard.items() if now - heard < self._patience}
+        return {sender for sender, heard in self._heard.items() if now - heard > SILENT_AFTER}
+
+    def listen_anew(self) -> None:
+        """Nobody could be heard for a while, so nobody has been silent."""
+        self._heard = dict.fromkeys(self._heard, self._clock())
 
     def _hear(self, news: News) -> None:
         """On the exchange's thread."""
@@ -80,6 +132,8 @@ class Neighbours:
     def _take(self, news: News) -> None:
         if self._closed:
             return
+        if news.sender:
+            self._heard[news.sender] = self._clock()
         match news.topic:
             case Topic.STUDY | Topic.POINTS:
                 for line in news.text.splitlines():
@@ -89,18 +143,23 @@ class Neighbours:
                         self._live.doubt_curves(name)
                     else:
                         self._waiting[name] = None
-                        self._work()
+                self._read()
             case Topic.BEATS:
                 for line in news.text.splitlines():
-                    uid, number, trial = line.split(" ", 2)
-                    self._leases.beat(uid, parse_trial(trial), int(number))
+                    with suppress(ValueError, InvalidArgument):  # a newer server says it in another way
+                        uid, number, trial = line.split(" ", 2)
+                        self._leases.beat(uid, parse_trial(trial), int(number), news.sender)
+            case Topic.ALIVE:
+                if news.text == LEAVES:
+                    self._heard.pop(news.sender, None)
             case Topic.MISSED:
                 self._live.forget()
                 self._feed.publish_uid(None, None)
                 self._leases.restart()
+                self.listen_anew()
                 self._waiting.update(dict.fromkeys(self._told))
                 self._missed()
-                self._work()
+                self._read()
             case Topic.RESTORED:
                 self._told.clear()
                 self._waiting.clear()
@@ -115,19 +174,20 @@ class Neighbours:
             self._told[name] = (change.study, revision)
         # Otherwise another server's change lies between, of which there will be news.
 
-    def _work(self) -> None:
-        if self._worker is None or self._worker.done():
-            self._worker = asyncio.create_task(self._catch_up())
+    def _read(self) -> None:
+        for name in self._waiting:
+            self._reading.send(name, partial(self._catch_up, name))
 
-    async def _catch_up(self) -> None:
-        while self._waiting:
-            name = next(iter(self._waiting))
+    async def _catch_up(self, name: StudyName) -> None:
+        """Publishes whatever there are news of, until there are no more."""
+        while name in self._waiting:
+            # Before reading: what is told from now on may have been changed after that.
             del self._waiting[name]
             try:
                 await self._publish(name)
-            except WazirError:
-                # The store is away; when the exchange is back it says that news were missed.
-                logger.exception("reading what others changed in %s failed", name.short, extra={"study": str(name)})
+            except BaseException:
+                self._waiting[name] = None
+                raise
 
     async def _publish(self, name: StudyName) -> None:
         known = self._told.get(name)

@@ -10,39 +10,40 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from functools import partial
 from typing import TypeVar
 
-from ..domain.attempt import Cause
-from ..domain.errors import FailedPrecondition, InvalidArgument, NotFound, StaleAttempt, WazirError
+from ..domain.errors import InvalidArgument
 from ..domain.names import StudyName, TrialName
 from ..domain.progress import StudyProgress
+from ..domain.pulse import Pulse
 from ..domain.space import Parameter
-from ..domain.study import Study, StudySpec, StudyState
+from ..domain.study import Study, StudySpec
 from ..domain.trial import Instruction, Measurement, StopGoal, Trial
-from ..storage.exchange import Claim
+from ..storage.lasting import LastingTask
 from ..storage.store import Changes, Store, StudyFilter, Transaction, TrialFilter, View
 from . import attempts, growing, metadata, reporting, studies, trials
 from .asking import Asking
 from .attempts import End, Sight, Started
-from .claiming import claim
 from .compute.pool import Pool, default_workers
 from .compute.process import Worker
 from .compute.turns import Turns
+from .duties import Duties
 from .feed import Change, Feed
 from .handing_out import Ask, Asked
 from .leases import LeaseKeeper
 from .live import LiveStudies
 from .neighbours import Neighbours
 from .observe.observer import Observer
+from .open_studies import OpenStudies
 from .optimal import optimal
+from .presence import Presence
 from .progress import DEFAULT_TRIALS, MAX_POINTS, MAX_TRIALS, Progresses
 from .requests import Request
 from .settings import ServiceSettings
 from .trials import Enqueued
-from .unit import PAGE, Lease, Unit
+from .unit import Lease
 from .watching import watch_studies, watch_trials
-from .writer import Writer
+from .writer import Units, Writer
 
 T = TypeVar("T")
 DRAFTS = 1
@@ -61,12 +62,13 @@ class Service:
         self._store = store
         self._clock = clock
         self._feed = Feed()
-        self._pool = Pool(self.settings.compute_workers or default_workers())
+        self._pool = Pool(self.settings.compute_workers or default_workers(), self.settings.compute_limit)
         self._live = LiveStudies(store, self._feed, self.settings.studies_in_memory)
         self._progress = Progresses(self._live, clock)
-        self._writer = Writer(store)
+        writer = Writer(store)
+        self._units = Units(writer, self._feed, clock)
         self._asking = Asking(
-            self._writer,
+            writer,
             self._feed,
             self._live,
             pool=self._pool,
@@ -75,27 +77,45 @@ class Service:
             clock=clock,
         )
         self._leases = LeaseKeeper(self._feed)
+        self._open = OpenStudies(store, self._feed, self._leases)
+        self._presence = Presence()
+        self._presence.tell(self._leases.skip)
         self._neighbours = Neighbours(
-            store, self._feed, self._live, self._leases, self._note_missed, restored=self._start_anew
+            store,
+            self._feed,
+            self._live,
+            self._leases,
+            missed=self._open.doubt,
+            restored=self._start_anew,
+            patience=self.settings.neighbour_patience,
         )
-        self._missed = False
+        self._presence.tell(lambda _: self._neighbours.listen_anew())
+        self._duties = Duties(
+            store.exchange,
+            self._units,
+            self._leases,
+            self._open,
+            presence=self._presence,
+            neighbours=self._neighbours,
+            settings=self.settings,
+        )
+        self._loops: list[LastingTask] = []
         self._drafting = asyncio.Semaphore(DRAFTS)
-        self._observer: Observer | None = None
-        self._duty: Claim | None = None
-        self._open: dict[StudyName, Study] = {}
-        self._duties: asyncio.Task[None] | None = None
-        self._feed.listen(self._note_open)
 
     async def start(self) -> None:
         """Begins to listen to the other servers, and takes its turn at the duties: leases of live attempts, and
         budgets that time uses up."""
         self._neighbours.start()
-        await self._survey()
-        self._duties = asyncio.create_task(self._keep_duties())
+        await self._open.survey()
+        self._loops = [
+            LastingTask(self._presence.keep_looking(), "presence"),
+            LastingTask(self._duties.keep(), "duties"),
+            LastingTask(self._neighbours.keep(), "neighbours"),
+        ]
 
     def observe(self, observer: Observer) -> None:
         """Tells `observer` what happens from now on."""
-        self._observer = self._asking.observer = observer
+        self._duties.observer = self._asking.observer = observer
 
     @property
     def store(self) -> Store:
@@ -109,7 +129,13 @@ class Service:
     @property
     def open_studies(self) -> Mapping[StudyName, Study]:
         """Studies that have not ended, as last heard of."""
-        return self._open
+        return self._open.by_name
+
+    @property
+    def pulses(self) -> Sequence[Pulse]:
+        """Those of all loops that must not die, the store's among them."""
+        own = (self._presence.pulse, self._duties.pulse, self._neighbours.pulse, self._pool.pulse)
+        return (*own, *self._store.pulses)
 
     @property
     def leases(self) -> int:
@@ -132,12 +158,10 @@ class Service:
         return self._asking.waiting
 
     async def close(self) -> None:
-        if self._duties is not None:
-            self._duties.cancel()
-            await asyncio.gather(self._duties, return_exceptions=True)
+        for loop in self._loops:
+            await loop.end()
+        await self._duties.close()
         await self._neighbours.close()
-        if self._duty is not None:
-            await asyncio.to_thread(self._duty.release)
         await self._asking.close()
         await self._pool.close()
 
@@ -230,19 +254,20 @@ class Service:
         return await self._write(lambda tx, now: attempts.start(tx, name, client_id, lease, request, now))
 
     async def heartbeat(self, name: TrialName, attempt: int, sight: Sight) -> Instruction:
+        # Now, and not when the store has answered: it may take longer than a lease.
+        self._beat(name, attempt)
         if sight.news:
             trial = await self._write(lambda tx, now: attempts.heartbeat(tx, name, attempt, sight, now))
         else:
             trial = await self._read(lambda view: view.trial(name))
             attempts.current(trial, attempt)
-        self._beat(name, attempt)
         return attempts.instruction(trial)
 
     async def report(
         self, name: TrialName, attempt: int, measurements: Sequence[Measurement], infeasible: str
     ) -> Instruction:
-        trial = await self._submit(lambda tx: reporting.report(tx, name, attempt, measurements))
         self._beat(name, attempt)
+        trial = await self._units.submit(lambda tx: reporting.report(tx, name, attempt, measurements))
         if infeasible:
             trial = await self._write(lambda tx, now: reporting.call_infeasible(tx, name, attempt, infeasible, now))
         told = attempts.instruction(trial)
@@ -292,26 +317,15 @@ class Service:
     async def _read(self, work: Callable[[View], T]) -> T:
         return await asyncio.to_thread(self._store.read, work)
 
-    async def _submit(self, work: Callable[[Transaction], T]) -> T:
-        return await self._writer.submit(work)
-
     async def _write(self, work: Callable[[Transaction, float], tuple[T, Change | None]]) -> T:
-        """One unit; tells the feed what it changed once that is durable."""
-        now = self._clock()
-        result, change = await self._submit(lambda tx: work(tx, now))
-        if change is not None:
-            self._feed.publish(change)
-        return result
+        return await self._units.write(work)
 
     def _beat(self, name: TrialName, attempt: int) -> None:
         known = self._open.get(name.parent)
         if known is not None:
             self._leases.beat(known.uid, name, attempt)
-            if self._neighbours.there and self._duty is None:
+            if self._neighbours.there and not self._duties.mine:
                 self._neighbours.beat(known.uid, name, attempt)
-
-    def _note_missed(self) -> None:
-        self._missed = True
 
     def _start_anew(self) -> None:
         """Forgets all that is remembered of the database, which was restored from a backup."""
@@ -319,103 +333,8 @@ class Service:
         self._leases.forget()
         self._progress.forget()
         self._open.clear()
-        self._missed = True
+        self._open.doubt()
         self._feed.begin_anew()
-
-    def _note_open(self, change: Change) -> None:
-        study = change.study
-        if change.deleted or study.state in (StudyState.COMPLETED, StudyState.FAILED):
-            self._open.pop(study.name, None)
-        else:
-            self._open[study.name] = study
-
-    async def _survey(self) -> None:
-        """Reads which attempts have leases and which studies are open."""
-        for trial, uid in await asyncio.to_thread(self._store.read, _leased):
-            self._leases.watch(uid, trial)
-        for study in await asyncio.to_thread(self._store.read, _open_studies):
-            self._open[study.name] = study
-
-    async def _on_duty(self) -> bool:
-        """Whether the duties are this server's. One that gets them waits for a whole lease before it ends anything."""
-        if self._duty is not None and await asyncio.to_thread(lambda: self._duty is not None and self._duty.held):
-            return True
-        self._duty = await claim(self._store.exchange, "duties")
-        if self._duty is None:
-            return False
-        self._leases.restart()
-        await self._survey()
-        return True
-
-    async def _keep_duties(self) -> None:
-        forgot = self._clock()
-        while True:
-            await asyncio.sleep(self.settings.duty_interval)
-            try:
-                if self._missed:
-                    self._missed = False
-                    await self._survey()
-                if not await self._on_duty():
-                    continue
-                await self._expire()
-                await self._settle_by_time()
-                if self._clock() - forgot > 600:
-                    forgot = self._clock()
-                    await self._submit(lambda tx: tx.forget_answers(self._clock() - self.settings.answer_lifetime))
-            except WazirError:
-                # The store is away for the moment; the duties go on when it is back.
-                logger.exception("background duties failed", extra={"action": "duties_failed"})
-
-    async def _expire(self) -> None:
-        for uid, name, number, lease in self._leases.overdue():
-            message = f"its holder has not been heard of for {lease:g} s"
-            try:
-                await self.end_attempt(name, number, End(Cause.LEASE_LOST, message=message))
-            except (NotFound, StaleAttempt, FailedPrecondition):
-                self._leases.drop(uid, name, number)
-                continue
-            if self._observer is not None:
-                self._observer.lease_lost()
-            logger.warning(
-                "attempt %d of %s lost its lease: %s",
-                number,
-                name.short,
-                message,
-                extra={"action": "lease_lost", "trial": str(name), "attempt": number},
-            )
-
-    async def _settle_by_time(self) -> None:
-        """Studies whose budget of time or GPU hours runs out while nothing happens."""
-        now = self._clock()
-        for study in list(self._open.values()):
-            budget = study.spec.budget
-            late = budget.duration is not None and now - study.create_time >= budget.duration
-            if study.ending is None and (late or budget.gpu_hours is not None):
-                await self._write(partial(_settle, name=study.name))
-
-
-def _settle(tx: Transaction, now: float, name: StudyName) -> tuple[None, Change | None]:
-    unit = Unit.lock(tx, name, now)
-    unit.settle()
-    return None, unit.finish()
-
-
-def _leased(view: View) -> list[tuple[Trial, str]]:
-    uids: dict[StudyName, str] = {}
-    found = []
-    for trial in view.live():
-        if trial.study not in uids:
-            uids[trial.study] = view.study(trial.study).uid
-        found.append((trial, uids[trial.study]))
-    return found
-
-
-def _open_studies(view: View) -> list[Study]:
-    where, found, after = StudyFilter(states=frozenset({StudyState.ACTIVE, StudyState.PAUSED})), [], ""
-    while page := view.studies("", where, after, PAGE):
-        found.extend(page)
-        after = f"{page[-1].name.owner}/{page[-1].name.study}"
-    return found
 
 
 def check_limit(field: str, number: int, default: int, most: int) -> int:

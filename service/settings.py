@@ -24,6 +24,10 @@ class ServiceSettings:
     duty_interval: float = 0.5
     """Between two looks at leases and budgets. Small beside any lease, and a look costs microseconds."""
 
+    neighbour_patience: float = 60.0
+    """How long attempts whose signs of life another server was given do not end though nothing is heard of that server:
+    it may be paused, or cut off from the database. Longer than a machine is paused to be moved."""
+
     drain: float = 10.0
     """How long calls in flight may go on when the server is told to end."""
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from ..storage.store import Store, Transaction
+from .feed import Change, Feed
 
 T = TypeVar("T")
 
@@ -53,3 +54,23 @@ class Writer:
             waiter = self._done.popleft()
             if not waiter.done():
                 waiter.set_result(None)
+
+
+class Units:
+    """Units of work of which the feed is told. `clock`: Unix seconds."""
+
+    def __init__(self, writer: Writer, feed: Feed, clock: Callable[[], float]) -> None:
+        self._writer = writer
+        self._feed = feed
+        self.clock = clock
+
+    async def submit(self, work: Callable[[Transaction], T]) -> T:
+        return await self._writer.submit(work)
+
+    async def write(self, work: Callable[[Transaction, float], tuple[T, Change | None]]) -> T:
+        """One unit; tells the feed what it changed once that is durable."""
+        now = self.clock()
+        result, change = await self._writer.submit(lambda tx: work(tx, now))
+        if change is not None:
+            self._feed.publish(change)
+        return result

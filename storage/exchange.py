@@ -22,6 +22,8 @@ class Topic(enum.Enum):
     """Another server's unit stored measurements of a study; the text is `{owner}/{study}`."""
     BEATS = "beats"
     """Signs of life that another server was given; the text is its own business."""
+    ALIVE = "alive"
+    """The sender is there; the text is empty, or `leaves` from one that ends."""
     MISSED = "missed"
     """The connection was broken for a while: anything may have been missed."""
     RESTORED = "restored"
@@ -32,6 +34,8 @@ class Topic(enum.Enum):
 class News:
     topic: Topic
     text: str = ""
+    sender: str = ""
+    """The process that says it, by a name of its own; empty if nobody does."""
 
 
 Hear = Callable[[News], None]

@@ -21,7 +21,7 @@ from ..domain.errors import AlreadyExists, NotFound, RevisionCompacted, Unavaila
 from ..domain.fault import uses_point
 from ..domain.names import StudyName, TrialName
 from ..domain.parameters import digest
-from ..domain.study import Study
+from ..domain.study import UNENDED, Study
 from ..domain.trial import Measurement, Trial
 from .derived import audited, curve, labelled, loss, no_study
 from .exchange import LocalExchange
@@ -36,7 +36,9 @@ from .store import (
     StudyFilter,
     Transaction,
     TrialFilter,
+    Unreadable,
     View,
+    refuse,
 )
 
 T = TypeVar("T")
@@ -116,7 +118,10 @@ class _MemoryView(View):
         ranked = ((value, t.id, t) for value, t in losses if value is not None)
         return [t for _, _, t in heapq.nsmallest(limit, ranked)]
 
-    def live(self) -> list[Trial]:
+    def unended(self, unreadable: Unreadable = refuse) -> list[Study]:
+        return sorted((s for s in self._tables.studies.values() if s.state in UNENDED), key=lambda s: s.name)
+
+    def live(self, unreadable: Unreadable = refuse) -> list[Trial]:
         found = (t for trials in self._tables.trials.values() for t in trials.values())
         return sorted((t for t in found if t.attempt is not None and t.attempt.live), key=lambda t: t.name)
 

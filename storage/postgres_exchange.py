@@ -175,7 +175,7 @@ class PostgresExchange(Exchange):
         topic, _, said = rest.partition(" ")
         if sender != self.sender:
             with contextlib.suppress(ValueError):  # a newer server's topic, of no concern here
-                self._say(News(Topic(topic), said))
+                self._say(News(Topic(topic), said, sender))
 
     def _say(self, news: News) -> None:
         assert self._hear is not None

@@ -43,7 +43,7 @@ from .statements import (
     SPELLINGS,
     UPDATE_TOKEN,
 )
-from .store import Answer, AuditPage, Changes, DuplicatePoint, StudyFilter, Transaction, TrialFilter
+from .store import Answer, AuditPage, Changes, DuplicatePoint, StudyFilter, Transaction, TrialFilter, Unreadable, refuse
 from .view import SqlView
 
 
@@ -105,9 +105,13 @@ class SqlTransaction(SqlView, Transaction):
         self.flush()
         return super().best(study, limit)
 
-    def live(self) -> list[Trial]:
+    def unended(self, unreadable: Unreadable = refuse) -> list[Study]:
         self.flush()
-        return super().live()
+        return super().unended(unreadable)
+
+    def live(self, unreadable: Unreadable = refuse) -> list[Trial]:
+        self.flush()
+        return super().live(unreadable)
 
     def changes(self, study: Study, since: int, limit: int = 10_000) -> Changes:
         self.flush()

@@ -23,7 +23,7 @@ import abc
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from ..domain.access import Token
 from ..domain.audit import AuditFilter, AuditRecord
@@ -106,6 +106,15 @@ class AuditPage:
     """Ask for those before this one next; empty: there are no more."""
 
 
+Unreadable = Callable[[StudyName, Exception], object]
+"""Is told of a study whose stored form cannot be read, and why."""
+
+
+def refuse(study: StudyName, error: Exception) -> NoReturn:
+    """Raises the error: what cannot be read is not to be left out."""
+    raise error
+
+
 class View(abc.ABC):
     """Reads. All see one moment; inside a transaction they see its own writes too."""
 
@@ -134,8 +143,13 @@ class View(abc.ABC):
         A trial whose value is NaN is not among them."""
 
     @abc.abstractmethod
-    def live(self) -> list[Trial]:
-        """All trials with a live attempt, in every study: for the lease keeper, at its start."""
+    def unended(self, unreadable: Unreadable = refuse) -> list[Study]:
+        """All studies that are ACTIVE or PAUSED. One that cannot be read is left out, and `unreadable` told."""
+
+    @abc.abstractmethod
+    def live(self, unreadable: Unreadable = refuse) -> list[Trial]:
+        """All trials with a live attempt, in every study: for the lease keeper, at its start. Studies of which one
+        cannot be read are left out, and `unreadable` told."""
 
     @abc.abstractmethod
     def changes(self, study: Study, since: int, limit: int = 10_000) -> Changes:

@@ -17,11 +17,11 @@ from ..domain.attempt import Attempt
 from ..domain.audit import AuditFilter, Outcome, id_at
 from ..domain.errors import NotFound, RevisionCompacted
 from ..domain.names import StudyName, TrialName
-from ..domain.study import Study
+from ..domain.study import UNENDED, Study, StudyState
 from ..domain.trial import Measurement, Trial, TrialState
 from . import rows
 from .derived import curve, labelled, no_study
-from .store import AUDIT_SCAN, Answer, AuditPage, Changes, Point, StudyFilter, TrialFilter, View
+from .store import AUDIT_SCAN, Answer, AuditPage, Changes, Point, StudyFilter, TrialFilter, Unreadable, View, refuse
 
 CHUNK = 500
 """The least number of rows fetched at a time where some may be left out of the answer."""
@@ -29,6 +29,7 @@ _MOST_HINTS = 500
 """Names that an unknown one is compared with, which takes 10 ms: anybody may ask for unknown names all day."""
 _BEYOND_ALL = 2**63 - 1
 _BEYOND_ALL_IDS = "~"
+_ENDED = frozenset(state.value for state in StudyState if state not in UNENDED)
 
 
 class ReadSession(Protocol):
@@ -102,13 +103,31 @@ class SqlView(View):
             return []
         return self._trials_of(key, study.name, self._all(self._reads.BEST, study=key, limit=limit))
 
-    def live(self) -> list[Trial]:
+    def unended(self, unreadable: Unreadable = refuse) -> list[Study]:
+        found: list[Study] = []
+        after = ("", "")
+        while page := self._all(self._reads.STUDIES, after_owner=after[0], after_id=after[1], limit=CHUNK):
+            for row in page:
+                if row.state in _ENDED:
+                    continue
+                try:
+                    found.append(self._met(row))
+                except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the others can be read
+                    unreadable(StudyName(row.owner, row.id), error)
+            after = page[-1].owner, page[-1].id
+        return found
+
+    def live(self, unreadable: Unreadable = refuse) -> list[Trial]:
         found: list[Trial] = []
         by_study: dict[int, list[Any]] = defaultdict(list)
         for row in self._all(self._reads.LIVE):
             by_study[row.study].append(row)
         for key, page in by_study.items():
-            found.extend(self._trials_of(key, StudyName(page[0].owner, page[0].study_id), page))
+            name = StudyName(page[0].owner, page[0].study_id)
+            try:
+                found.extend(self._trials_of(key, name, page))
+            except (ValueError, LookupError, TypeError) as error:
+                unreadable(name, error)
         return found
 
     def changes(self, study: Study, since: int, limit: int = 10_000) -> Changes:

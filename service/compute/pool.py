@@ -8,8 +8,14 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Final
 
+from ...domain.pulse import Pulse
 from .process import Worker
+
+GIVING_UP: Final = 60.0
+"""Seconds that giving a computation up may take. While workers are busy, and none was given back for so long after all
+that began then should have ended, the pool is taken to have stopped."""
 
 
 def default_workers() -> int:
@@ -32,8 +38,11 @@ class Ticket:
 class Pool:
     """At most `most` workers, started as they are needed. Used on one event loop."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, longest: float = 600.0) -> None:
+        """`longest`: seconds after which a computation is given up by whoever waits for it."""
         self._most = most
+        self.pulse = Pulse("computations", longest + GIVING_UP)
+        self.pulse.rest()
         self._idle: list[Worker] = []
         self._busy: set[Worker] = set()
         self._waiting: list[Ticket] = []
@@ -72,6 +81,9 @@ class Pool:
 
     def _give_back(self, worker: Worker) -> None:
         self._busy.discard(worker)
+        self.pulse.beat()
+        if not self._busy:
+            self.pulse.rest()
         if worker.settled:
             self._idle.append(worker)
         else:
@@ -89,6 +101,8 @@ class Pool:
             if ticket.granted is None or ticket.granted.done():
                 continue
             worker = self._choose(ticket.uid)
+            if not self._busy:
+                self.pulse.beat()
             self._busy.add(worker)
             ticket.granted.set_result(worker)
 
