@@ -57,13 +57,18 @@ class OpenStudies:
         still is, then."""
         unreadable: dict[StudyName, Exception] = {}
 
-        def read(view: View) -> tuple[list[Study], list[Trial]]:
-            return view.unended(unreadable.__setitem__), view.live(unreadable.__setitem__)
+        def live(view: View) -> list[Trial]:
+            return view.live(unreadable.__setitem__)
+
+        def unended(view: View) -> list[Study]:
+            return view.unended(unreadable.__setitem__)
 
         self._doubtful = False
         before = dict(self._open)
         try:
-            studies, trials = await asyncio.to_thread(self._store.read, read)
+            # One after the other: somebody who changes both tables could wait for one while this holds the other.
+            trials = await asyncio.to_thread(self._store.read, live)
+            studies = await asyncio.to_thread(self._store.read, unended)
         except BaseException:
             self._doubtful = True
             raise
