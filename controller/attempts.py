@@ -18,6 +18,10 @@ from .service import AWAY
 log = logging.getLogger(__name__)
 
 
+class Unfinished(Exception):
+    """A call for an attempt has done a part of its work, and is to be made again when others have had their turn."""
+
+
 @dataclass(slots=True)
 class Remembered:
     """What the controller keeps of one attempt; see `Snapshot` for the words. All of it can be rebuilt."""
@@ -79,6 +83,8 @@ class Attempts:
             try:
                 job(attempt)
                 later, stale, self._errands.trouble = 0.0, False, ""
+            except Unfinished:
+                later, stale = 0.0, False
             except (StaleAttempt, NotFound) as error:
                 log.info("%s: %s", key, error, extra={"action": "stale", "attempt": str(key)})
                 later, stale = 0.0, True

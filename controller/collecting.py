@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from time import monotonic
 
 from ..clients.collect.others import MAX_NAMES
 from ..clients.collect.stdout import StdoutReader
-from ..domain.errors import similar
+from ..domain.errors import WazirError, similar
 from ..domain.metric import Objective
 from ..domain.numbers import looks_numeric
 from ..domain.study import StudySpec
 from ..domain.template import MetricsFrom
 from ..domain.trial import Measurement
+from ..wire.pattern import compiled
 from .classify import never_printed
 from .execution import Key
 from .runtime import OutputLost, Runtime
@@ -22,6 +24,12 @@ MAX_TAIL = 16 * 1024
 
 MAX_VALUES = 5_000
 """Metric values in one report; the service takes 10,000."""
+
+SLICE = 1.0
+"""Seconds for which the output of one attempt is read at a time."""
+
+PIECE = 64 * 1024
+"""Bytes of output between two looks at the clock: a few lines, if they are as long as lines may be."""
 
 _ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 
@@ -39,30 +47,45 @@ class Collector:
         self._key = key
         self._objectives: Sequence[Objective] = spec.objectives
         self._offset = 0
-        self._reader = (
-            StdoutReader(spec.metric_names, spec.trial.metrics.pattern, spec.space.by_name if spec.space else ())
-            if spec.trial.metrics.source is MetricsFrom.STDOUT
-            else None
-        )
+        self._reader: StdoutReader | None = None
         self.unsent: list[Measurement] = []
         """Read, and not yet taken by the service. Sending some again is harmless."""
         self.lost = ""
         """Why not all of its output could be read, where that is so."""
 
-    def read(self, now: float) -> None:
-        """Adds to `unsent` what was printed since."""
+        if spec.trial.metrics.source is MetricsFrom.STDOUT:
+            try:
+                pattern, parameters = spec.trial.metrics.pattern, spec.space.by_name if spec.space else ()
+                self._reader = StdoutReader(spec.metric_names, pattern, parameters)
+            except WazirError as error:
+                # Launched by an earlier version, which took it.
+                self.lost = str(error)
+
+    def read(self, now: float) -> bool:
+        """Adds to `unsent` what was printed since, for SLICE seconds: one that prints without end is not to keep the
+        others waiting. Whether that was all."""
+        if self._reader is None or self.lost:
+            return True
+        until = monotonic() + SLICE
         try:
-            while self._reader is not None and (data := self._runtime.output(self._key, self._offset)):
-                self._offset += len(data)
-                self.unsent.extend(self._reader.feed(data, now))
+            while data := self._runtime.output(self._key, self._offset):
+                for start in range(0, len(data), PIECE):
+                    piece = data[start : start + PIECE]
+                    self._offset += len(piece)
+                    self.unsent.extend(self._reader.feed(piece, now))
+                    if monotonic() > until:
+                        return False
         except OutputLost as error:
             self.lost = str(error)
+        return True
 
-    def finish(self, now: float) -> None:
+    def finish(self, now: float) -> bool:
         """As `read`, for an attempt that has ended and will print no more."""
-        self.read(now)
+        if not self.read(now):
+            return False
         if self._reader is not None:
             self.unsent.extend(self._reader.finish(now))
+        return True
 
     def remarks(self, tail: str) -> str:
         """What people should know of an attempt that ended well, in a sentence: that an objective was looked for and
@@ -79,6 +102,9 @@ class Collector:
         if self._reader.doubtful:
             unread = [str(doubt) for doubt in doubts.values() if looks_numeric(doubt.text)]
             words.append(f"{self._reader.doubtful} of the values it printed could not be read: {'; '.join(unread)}")
+        if self._reader.slow_lines:
+            lines = f"{self._reader.slow_lines} lines were not read to their end"
+            words.append(f"{lines}: trial.metrics.pattern takes too long on them")
         if left_out := [*self._reader.others.left_out]:
             more = f" and {len(left_out) - 1} more are not" if len(left_out) > 1 else " is not"
             words.append(f"only the first {MAX_NAMES} metrics beside its own are kept, {left_out[0]!r}{more}")
@@ -91,6 +117,17 @@ class Collector:
             shown = ", ".join(map(repr, printed[:10]))
             meant = next(filter(None, (similar(name, printed) for name in never)), "")
             yield f"it printed values of {shown}" + (f". {meant}" if meant else "")
+
+
+def unreadable(spec: StudySpec) -> str:
+    """Why the output of the study's trials cannot be read; empty if it can."""
+    if spec.trial is None or not spec.trial.metrics.pattern:
+        return ""
+    try:
+        compiled(spec.trial.metrics.pattern)
+    except WazirError as error:
+        return str(error)
+    return ""
 
 
 def batches(measurements: Sequence[Measurement]) -> Iterator[Sequence[Measurement]]:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from ..domain.attempt import Cause
 from ..domain.errors import InvalidArgument, WazirError
 from ..domain.names import StudyName
 from ..domain.study import Study
@@ -22,6 +23,7 @@ from ..domain.trial import Trial
 from .asking import Asking
 from .attempts import Attempts, Remembered
 from .classify import Outcome
+from .collecting import unreadable
 from .discarding import Discarding
 from .environment import order
 from .errands import Errands
@@ -268,6 +270,10 @@ class Controller:
 
             case Launch(key, devices):
                 study, trial = self._studies.find(key)
+                if words := unreadable(study.view.study.spec):
+                    outcome = Outcome(Cause.CONFIG_BROKEN, words)
+                    self._attempts.call(key, partial(self._end, study, trial, key, outcome, None))
+                    return
                 token = self._attempts.token(key)
                 if token is None:
                     # Of an answer that was lost, or that another controller got before this one was started.

@@ -14,7 +14,7 @@ from ..domain.attempt import AttemptState, Cause
 from ..domain.errors import FailedPrecondition, InvalidArgument, StaleAttempt
 from ..domain.study import Study
 from ..domain.trial import Measurement, Trial
-from .attempts import Remembered
+from .attempts import Remembered, Unfinished
 from .classify import Outcome, with_lost, with_output
 from .collecting import MAX_TAIL, Collector, batches, last_words
 from .execution import Execution, Key, Phase
@@ -61,15 +61,20 @@ class Telling:
         """What it has printed since."""
         collector = self._collector(study, key, attempt)
         collector.read(self._clock())
+        self._report(trial, key, collector)
+        attempt.collected = self._clock()
+
+    def _report(self, trial: Trial, key: Key, collector: Collector) -> None:
         for batch in batches(collector.unsent):
             self._service.report(trial.name, key.attempt, batch)
         collector.unsent.clear()
-        attempt.collected = self._clock()
 
     def end(
         self, study: Study, trial: Trial, key: Key, outcome: Outcome, execution: Execution | None, attempt: Remembered
     ) -> Trial:
-        """What is left of it, and that it has ended. What became of its trial. May be done again after failures."""
+        """What is left of it, and that it has ended. What became of its trial. May be done again after failures.
+
+        Raises Unfinished if there is so much left that others are to have their turn first."""
         now = self._clock()
         last: Sequence[Measurement] = ()
         tail = ""
@@ -80,7 +85,9 @@ class Telling:
                 self.announce(trial, key, execution, attempt)
 
             collector = self._collector(study, key, attempt)
-            collector.finish(now)
+            if not collector.finish(now):
+                self._report(trial, key, collector)
+                raise Unfinished
             spooled, lost = self._spooled(key)
             if spooled.infeasible:
                 self._service.report(trial.name, key.attempt, (), infeasible=spooled.infeasible)

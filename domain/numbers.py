@@ -33,6 +33,10 @@ _COMMAS_IN_GROUPS: Final = re.compile(rf"[-+]?(?:{_GROUPED})")
 _POINTS_IN_GROUPS: Final = re.compile(r"[-+]?[1-9][0-9]{0,2}(?:(?:\.[0-9]{3})+,[0-9]+|(?:\.[0-9]{3}){2,})")
 
 
+MAX_TYPED = 400
+"""Characters of a number that a person types. Longer ones are beyond all floats, and Python refuses to read them."""
+
+
 class Reading(NamedTuple):
     """What stands at a place of a text. `value` is None if that is not a number; `text` is how it is written."""
 
@@ -63,7 +67,7 @@ def as_typed(text: str) -> int | float | None:
 
     Without a point and an exponent it is a whole number."""
     match = _AS_TYPED.fullmatch(text)
-    if match is None:
+    if match is None or len(text) > MAX_TYPED:
         return None
     return float(text) if any(match.groups()) else int(text)
 

@@ -16,6 +16,7 @@ from .arguments import ARGS, as_argument, check_form, check_names, expanded, is_
 from .attempt import RetryPolicy
 from .errors import MISSING, InvalidArgument, nearest
 from .parameters import Parameters, Value
+from .pattern import groups
 from .pod import Manifest, PodOptions, texts
 from .space import Space
 
@@ -334,10 +335,9 @@ def _check_pattern(metrics: MetricsSource) -> None:
     if metrics.source is not MetricsFrom.STDOUT:
         raise InvalidArgument(where, metrics.pattern, "is read with `from: stdout` only")
     try:
-        groups = re.compile(metrics.pattern).groupindex
-    except re.error as error:
-        raise InvalidArgument(where, metrics.pattern, f"is not a valid regular expression: {error}") from None
-    missing = {"name", "value"} - set(groups)
+        missing = {"name", "value"} - groups(metrics.pattern)
+    except ValueError as error:
+        raise InvalidArgument(where, metrics.pattern, str(error)) from None
     if missing:
         raise InvalidArgument(
             where,

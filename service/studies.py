@@ -23,6 +23,7 @@ from ..storage.store import Transaction
 from ..suggestion.designer import choice_of
 from ..suggestion.registry import called_as_here, make_designer, make_rule
 from ..suggestion.space.sampling import check_feasible
+from ..wire.pattern import compiled
 from .compute.answering import problem_of
 from .feed import Change
 from .metadata import check_labels, check_metadata
@@ -67,8 +68,11 @@ def draft(name: StudyName, spec: StudySpec, metadata: Mapping[str, str], now: fl
 
 
 def _checked(study: Study) -> Study:
-    """With what its algorithm chooses. Raises InvalidArgument for an algorithm or a rule that cannot work on it."""
+    """With what its algorithm chooses. Raises InvalidArgument for an algorithm or a rule that cannot work on it, and
+    for a pattern that cannot be matched in linear time."""
     spec = study.spec
+    if spec.trial is not None and spec.trial.metrics.pattern:
+        compiled(spec.trial.metrics.pattern)
     if spec.stopping is not None:
         make_rule(spec.stopping, spec.objectives)
 

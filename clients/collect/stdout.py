@@ -16,21 +16,27 @@ A number is read whole or not at all (`domain/numbers.py`): `val/loss: 0,31` and
 
 What a terminal would show is what counts: of a line that a progress bar has rewritten with carriage returns only the
 last text is read, and colours are not seen. Bytes that are not UTF-8 harm their own characters only. Of a line longer
-than `MAX_LINE` bytes the rest is not read, which also bounds what a costly pattern can cost.
+than `MAX_LINE` bytes the rest is not read. A pattern is matched in linear time, and what it finds on one line after
+`LINE_SECONDS` is not read either.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from time import monotonic
 from typing import NamedTuple
 
 from ...domain.numbers import looks_numeric, number, read_at, suggestion
 from ...domain.trial import Measurement
+from ...wire.pattern import compiled
 from .others import Others
 
 MAX_LINE = 8192
 """Bytes of one line that are read."""
+
+LINE_SECONDS = 0.5
+"""For all that a pattern finds on one line."""
 
 MAX_STEP = 2**63 - 1
 
@@ -75,7 +81,7 @@ class StdoutReader:
         self.others = Others(parameters)
         """What else is printed, and kept at the steps of the wanted metrics."""
         self._wanted = frozenset(metrics)
-        self._custom = re.compile(pattern) if pattern else None
+        self._custom = compiled(pattern) if pattern else None
         # Longest first, so that `val/loss` is not read where `val/loss_total` is wanted too.
         names = "|".join(re.escape(name) for name in sorted(self._wanted, key=len, reverse=True))
         self._pairs = re.compile(rf"(?<![\w./-])({names})[\"']?\s*+[=:]\s*+")
@@ -86,6 +92,8 @@ class StdoutReader:
         """Wanted names that have been read so far."""
         self.doubts: dict[str, Doubt] = {}
         """Of each wanted name, what was not read of it: the first that looks like a number, or else the first."""
+        self.slow_lines = 0
+        """How many lines were not read to their end, because the pattern takes too long on them."""
         self.doubtful = 0
         """How many values that look like numbers were not read."""
 
@@ -155,7 +163,12 @@ class StdoutReader:
         has_step = "step" in self._custom.groupindex
         items: list[tuple[int | None, dict[str, float]]] = []
         others: list[tuple[int | None, str, float]] = []
+        until = monotonic() + LINE_SECONDS
         for match in self._custom.finditer(text):
+            if monotonic() > until:
+                # As many matches as there are characters, and for each the whole line is looked through.
+                self.slow_lines += 1
+                break
             name, written = match["name"], match["value"]
             if not name or written is None:
                 continue

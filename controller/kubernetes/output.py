@@ -21,12 +21,18 @@ log = logging.getLogger(__name__)
 
 MAX_READ = 8 * 1024 * 1024
 """Bytes of a log that are looked at after the fact, from its end."""
+MAX_KEPT = 1 << 30
+"""Bytes of the log of one running pod that are kept: endless output of one must not fill the disk for all."""
 TAIL_LINES = 5_000
 SILENCE = 600.0
 """Seconds after which a followed log without a word is asked for again: the connection may be dead."""
 FIRST_PAUSE, LAST_PAUSE = 0.2, 5.0
 GIVE_UP = 5
 """Refusals in a row after which a log counts as gone: a node that is away keeps it."""
+
+
+class _Full(Exception):
+    """No more of the log can be kept. Its words say why."""
 
 
 class Follower:
@@ -92,6 +98,10 @@ class Follower:
                 except Unreachable as error:
                     log.debug("%s: %s", self._path, error, extra={"action": "log_broken"})
                     last = False
+                except _Full as error:
+                    self.lost = str(error)
+                    log.warning("%s: %s", self._path, error, extra={"action": "log_not_kept"})
+                    return
                 except ApiError as error:
                     # 400: its container has not started yet. 404: it is gone.
                     refusals += 1
@@ -141,7 +151,12 @@ class Follower:
         with self._lock:
             if self._closed.is_set():
                 return
-            os.pwrite(self._file.fileno(), text, self._size)
+            if self._size + len(text) > MAX_KEPT:
+                raise _Full(f"it is longer than {MAX_KEPT >> 20} MiB, and the rest is not read")
+            try:
+                os.pwrite(self._file.fileno(), text, self._size)
+            except OSError as error:
+                raise _Full(f"the controller cannot keep it in {tempfile.gettempdir()}: {error.strerror}") from error
             self._size += len(text)
             self._same = self._same + 1 if stamp == self._since else 1
             self._since = stamp

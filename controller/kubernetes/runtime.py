@@ -6,7 +6,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -230,10 +230,10 @@ class KubernetesRuntime:
         return self._last_part(key)[-size:]
 
     def spool(self, key: Key) -> bytes:
-        lines = self._last_part(key).splitlines(keepends=True)
-        return b"".join(line.removeprefix(MARK) for line in lines if line.startswith(MARK))
+        return b"".join(line.removeprefix(MARK) for line in self._log_lines(key) if line.startswith(MARK))
 
     def reports_lost(self, key: Key) -> str:
+        """A pod's reports wait in its log, and whether that lacks any cannot be known."""
         return ""
 
     def forget(self, key: Key) -> None:
@@ -379,6 +379,25 @@ class KubernetesRuntime:
         if pod.execution.phase is Phase.ENDED:
             pod.tail = data
         return data
+
+    def _log_lines(self, key: Key) -> Iterator[bytes]:
+        """All that can still be had of what the pod printed, by lines. Raises Unavailable as `_last_part`."""
+        last = self._last_part(key)
+        with self._lock:
+            pod = self._pods.get(key)
+            follower = None if pod is None else pod.follower
+        if follower is None:
+            yield from last.splitlines(keepends=True)
+            return
+
+        offset, rest = 0, b""
+        while data := follower.read(offset, CHUNK):
+            offset += len(data)
+            # Only whole lines are looked at, and of endless ones only the beginning.
+            *whole, rest = (rest + data).split(b"\n")
+            yield from (line + b"\n" for line in whole)
+            rest = rest[:CHUNK]
+        yield rest
 
     def _read_log(self, pod: _Pod) -> bytes:
         assert pod.pod is not None

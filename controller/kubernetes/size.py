@@ -8,6 +8,8 @@ from decimal import Decimal
 
 from kubernetes.utils import parse_quantity
 
+MAX_WORDS = 2_000
+
 _UNHELPFUL = re.compile(r"preemption: 0/(\d+) nodes are available: (\d+) Preemption is not helpful for scheduling\b")
 _LIMIT_RANGE = re.compile(r"\bmaximum \S+ usage per (?:Container|Pod) is\b")
 _QUOTA = re.compile(r"\bexceeded quota: .*?requested: (?P<requested>.*?), used: .*?, limited: (?P<limited>\S+)")
@@ -30,7 +32,8 @@ def refused_for_size(words: str) -> bool:
 
 
 def _above_quota(words: str) -> bool:
-    match = _QUOTA.search(words)
+    # Somebody's own admission controller may write what it likes, and the pattern takes its time for long texts.
+    match = _QUOTA.search(words[:MAX_WORDS])
     if match is None:
         return False
     requested, limited = _amounts(match["requested"]), _amounts(match["limited"])

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from wazir.controller.collecting import MAX_VALUES, Collector, batches, last_words
+from wazir.controller import collecting
+from wazir.controller.collecting import MAX_VALUES, Collector, batches, last_words, unreadable
 from wazir.controller.execution import Key
 from wazir.controller.local.runtime import CHUNK, LocalRuntime
 from wazir.controller.runtime import OutputLost
 from wazir.domain.metric import Goal, Objective
-from wazir.domain.template import MetricsFrom
+from wazir.domain.template import MetricsFrom, MetricsSource
 from wazir.domain.trial import Measurement
 
 from ..contract.runtime import order, run
@@ -44,6 +45,36 @@ def test_all_output_is_read_once_however_long_it_is(tmp_path: Path) -> None:
     reading.finish(7.0)
     reading.finish(8.0)
     assert len(reading.unsent) == count + 1, "the last line has no line end"
+
+
+def test_one_that_printed_without_end_is_read_in_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collecting, "SLICE", 0.0)
+    line = b"loss=1 " + b"x" * 993
+    count = 3 * collecting.PIECE // len(line)
+    reading = collector(tmp_path, (line + b"\n") * count)
+    turns = 0
+    while not reading.finish(5.0):
+        turns += 1
+        assert turns * collecting.PIECE >= len(reading.unsent) * len(line)
+    assert turns >= 3
+    assert len(reading.unsent) == count
+
+
+def test_a_pattern_that_is_no_longer_taken_harms_its_own_study_only(tmp_path: Path) -> None:
+    """It is of a study that an earlier version has taken."""
+    study = make_study(metrics=MetricsFrom.STDOUT)
+    assert study.spec.trial is not None
+    old = MetricsSource(MetricsFrom.STDOUT, r"(?P<name>\w+)=(?P<value>\d)(?=;)")
+    spec = replace(study.spec, trial=replace(study.spec.trial, metrics=old))
+    assert "looking ahead" in unreadable(spec)
+
+    runtime = LocalRuntime(tmp_path / "runs")
+    what = order("echo", "loss=1;")
+    run(runtime, what)
+    reading = Collector(runtime, what.key, spec)
+    assert reading.finish(1.0)
+    assert "looking ahead" in reading.lost
+    runtime.close()
 
 
 class Forgetful(LocalRuntime):

@@ -8,7 +8,7 @@ from .checkout import ROOT, folders_of_packages, python
 
 EXTRAS = [
   "alembic", "click", "cmaes", "grpc_health", "grpc_reflection", "kubernetes", "numpy", "pandas", "prometheus_client",
-  "psutil", "pynvml", "rich", "scipy", "sklearn", "skopt", "sqlalchemy", "uvloop", "yaml",
+  "psutil", "pynvml", "re2", "rich", "scipy", "sklearn", "skopt", "sqlalchemy", "uvloop", "yaml",
 ]  # fmt: skip
 
 BLOCK = f"""
@@ -81,6 +81,7 @@ def test_every_extra_library_is_blocked_here() -> None:
         "grpcio-health-checking": "grpc_health",
         "grpcio-reflection": "grpc_reflection",
         "PyYAML": "yaml",
+        "google-re2": "re2",
         "prometheus-client": "prometheus_client",
     }
     libraries = {dependency.split(">")[0] for extra in ("cli", "server") for dependency in extras[extra]}
