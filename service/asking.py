@@ -23,11 +23,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 
-from ..domain.errors import Aborted, DeadlineExceeded, Unavailable
+from ..domain.errors import Aborted, DeadlineExceeded, InvalidArgument, Unavailable, WazirError
 from ..domain.names import StudyName
 from ..domain.study import Study
 from ..storage.store import DuplicatePoint
@@ -54,6 +54,7 @@ LONGEST_REST = 60.0
 
 logger = logging.getLogger(__name__)
 Make = Callable[[LiveStudy, int], Round | None]
+Serve = Callable[[Desk, Sequence[Caller]], Awaitable[object]]
 
 
 class Asking:
@@ -403,7 +404,14 @@ class Asking:
 
         asks = [c.ask for c in callers]
         work = partial(hand_out_old, name=desk.name, asks=asks, now=self._clock())
-        answers, change = await self._writer.submit(work)
+        try:
+            answers, change = await self._writer.submit(work)
+        except Exception as error:
+            if len(callers) == 1 or not _of_one(error):
+                raise
+            await self._one_by_one(desk, callers, self._hand_out_old)
+            return
+
         if change is not None:
             self._feed.publish(change)
         for caller, given in zip(callers, answers, strict=True):
@@ -426,6 +434,11 @@ class Asking:
                 live = await self._live.refresh(desk.name)
                 points = make(live, points.asked if points else 0)
                 continue
+            except Exception as error:
+                if len(callers) == 1 or not _of_one(error):
+                    raise
+                await self._one_by_one(desk, callers, partial(self._transact, points=points, make=make))
+                return True
 
             if isinstance(result, NeedsRound):
                 known = self._live.heard(desk.name)
@@ -444,6 +457,20 @@ class Asking:
             self._note_stand_ins(points, answers)
             return True
         raise Aborted(f"{desk.name.short} changes faster than suggestions can be committed; ask again")
+
+    async def _one_by_one(self, desk: Desk, callers: Sequence[Caller], serve: Serve) -> None:
+        """Serves each caller in a transaction of its own, so that whoever breaks one fails alone."""
+        logger.warning("asks for trials of %s are served one by one", desk.name.short, extra=_about(desk, "one_by_one"))
+        for caller in callers:
+            try:
+                await serve(desk, [caller])
+            except Exception as error:  # noqa: BLE001 - the caller gets it
+                caller.answer(error)
+
+
+def _of_one(error: Exception) -> bool:
+    """Whether what one caller asks for may have brought it about, so that the others would be served without it."""
+    return isinstance(error, InvalidArgument) or not isinstance(error, WazirError)
 
 
 def _stand_in(

@@ -234,16 +234,16 @@ def _answered(unit: Unit, ask: Ask, trials: list[Trial]) -> Asked:
 
 
 def _recalled(unit: Unit, asks: Sequence[Ask]) -> dict[int, Asked | Exception]:
-    """By place: the first answers to repeated asks, and the errors of those that reuse another's request id."""
+    """By place: the first answers to repeated asks, and the errors of those that reuse another's request id, or whose
+    trials were deleted since."""
     answers: dict[int, Asked | Exception] = {}
     for i, ask in enumerate(asks):
         try:
             numbers = recall(unit.tx, ask.request)
-        except RequestIdReused as error:
+            if numbers is not None:
+                answers[i] = Asked([unit.trial(n) for n in numbers], None, unit.study)
+        except (RequestIdReused, NotFound) as error:
             answers[i] = error
-            continue
-        if numbers is not None:
-            answers[i] = Asked([unit.trial(n) for n in numbers], None, unit.study)
     return answers
 
 

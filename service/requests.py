@@ -23,6 +23,8 @@ class Request:
     def __post_init__(self) -> None:
         if len(self.id) > MAX_LENGTH:
             raise InvalidArgument("request_id", self.id[:20] + "...", f"may have at most {MAX_LENGTH} characters")
+        if not self.id.isprintable():
+            raise InvalidArgument("request_id", self.id, "may have printable characters only", "For instance a UUID")
 
 
 def recall(tx: Transaction, request: Request) -> list[int] | None:

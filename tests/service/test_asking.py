@@ -17,6 +17,7 @@ from wazir.domain.trial import Origin, TrialState
 from wazir.service.requests import Request
 from wazir.service.trials import Enqueued
 from wazir.service.unit import Lease
+from wazir.storage.store import Answer
 
 from .conftest import NAME, Scenario, World
 
@@ -157,6 +158,36 @@ def test_the_same_request_id_gets_the_same_trials_and_makes_none(play: Play) -> 
         with pytest.raises(RequestIdReused):
             await w.ask(3, request_id="r1", payload="another")
         assert (await w.study()).counts.total == 2
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("algorithm", ["random", "gp"])
+def test_a_repeated_ask_whose_trial_was_deleted_fails_alone(play: Play, algorithm: str) -> None:
+    async def scenario(w: World) -> None:
+        await w.create(algorithm=Algorithm(algorithm, seed=1))
+        first = await w.one(request_id="r1")
+        await w.end(first, 0.0)
+        await w.service.delete_trial(first.name)
+        asks = [w.ask(client=f"c{i}") for i in range(3)]
+        again, *others = await asyncio.gather(w.ask(request_id="r1"), *asks, return_exceptions=True)
+        assert isinstance(again, NotFound)
+        assert not [o for o in others if isinstance(o, BaseException)]
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("algorithm", ["random", "gp"])
+def test_an_ask_that_breaks_its_transaction_fails_alone(play: Play, algorithm: str) -> None:
+    async def scenario(w: World) -> None:
+        await w.create(algorithm=Algorithm(algorithm, seed=1))
+        broken = Answer("SuggestTrials", "", "{no list of numbers", w.clock.now)
+        w.store.write(lambda tx: tx.keep_answer("default", "r1", broken))
+        asks = [w.ask(client=f"c{i}") for i in range(3)]
+        bad, *others = await asyncio.gather(w.ask(request_id="r1"), *asks, return_exceptions=True)
+        assert isinstance(bad, ValueError)
+        trials = [t.id for o in others if not isinstance(o, BaseException) for t in o.trials]
+        assert sorted(trials) == [1, 2, 3]
 
     play(scenario)
 
