@@ -258,6 +258,15 @@ class Counts:
         return Counts({state: n for state, n in counts.items() if n})
 
 
+@dataclass(frozen=True, slots=True)
+class Thinning:
+    """A study's curves are not kept whole: of each trial's curve of each metric there are at most `points`."""
+
+    points: int
+    time: float | None = None
+    """When the last of them was thinned, Unix seconds; None while it goes on."""
+
+
 @dataclass(frozen=True)
 class Study:
     """A stored study. Times are Unix seconds.
@@ -290,6 +299,8 @@ class Study:
     revision: int = 0
     metadata: Mapping[str, str] = field(default_factory=dict)
     algorithm_status: AlgorithmStatus = AlgorithmStatus()
+    thinning: Thinning | None = None
+    """None: every measurement is kept."""
 
     @property
     def next_round(self) -> tuple[str, int, int]:

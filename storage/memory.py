@@ -32,6 +32,7 @@ from .store import (
     Changes,
     DuplicatePoint,
     Point,
+    PointKey,
     Store,
     StudyFilter,
     Transaction,
@@ -43,7 +44,7 @@ from .store import (
 
 T = TypeVar("T")
 _ABSENT = object()
-_PointKey = tuple[int, int, int, str]
+_TrialPointKey = tuple[int, int, int, str]
 """Trial, attempt, step, metric."""
 
 
@@ -60,7 +61,7 @@ class _Tables:
         """The revision at which a trial was deleted, by id."""
         self.same: dict[str, dict[str, frozenset[int]]] = {}
         """Ids of the trials at a point, by its digest."""
-        self.points: dict[str, dict[_PointKey, Point]] = {}
+        self.points: dict[str, dict[_TrialPointKey, Point]] = {}
         self.sequences: dict[str, int] = {}
         self.answers: dict[tuple[str, str], Answer] = {}
         self.tokens: dict[str, Token] = {}
@@ -156,6 +157,26 @@ class _MemoryView(View):
         rows = (p for p in self._tables.points.get(study.uid, {}).values() if p.sequence > since)
         return heapq.nsmallest(limit, rows, key=lambda p: p.sequence)
 
+    def curve(self, trial: TrialName) -> list[Point]:
+        found = (p for p in self._tables.points[self.study(trial.parent).uid].values() if p.trial_id == trial.id)
+        return sorted(found, key=lambda p: (p.step, p.attempt, p.sequence))
+
+    def long_curves(self, study: Study, first: int, beyond: int, points: int) -> list[int]:
+        rows = Counter((p.trial_id, p.metric) for p in self._tables.points.get(study.uid, {}).values())
+        return sorted({trial for (trial, _), n in rows.items() if n > points and first <= trial < beyond})
+
+    def to_thin(self, before: float, points: int, limit: int, after: Study | None = None) -> list[Study]:
+        beyond = (0.0, "") if after is None else (after.end_time or 0.0, after.uid)
+        ended = ((s.end_time, s.uid, s) for s in self._tables.studies.values() if s.end_time is not None)
+        found = (
+            (end, uid, s)
+            for end, uid, s in ended
+            if beyond < (end, uid)
+            and end < before
+            and (s.thinning is None or (s.thinning.time or 0.0) < end or s.thinning.points > points)
+        )
+        return [s for _, _, s in heapq.nsmallest(limit, found)]
+
     def answer(self, owner: str, request_id: str) -> Answer | None:
         return self._tables.answers.get((owner, request_id))
 
@@ -222,6 +243,9 @@ class _MemoryTransaction(_MemoryView, Transaction):
         for table in self._tables.of_study():
             self._remove(table, study.uid)
 
+    def purge(self, limit: int) -> int:
+        return 0
+
     def insert_trials(
         self, study: Study, trials: Sequence[Trial], repeats: int | None, *, untried: bool = False
     ) -> None:
@@ -261,6 +285,13 @@ class _MemoryTransaction(_MemoryView, Transaction):
                 point = Point(trial.id, attempt, m.step, metric=metric, value=value, time=m.time, sequence=sequence)
                 self._set(self._tables.points[uid], (trial.id, attempt, m.step, metric), point)
         self._set(self._tables.sequences, uid, sequence)
+
+    def delete_points(self, trial: TrialName, keys: Sequence[PointKey]) -> int:
+        points = self._tables.points[self.study(trial.parent).uid]
+        found = [key for attempt, step, metric in keys if (key := (trial.id, attempt, step, metric)) in points]
+        for key in found:
+            self._remove(points, key)
+        return len(found)
 
     def keep_answer(self, owner: str, request_id: str, answer: Answer) -> None:
         if (owner, request_id) in self._tables.answers:

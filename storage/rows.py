@@ -19,7 +19,7 @@ from ..domain.audit import AuditRecord, Outcome
 from ..domain.document import from_document, to_document
 from ..domain.names import StudyName, TrialName
 from ..domain.parameters import digest
-from ..domain.study import Counts, EndReason, Study, StudySpec, StudyState
+from ..domain.study import Counts, EndReason, Study, StudySpec, StudyState, Thinning
 from ..domain.trial import Origin, Provenance, StopGoal, Trial, TrialState
 from .derived import loss
 from .store import Point
@@ -140,6 +140,8 @@ def study_values(study: Study) -> Values:
         "spec_version": study.spec_version,
         "growing": study.growing,
         "metadata": to_text(study.metadata),
+        "curve_points": None if study.thinning is None else study.thinning.points,
+        "thin_time": None if study.thinning is None else study.thinning.time,
     }
 
 
@@ -165,6 +167,7 @@ def study_of(row: Any) -> Study:
         revision=row.revision,
         metadata=from_text(row.metadata),
         algorithm_status=_algorithm_status_of(row.algorithm_status),
+        thinning=None if row.curve_points is None else Thinning(row.curve_points, row.thin_time),
     )
 
 

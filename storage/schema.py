@@ -14,6 +14,8 @@ parameters, attempt, provenance, labels, metadata. So a usual trial, which has o
 out, ending it and reading it are one statement each. Text and not a JSON type, because text keeps 1, 1.0, NaN and the
 order of names apart on every database.
 
+A study that was deleted leaves its row, without an owner, until all that belonged to it has been removed bit by bit.
+
 A study's rows name it by `studies.key`, a number that is never given twice, which keeps every index small.
 """
 
@@ -88,6 +90,10 @@ studies = Table(
     Column("revision", BigInteger, nullable=False),
     Column("metadata", Text, nullable=False),
     Column("algorithm_status", Text),
+    # Since its curves are being thinned: how many points of one are kept at most, and when that was done last.
+    Column("curve_points", BigInteger),
+    Column("thin_time", Double),
+    Index("ix_studies_end_time_key", "end_time", "key"),
     Index("uq_studies_owner_id", "owner", "id", unique=True),
     Index("uq_studies_uid", "uid", unique=True),
     # A key that came back would join a deleted study's cached key to a new study.

@@ -41,6 +41,7 @@ from .schema import (
     tombstones,
     trials,
 )
+from .view import NOBODY
 
 # Reads
 
@@ -73,6 +74,7 @@ EARLIER = (
     .where(attempts.c.study == bindparam("study"), attempts.c.trial == bindparam("trial"))
     .order_by(attempts.c.number)
 )
+UNENDED = select(studies).where(studies.c.end_time.is_(None)).order_by(studies.c.owner, studies.c.id)
 LIVE = (
     select(trials, studies.c.owner, studies.c.id.label("study_id"))
     .join(studies, studies.c.key == trials.c.study)
@@ -112,6 +114,41 @@ POINTS = (
     .order_by(measurements.c.sequence)
     .limit(bindparam("limit"))
 )
+LONG_CURVES = (
+    select(measurements.c.trial)
+    .where(
+        measurements.c.study == bindparam("study"),
+        measurements.c.trial >= bindparam("first"),
+        measurements.c.trial < bindparam("beyond"),
+    )
+    .group_by(measurements.c.trial, measurements.c.metric)
+    .having(func.count() > bindparam("points"))
+    .order_by(measurements.c.trial)
+)
+TO_THIN = (
+    select(studies)
+    .where(
+        tuple_(studies.c.end_time, studies.c.key) > tuple_(bindparam("after_time"), bindparam("after_key")),
+        studies.c.end_time < bindparam("before"),
+        or_(
+            studies.c.thin_time.is_(None),
+            studies.c.thin_time < studies.c.end_time,
+            studies.c.curve_points > bindparam("points"),
+        ),
+        studies.c.owner != NOBODY,
+    )
+    .order_by(studies.c.end_time, studies.c.key)
+    .limit(bindparam("limit"))
+)
+FIRST_POINTS = (
+    select(*measurements.primary_key.columns)
+    .where(measurements.c.study == bindparam("study"))
+    .order_by(*measurements.primary_key.columns)
+    .limit(bindparam("limit"))
+)
+FIRST_TRIALS = select(trials.c.id).where(_of_study).order_by(trials.c.id).limit(bindparam("limit"))
+MEASURED = select(sequences.c.value).where(sequences.c.study == bindparam("study"))
+NOBODYS = select(studies.c.key).where(studies.c.owner == NOBODY).order_by(studies.c.id).limit(1)
 _place = select(trials.c.id, trials.c.digest, trials.c.slot, trials.c.state, trials.c.attempt).where(_of_study)
 SAME_POINT = _place.where(trials.c.digest == bindparam("digest"))
 _wanted = func.unnest(cast(bindparam("digests"), ARRAY(Text))).table_valued("digest").render_derived("wanted")
@@ -191,10 +228,19 @@ _PROGRESS = (
     "state", "ending", "reason", "end_time", "counts", "next_trial_id", "rounds", "memo", "exhausted", "gpu_seconds",
     "algorithm_status", "revision",
 )  # fmt: skip
-_SPEC = ("uid", "create_time", "seed", "spec", "spec_version", "growing", "metadata")
+_SPEC = ("uid", "create_time", "seed", "spec", "spec_version", "growing", "metadata", "curve_points", "thin_time")
 UPDATE_PROGRESS = update(studies).where(_this_study).values({c: bindparam(c) for c in _PROGRESS})
 UPDATE_STUDY = update(studies).where(_this_study).values({c: bindparam(c) for c in (*_PROGRESS, *_SPEC)})
-DELETE_STUDY = delete(studies).where(studies.c.uid == bindparam("this_uid"))
+DELETE_STUDY = delete(studies).where(_this_study)
+ABANDON_STUDY = (
+    update(studies)
+    .where(_this_study)
+    .values(owner=NOBODY, id=bindparam("nobodys_id"), uid=bindparam("nobodys_uid"), state="failed", end_time=0.0)
+)
+"""What is left has neither name nor uid: nobody finds it, and both are free at once."""
+DELETE_POINT = delete(measurements).where(
+    *(column == bindparam(f"this_{column.name}") for column in measurements.primary_key.columns)
+)
 INSERT_SEQUENCE = insert(sequences)
 NEXT_SEQUENCE = (
     update(sequences)

@@ -106,6 +106,9 @@ class AuditPage:
     """Ask for those before this one next; empty: there are no more."""
 
 
+PointKey = tuple[int, int, str]
+"""What a row of the measurement table is found by within a trial: attempt, step and metric."""
+
 Unreadable = Callable[[StudyName, Exception], object]
 """Is told of a study whose stored form cannot be read, and why."""
 
@@ -168,6 +171,19 @@ class View(abc.ABC):
         """Rows of the measurement table with a sequence beyond `since`, by sequence."""
 
     @abc.abstractmethod
+    def curve(self, trial: TrialName) -> list[Point]:
+        """Rows of the measurement table of one trial, by step, attempt and sequence."""
+
+    @abc.abstractmethod
+    def long_curves(self, study: Study, first: int, beyond: int, points: int) -> list[int]:
+        """Ids within [first, beyond) of trials that have more than `points` rows of some metric, in order."""
+
+    @abc.abstractmethod
+    def to_thin(self, before: float, points: int, limit: int, after: Study | None = None) -> list[Study]:
+        """At most `limit` studies that ended before that time, in the order of their ends, beyond `after`: those whose
+        curves have not been thinned since, or to more than `points`."""
+
+    @abc.abstractmethod
     def answer(self, owner: str, request_id: str) -> Answer | None:
         """What was first answered to that request id."""
 
@@ -210,7 +226,12 @@ class Transaction(View):
 
     @abc.abstractmethod
     def delete_study(self, study: Study) -> None:
-        """With its trials, attempts and measurements."""
+        """With its trials, attempts and measurements: its name is free, and nothing of it is found any more. A database
+        may keep rows of a large one until `purge` removes them."""
+
+    @abc.abstractmethod
+    def purge(self, limit: int) -> int:
+        """Removes at most `limit` rows of studies that were deleted; returns how many. 0: there are none left."""
 
     @abc.abstractmethod
     def insert_trials(
@@ -232,6 +253,10 @@ class Transaction(View):
     @abc.abstractmethod
     def add_measurements(self, trial: Trial, attempt: int, measurements: Iterable[Measurement]) -> None:
         """Keyed by (attempt, step, metric): a repeat replaces. Takes no lock on the study. Raises NotFound."""
+
+    @abc.abstractmethod
+    def delete_points(self, trial: TrialName, keys: Sequence[PointKey]) -> int:
+        """Removes rows of the measurement table; returns how many were there. The caller has locked the study."""
 
     @abc.abstractmethod
     def keep_answer(self, owner: str, request_id: str, answer: Answer) -> None:

@@ -30,6 +30,8 @@ _MOST_HINTS = 500
 _BEYOND_ALL = 2**63 - 1
 _BEYOND_ALL_IDS = "~"
 _ENDED = frozenset(state.value for state in StudyState if state not in UNENDED)
+NOBODY = ""
+"""The owner of studies that were deleted, whose rows are removed bit by bit."""
 
 
 class ReadSession(Protocol):
@@ -64,6 +66,9 @@ class SqlView(View):
             return []
         if after_owner < owner:
             after_id = ""
+        if not owner and not after_owner:
+            # Beyond those without an owner, which were deleted.
+            after_id = _BEYOND_ALL_IDS
         statement = self._reads.STUDIES_OF_OWNER if owner else self._reads.STUDIES
         found: list[Study] = []
         while len(found) < limit:
@@ -105,16 +110,13 @@ class SqlView(View):
 
     def unended(self, unreadable: Unreadable = refuse) -> list[Study]:
         found: list[Study] = []
-        after = ("", "")
-        while page := self._all(self._reads.STUDIES, after_owner=after[0], after_id=after[1], limit=CHUNK):
-            for row in page:
-                if row.state in _ENDED:
-                    continue
-                try:
-                    found.append(self._met(row))
-                except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the others can be read
-                    unreadable(StudyName(row.owner, row.id), error)
-            after = page[-1].owner, page[-1].id
+        for row in self._all(self._reads.UNENDED):
+            if row.state in _ENDED:
+                continue
+            try:
+                found.append(self._met(row))
+            except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the others can be read
+                unreadable(StudyName(row.owner, row.id), error)
         return found
 
     def live(self, unreadable: Unreadable = refuse) -> list[Trial]:
@@ -123,6 +125,8 @@ class SqlView(View):
         for row in self._all(self._reads.LIVE):
             by_study[row.study].append(row)
         for key, page in by_study.items():
+            if page[0].owner == NOBODY:
+                continue
             name = StudyName(page[0].owner, page[0].study_id)
             try:
                 found.extend(self._trials_of(key, name, page))
@@ -170,6 +174,25 @@ class SqlView(View):
         if key is None:
             return []
         return [rows.point_of(r) for r in self._all(self._reads.POINTS, study=key, since=since, limit=limit)]
+
+    def curve(self, trial: TrialName) -> list[Point]:
+        key = self._key_named(trial.parent)
+        return [rows.point_of(row) for row in self._all(self._reads.CURVE, study=key, trial=trial.id)]
+
+    def long_curves(self, study: Study, first: int, beyond: int, points: int) -> list[int]:
+        key = self._key(study)
+        if key is None:
+            return []
+        found = self._all(self._reads.LONG_CURVES, study=key, first=first, beyond=beyond, points=points)
+        return list(dict.fromkeys(row.trial for row in found))
+
+    def to_thin(self, before: float, points: int, limit: int, after: Study | None = None) -> list[Study]:
+        span = {"after_time": 0.0, "after_key": 0}
+        if after is not None and after.end_time is not None:
+            span = {"after_time": after.end_time, "after_key": self._key(after) or 0}
+        return [
+            self._met(row) for row in self._all(self._reads.TO_THIN, before=before, points=points, limit=limit, **span)
+        ]
 
     def answer(self, owner: str, request_id: str) -> Answer | None:
         row = self._one(self._reads.ANSWER, owner=owner, request_id=request_id)

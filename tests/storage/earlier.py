@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 TO_THE_FIRST: Final = """
+DROP INDEX ix_studies_end_time_key;
+ALTER TABLE studies DROP COLUMN curve_points;
+ALTER TABLE studies DROP COLUMN thin_time;
 DROP TABLE audit_records;
 DROP TABLE tokens;
 DROP TABLE secrets;

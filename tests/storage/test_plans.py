@@ -45,6 +45,8 @@ VALUES: Mapping[str, object] = {
     "digest": "00000000000000000000000000015000", "digests": ["00000000000000000000000000015000"],
     "request_id": "request-15000", "state": "active", "name": "nothing", "before": 3.0,
     "this_study": 1, "this_trial": 15_000, "this_uid": "uid-1500", "this_id": "nobody", "more": 5, "keeps_slot": True,
+    "after_time": 1_000.0, "after_key": 1, "first": 15_000, "beyond": 15_010, "points": 3, "this_attempt": 1,
+    "this_step": 1, "this_metric": "loss", "nobodys_id": "7", "nobodys_uid": "deleted-7",
 }  # fmt: skip
 """By the name of the parameter. What is not here is the value of a column to be written."""
 
@@ -52,6 +54,7 @@ OTHER_VALUES: Mapping[str, Mapping[str, object]] = {
     "INSERT_TRIAL": {"id": TRIALS + 1},
     "INSERT_SEQUENCE": {"study": STUDIES},
     "UPDATE_STUDY": {"uid": "uid-new"},
+    "TO_THIN": {"points": 100, "before": 2_000.0},
     "AUDIT_FLOOR": {"since": "record-19000", "before": "record-19900", "scan": 10},
     "AUDIT_CEILING": {"before": "record-19900", "most": 10},
     "AUDIT_RECORDS": {"since": "record-19000", "before": "record-19900", "study": "", "method": "", "caller": ""},
@@ -108,8 +111,8 @@ def fill(connection: Any, mark: str, text: str) -> None:
     a_trial = {**rows.trial_values(1, SPEC, TRIAL), "slot": 0}
     of_large = {"study": "1", "id": "n", "revision": "n", "create_time": "n / 10000.0", "digest": digest, "loss": "n"}
 
-    ended = "CASE WHEN mod(n, 10) = 0 THEN NULL ELSE n + 0.0 END"
-    state = "CASE WHEN mod(n, 10) = 0 THEN 'active' ELSE 'completed' END"
+    ended = "CASE WHEN mod(n, 100) = 0 THEN NULL ELSE n + 0.0 END"
+    state = "CASE WHEN mod(n, 100) = 0 THEN 'active' ELSE 'completed' END"
     named = {"key": "n", "id": f"'study-' || {number}", "uid": f"'uid-' || {number}"}
     insert("studies", rows.study_values(STUDY), {**named, "state": state, "end_time": ended}, STUDIES)
     insert("sequences", {}, {"study": "n", "value": "n"}, STUDIES - 1)
