@@ -202,6 +202,8 @@ STATEMENTS = {
 } | {f"TRIALS{key}": value for key, value in statements.TRIALS.items()}
 SORTS = {
     "LIVE": "the few trials that live, once at the start of a server",
+    "UNENDED": "the studies that are open, once at the start of a server",
+    "LONG_CURVES": "the metrics of some trials, while curves are thinned",
     "TOKENS": "all of them, for a list that people read",
     "CURVE": "the points of one trial, by step across its attempts",
 }
