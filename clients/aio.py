@@ -113,7 +113,7 @@ class AsyncClient:
     pause_study = _awaited(calls.pause_study)
     resume_study = _awaited(calls.resume_study)
     stop_study = _awaited(calls.stop_study)
-    best_trials = _awaited(calls.best_trials)
+    best_trials = _listed(calls.best_trials)
     study_progress = _awaited(calls.study_progress)
     suggest = _awaited(calls.suggest)
 

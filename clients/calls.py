@@ -190,11 +190,11 @@ def stop_study(name: AnyStudy, reason: str = "") -> Call[Study]:
     return Call("StopStudy", api.StopStudyRequest(name=str(study_name(name)), reason=reason), study_from_wire)
 
 
-def best_trials(name: AnyStudy, limit: int = 0) -> Call[list[Trial]]:
+def best_trials(name: AnyStudy, limit: int = 0) -> Pages[Trial]:
     """By the objective, best first; with several objectives those that no other dominates, by id. `limit` 0: the
     best one, or all that are not dominated."""
     request = api.ListOptimalTrialsRequest(parent=str(study_name(name)), limit=limit)
-    return Call("ListOptimalTrials", request, lambda answer: [trial_from_wire(t) for t in answer.trials])
+    return Pages("ListOptimalTrials", request, "trials", trial_from_wire)
 
 
 def study_progress(name: AnyStudy, *, limit: int = 0, curve_points: int = 0) -> Call[StudyProgress]:

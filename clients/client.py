@@ -121,7 +121,7 @@ class Client:
     pause_study = _blocking(calls.pause_study)
     resume_study = _blocking(calls.resume_study)
     stop_study = _blocking(calls.stop_study)
-    best_trials = _blocking(calls.best_trials)
+    best_trials = _listed(calls.best_trials)
     study_progress = _blocking(calls.study_progress)
     suggest = _blocking(calls.suggest)
 

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from ..domain.errors import InvalidArgument, NotFound, RequestIdReused
 from ..domain.names import StudyName
 from ..domain.records import altered
+from ..domain.size import size_of
 from ..domain.study import Shortage, Study, StudyState, wanted
 from ..domain.trial import LIVE, Provenance, Trial, TrialState
 from ..storage.store import Transaction, TrialFilter
 from ..suggestion.designer import Choice, New, Resume, Suggestions
+from . import pages
 from .failed_rounds import count_failed_round
 from .feed import Change
 from .requests import Request, recall, remember
@@ -225,7 +227,15 @@ def _reattached(unit: Unit, ask: Ask) -> list[Trial]:
     """The caller's live trials, where it asks for them."""
     if not ask.reattach:
         return []
-    return [t for t in unit.with_states(LIVE) if t.client_id == ask.client_id][: ask.count]
+    held: list[Trial] = []
+    size = 0
+    for trial in unit.with_states(LIVE):
+        if trial.client_id == ask.client_id:
+            held.append(trial)
+            size += size_of(trial)
+            if len(held) == ask.count or size >= pages.PAGE_BYTES:
+                break
+    return held
 
 
 def _answered(unit: Unit, ask: Ask, trials: list[Trial]) -> Asked:
@@ -252,9 +262,11 @@ def _supply(unit: Unit, lacking: int, start: bool, computed: Round | None) -> li
     study = unit.study
     waiting: list[Trial] = []
     if study.counts[TrialState.REQUESTED]:
-        waiting = unit.tx.trials(study, TrialFilter(states=frozenset({TrialState.REQUESTED})), 0, lacking)
+        where = TrialFilter(states=frozenset({TrialState.REQUESTED}))
+        waiting = list(pages.read_trials(unit.tx, study, where, 0, lacking, descending=False).items)
 
-    need = _room(study, lacking, len(waiting), start)
+    # Those that an answer has no room for wait on.
+    need = _room(study, lacking, min(lacking, study.counts[TrialState.REQUESTED]), start)
     if not need:
         return waiting
 
@@ -321,11 +333,14 @@ def _resume(unit: Unit, proposal: Resume) -> Trial | None:
 
 
 def _hand_out(unit: Unit, ask: Ask, supply: Iterator[Trial], trials: list[Trial]) -> None:
-    """Adds trials of the supply to those the caller has, started where it asks for that, while there is room."""
-    while len(trials) < ask.count and not (ask.start and full(unit.study)):
+    """Adds trials of the supply to those the caller has, started where it asks for that, while there is room: in the
+    study, and in the answer."""
+    size = sum(map(size_of, trials))
+    while len(trials) < ask.count and size < pages.PAGE_BYTES and not (ask.start and full(unit.study)):
         trial = next(supply, None)
         if trial is None:
             return
+        size += size_of(trial)
         trials.append(unit.start(trial, ask.client_id, ask.lease) if ask.start else trial)
 
 

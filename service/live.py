@@ -25,6 +25,7 @@ from ..suggestion.stopping.curves import CurveIndex
 from ..suggestion.stopping.rule import StoppingRule
 from .compute.answering import problem_of
 from .feed import Change, Feed
+from .pages import AT_A_TIME, read_changes
 from .unit import PAGE
 
 POINTS_PAGE = 5_000
@@ -223,7 +224,7 @@ class LiveStudies:
 
 
 def _changes(view: View, study: Study, since: int) -> Changes:
-    return view.changes(study, since, PAGE)
+    return read_changes(view, study, since, PAGE, AT_A_TIME)
 
 
 def _points(view: View, study: Study, since: int) -> list[Point]:

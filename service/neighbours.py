@@ -25,6 +25,7 @@ from .errands import Errands
 from .feed import Change, Feed
 from .leases import LeaseKeeper
 from .live import LiveStudies
+from .pages import AT_A_TIME, read_changes
 from .trouble import Trouble
 from .unit import PAGE
 
@@ -212,7 +213,7 @@ class Neighbours:
 
 
 def _since(view: View, study: Study, since: int) -> Changes:
-    return view.changes(study, since, PAGE)
+    return read_changes(view, study, since, PAGE, AT_A_TIME)
 
 
 def _live_of(view: View, name: StudyName) -> Changes:

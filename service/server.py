@@ -157,12 +157,11 @@ class Server:
             reflection.aio.ReflectionServicer(names), server
         )
         await handlers.intercept(interceptors)
-        limit = self.settings.max_message
         self._server = grpc.aio.server(
             handlers=[handlers],
             options=[
-                ("grpc.max_receive_message_length", limit),
-                ("grpc.max_send_message_length", limit),
+                ("grpc.max_receive_message_length", self.settings.max_request),
+                ("grpc.max_send_message_length", self.settings.max_response),
                 # Two servers must never share a port: a second one is to fail, not to take half the calls.
                 ("grpc.so_reuseport", 0),
                 # Clients may ping an idle channel so often, to find a server that is gone.

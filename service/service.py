@@ -35,7 +35,8 @@ from .live import LiveStudies
 from .neighbours import Neighbours
 from .observe.observer import Observer
 from .open_studies import OpenStudies
-from .optimal import optimal
+from .optimal import optimal_from
+from .pages import Some, first_of, read_measurements, read_studies, read_trials
 from .presence import Presence
 from .progress import DEFAULT_TRIALS, MAX_POINTS, MAX_TRIALS, Progresses
 from .requests import Request
@@ -186,8 +187,8 @@ class Service:
     async def study(self, name: StudyName) -> Study:
         return await self._read(lambda view: view.study(name))
 
-    async def studies(self, owner: str, where: StudyFilter, after: str, limit: int) -> list[Study]:
-        return await self._read(lambda view: view.studies(owner, where, after, limit))
+    async def studies(self, owner: str, where: StudyFilter, after: str, limit: int) -> Some[Study]:
+        return await self._read(lambda view: read_studies(view, owner, where, after, limit))
 
     async def update_study(self, name: StudyName, spec: StudySpec, paths: Sequence[str], etag: str) -> Study:
         return await self._write(lambda tx, now: studies.update(tx, name, spec, paths, etag, now))
@@ -204,8 +205,8 @@ class Service:
     async def stop_study(self, name: StudyName, reason: str) -> Study:
         return await self._write(lambda tx, now: studies.stop(tx, name, reason, now))
 
-    async def optimal_trials(self, name: StudyName, limit: int) -> list[Trial]:
-        return await self._read(lambda view: optimal(view, name, limit))
+    async def optimal_trials(self, name: StudyName, limit: int, skip: int = 0) -> Some[Trial]:
+        return await self._read(lambda view: first_of(optimal_from(view, name, limit, skip)))
 
     # Trials
 
@@ -220,11 +221,17 @@ class Service:
 
     async def trials(
         self, name: StudyName, where: TrialFilter, after: int, limit: int, descending: bool
-    ) -> list[Trial]:
-        return await self._read(lambda view: view.trials(view.study(name), where, after, limit, descending=descending))
+    ) -> Some[Trial]:
+        return await self._read(
+            lambda view: read_trials(view, view.study(name), where, after, limit, descending=descending)
+        )
 
     async def delete_trial(self, name: TrialName) -> None:
         await self._write(lambda tx, now: (None, trials.delete(tx, name, now)))
+
+    async def curve(self, name: TrialName, after: int, limit: int) -> Some[Measurement]:
+        """At most `limit` steps beyond `after`."""
+        return await self._read(lambda view: read_measurements(view, view.trial(name), after, limit))
 
     async def measurements(self, name: TrialName) -> list[Measurement]:
         return await self._read(lambda view: view.measurements(view.trial(name)))

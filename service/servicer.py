@@ -32,6 +32,7 @@ from ..wire.trial import (
 )
 from .attempts import End, Sight
 from .handing_out import Ask
+from .pages import frames, page, token_of
 from .requests import Request
 from .security.attempt_tokens import AttemptTokens
 from .service import Service, check_limit, lease_of
@@ -80,10 +81,10 @@ class StudyServicer(study_service_pb2_grpc.StudyServiceServicer):
         )
         if request.page_token and not request.page_token.startswith(f"{owner}/"):
             raise InvalidArgument("page_token", request.page_token, "is of another list", "Start from the first page")
-        found = await self._service.studies(owner, where, request.page_token, limit + 1)
-        page = found[:limit]
-        token = f"{owner}/{page[-1].name.study}" if len(found) > limit else ""
-        return api.ListStudiesResponse(studies=map(study_to_wire, page), next_page_token=token)
+        found = await self._service.studies(owner, where, request.page_token, limit)
+        studies, more = page(found, study_to_wire)
+        token = token_of(found.items[len(studies) - 1]) if more else ""
+        return api.ListStudiesResponse(studies=studies, next_page_token=token)
 
     async def UpdateStudy(self, request: api.UpdateStudyRequest, context: Context) -> study_pb2.Study:
         name = parse_study(request.study.name, "study.name")
@@ -108,8 +109,11 @@ class StudyServicer(study_service_pb2_grpc.StudyServiceServicer):
     async def ListOptimalTrials(
         self, request: api.ListOptimalTrialsRequest, context: Context
     ) -> api.ListOptimalTrialsResponse:
-        trials = await self._service.optimal_trials(parse_study(request.parent, "parent"), request.limit)
-        return api.ListOptimalTrialsResponse(trials=map(trial_to_wire, trials))
+        skip = _number(request.page_token)
+        found = await self._service.optimal_trials(parse_study(request.parent, "parent"), request.limit, skip)
+        trials, more = page(found, trial_to_wire)
+        token = str(skip + len(trials)) if more else ""
+        return api.ListOptimalTrialsResponse(trials=trials, next_page_token=token)
 
     async def GetStudyProgress(
         self, request: api.GetStudyProgressRequest, context: Context
@@ -175,12 +179,12 @@ class StudyServicer(study_service_pb2_grpc.StudyServiceServicer):
             parse_study(request.parent, "parent"),
             where,
             _number(request.page_token),
-            limit + 1,
+            limit,
             request.descending,
         )
-        page = found[:limit]
-        token = str(page[-1].id) if len(found) > limit else ""
-        return api.ListTrialsResponse(trials=map(trial_to_wire, page), next_page_token=token)
+        trials, more = page(found, trial_to_wire)
+        token = str(found.items[len(trials) - 1].id) if more else ""
+        return api.ListTrialsResponse(trials=trials, next_page_token=token)
 
     async def DeleteTrial(self, request: api.DeleteTrialRequest, context: Context) -> empty_pb2.Empty:
         await self._service.delete_trial(parse_trial(request.name))
@@ -190,11 +194,12 @@ class StudyServicer(study_service_pb2_grpc.StudyServiceServicer):
         self, request: api.ListMeasurementsRequest, context: Context
     ) -> api.ListMeasurementsResponse:
         limit = check_limit("page_size", request.page_size, 1_000, MAX_STEPS_PAGE)
-        measurements = await self._service.measurements(parse_trial(request.parent, "parent"))
+        # Steps begin at 0, so the token is the step that the next page begins with.
         start = _number(request.page_token)
-        page = measurements[start : start + limit]
-        token = str(start + limit) if len(measurements) > start + limit else ""
-        return api.ListMeasurementsResponse(measurements=map(measurement_to_wire, page), next_page_token=token)
+        found = await self._service.curve(parse_trial(request.parent, "parent"), start - 1, limit)
+        measurements, more = page(found, measurement_to_wire)
+        token = str(measurements[-1].step + 1) if more else ""
+        return api.ListMeasurementsResponse(measurements=measurements, next_page_token=token)
 
     async def AddParameter(self, request: api.AddParameterRequest, context: Context) -> trial_pb2.Trial:
         parameter = parameter_from_wire(request.parameter)
@@ -263,19 +268,25 @@ class StudyServicer(study_service_pb2_grpc.StudyServiceServicer):
         self, request: api.WatchStudiesRequest, context: Context
     ) -> AsyncIterator[api.WatchStudiesResponse]:
         async for changed, gone in self._service.watch_studies(parse_owner(request.parent)):
-            yield api.WatchStudiesResponse(studies=map(study_to_wire, changed), deleted=map(str, gone))
+            deleted = list(map(str, gone))
+            for studies in frames(map(study_to_wire, changed)):
+                yield api.WatchStudiesResponse(studies=studies, deleted=deleted)
+                deleted = []
 
     async def WatchTrials(
         self, request: api.WatchTrialsRequest, context: Context
     ) -> AsyncIterator[api.WatchTrialsResponse]:
         name = parse_study(request.parent, "parent")
-        async for changes in self._service.watch_trials(name, request.since):
-            yield api.WatchTrialsResponse(
-                study=study_to_wire(changes.study),
-                trials=map(trial_to_wire, changes.trials),
-                deleted=changes.deleted,
-                revision=changes.revision,
-            )
+        since = request.since
+        async for changes in self._service.watch_trials(name, since):
+            study, deleted = study_to_wire(changes.study), changes.deleted
+            *earlier, last = frames(map(trial_to_wire, changes.trials))
+            for trials in earlier:
+                # Whoever breaks off here has not heard all of these changes, and is to hear them again.
+                yield api.WatchTrialsResponse(study=study, trials=trials, deleted=deleted, revision=since)
+                deleted = []
+            since = changes.revision
+            yield api.WatchTrialsResponse(study=study, trials=last, deleted=deleted, revision=since)
 
     def _with_token(self, study_uid: str, trial: Trial) -> trial_pb2.Trial:
         message = trial_to_wire(trial)

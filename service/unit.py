@@ -15,7 +15,7 @@ from ..domain.trial import EVALUATED, NOT_EVALUATED, StopGoal, Trial, TrialState
 from ..storage.store import Transaction, TrialFilter
 from .feed import Change
 
-PAGE = 1_000
+PAGE = 250
 
 JUDGED = 150
 """Failed trials, and evaluated ones, by which it is judged if too many failed: the latest ones. That takes a tenth of a

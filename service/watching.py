@@ -15,6 +15,7 @@ from ..domain.names import StudyName
 from ..domain.study import Study
 from ..storage.store import Changes, Store, StudyFilter, View
 from .feed import Feed
+from .pages import Some, read_changes, read_studies, token_of
 
 PAGE = 1_000
 QUIET = 5.0
@@ -55,13 +56,23 @@ async def watch_studies(store: Store, feed: Feed, owner: str) -> AsyncIterator[t
             news.clear()
             if feed.beginnings != beginnings:
                 beginnings, known = feed.beginnings, dict.fromkeys(known, ("", 0))
-            studies = await asyncio.to_thread(store.read, partial(_all_of, owner=owner))
-            now = {s.name: (s.uid, s.revision) for s in studies}
-            changed = [s for s in studies if known.get(s.name) != now[s.name]]
+            now: dict[StudyName, tuple[str, int]] = {}
+            after, more = "", True
+            while more:
+                found = await asyncio.to_thread(store.read, partial(_some_of, owner=owner, after=after))
+                now |= {s.name: (s.uid, s.revision) for s in found.items}
+                changed = [s for s in found.items if known.get(s.name) != now[s.name]]
+                if changed:
+                    first = False
+                    yield changed, []
+                more = found.more
+                after = token_of(found.items[-1]) if more else ""
+
             gone = [name for name in known if name not in now]
-            if first or changed or gone:
-                first, known = False, now
-                yield changed, gone
+            if first or gone:
+                first = False
+                yield [], gone
+            known = now
             await _news(feed, news)
 
 
@@ -76,15 +87,8 @@ async def _news(feed: Feed, event: asyncio.Event) -> None:
 
 
 def _since(view: View, name: StudyName, since: int) -> Changes:
-    return view.changes(view.study(name), since, PAGE)
+    return read_changes(view, view.study(name), since, PAGE)
 
 
-def _all_of(view: View, owner: str) -> list[Study]:
-    studies: list[Study] = []
-    while page := view.studies(owner, StudyFilter(), _token(studies[-1]) if studies else "", PAGE):
-        studies.extend(page)
-    return studies
-
-
-def _token(study: Study) -> str:
-    return f"{study.name.owner}/{study.name.study}"
+def _some_of(view: View, owner: str, after: str) -> Some[Study]:
+    return read_studies(view, owner, StudyFilter(), after, PAGE)

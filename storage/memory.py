@@ -114,10 +114,10 @@ class _MemoryView(View):
         )
         return heapq.nsmallest(limit, found, key=lambda t: -t.id if descending else t.id)
 
-    def best(self, study: Study, limit: int) -> list[Trial]:
+    def best(self, study: Study, limit: int, skip: int = 0) -> list[Trial]:
         losses = ((loss(study.spec, t), t) for t in self._trials_of(study).values())
         ranked = ((value, t.id, t) for value, t in losses if value is not None)
-        return [t for _, _, t in heapq.nsmallest(limit, ranked)]
+        return [t for _, _, t in heapq.nsmallest(skip + limit, ranked)[skip:]]
 
     def unended(self, unreadable: Unreadable = refuse) -> list[Study]:
         return sorted((s for s in self._tables.studies.values() if s.state in UNENDED), key=lambda s: s.name)
@@ -152,6 +152,17 @@ class _MemoryView(View):
         of_trial = (p for p in self._tables.points[uid].values() if p.trial_id == trial.id)
         rows = (p for p in of_trial if attempt in (None, p.attempt))
         return curve(sorted(rows, key=lambda p: (p.step, p.attempt, p.sequence)))
+
+    def curve(self, trial: Trial, after: int, limit: int) -> list[Measurement]:
+        found: list[Measurement] = []
+        values = 0
+        for m in self.measurements(trial):
+            if m.step > after:
+                values += len(m.metrics)
+                if found and values > limit:
+                    break
+                found.append(m)
+        return found
 
     def points(self, study: Study, since: int, limit: int = 100_000) -> list[Point]:
         rows = (p for p in self._tables.points.get(study.uid, {}).values() if p.sequence > since)

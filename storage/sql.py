@@ -123,9 +123,9 @@ class SqlTransaction(SqlView, Transaction):
         self.flush()
         return super().trials(study, where, after, limit, descending=descending)
 
-    def best(self, study: Study, limit: int) -> list[Trial]:
+    def best(self, study: Study, limit: int, skip: int = 0) -> list[Trial]:
         self.flush()
-        return super().best(study, limit)
+        return super().best(study, limit, skip)
 
     def unended(self, unreadable: Unreadable = refuse) -> list[Study]:
         self.flush()

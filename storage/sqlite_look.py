@@ -142,8 +142,16 @@ class _Reads:
         "WHERE studies.owner = :owner AND studies.id = :study_id AND trials.id = :trial"
     )
     EARLIER = "SELECT attempt FROM attempts WHERE study = :study AND trial = :trial ORDER BY number"
-    BEST = "SELECT * FROM trials WHERE study = :study AND loss IS NOT NULL ORDER BY loss, id LIMIT :limit"
+    BEST = "SELECT * FROM trials WHERE study = :study AND loss IS NOT NULL ORDER BY loss, id LIMIT :limit OFFSET :skip"
     CURVE = "SELECT * FROM measurements WHERE study = :study AND trial = :trial ORDER BY step, attempt, sequence"
+    CURVE_BEYOND = (
+        "SELECT * FROM measurements WHERE study = :study AND trial = :trial AND step > :after "
+        "ORDER BY step, attempt, sequence LIMIT :limit"
+    )
+    STEP = (
+        "SELECT * FROM measurements WHERE study = :study AND trial = :trial AND step = :step "
+        "ORDER BY step, attempt, sequence"
+    )
     AUDIT_FLOOR = (
         "SELECT id FROM audit_records WHERE id >= :since AND id < :before ORDER BY id DESC LIMIT 1 OFFSET :scan"
     )

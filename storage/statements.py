@@ -86,6 +86,7 @@ BEST = (
     .where(_of_study, trials.c.loss.is_not(None))
     .order_by(trials.c.loss, trials.c.id)
     .limit(bindparam("limit"))
+    .offset(bindparam("skip"))
 )
 CHANGED = (
     select(trials)
@@ -108,6 +109,8 @@ CURVE = (
     .where(measurements.c.study == bindparam("study"), measurements.c.trial == bindparam("trial"))
     .order_by(measurements.c.step, measurements.c.attempt, measurements.c.sequence)
 )
+CURVE_BEYOND = CURVE.where(measurements.c.step > bindparam("after")).limit(bindparam("limit"))
+STEP = CURVE.where(measurements.c.step == bindparam("step"))
 POINTS = (
     select(measurements)
     .where(measurements.c.study == bindparam("study"), measurements.c.sequence > bindparam("since"))

@@ -141,9 +141,9 @@ class View(abc.ABC):
         """At most `limit` trials by id, those beyond `after` (0: from the start, or from the end if descending)."""
 
     @abc.abstractmethod
-    def best(self, study: Study, limit: int) -> list[Trial]:
-        """The best safe SUCCEEDED or STOPPED trials by the first objective, best first, earlier id first on a tie.
-        A trial whose value is NaN is not among them."""
+    def best(self, study: Study, limit: int, skip: int = 0) -> list[Trial]:
+        """The best safe SUCCEEDED or STOPPED trials by the first objective, best first, earlier id first on a tie,
+        without the first `skip`. A trial whose value is NaN is not among them."""
 
     @abc.abstractmethod
     def unended(self, unreadable: Unreadable = refuse) -> list[Study]:
@@ -165,6 +165,11 @@ class View(abc.ABC):
     def measurements(self, trial: Trial, attempt: int | None = None) -> list[Measurement]:
         """By step; where attempts overlap, the later attempt's value of a metric wins at a step. `attempt`: only what
         that one reported."""
+
+    @abc.abstractmethod
+    def curve(self, trial: Trial, after: int, limit: int) -> list[Measurement]:
+        """As `measurements`, the steps beyond `after`, each of them whole, with about `limit` values: with one step at
+        least where there is any."""
 
     @abc.abstractmethod
     def points(self, study: Study, since: int, limit: int = 100_000) -> list[Point]:

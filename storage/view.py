@@ -23,7 +23,7 @@ from . import rows
 from .derived import curve, labelled, no_study
 from .store import AUDIT_SCAN, Answer, AuditPage, Changes, Point, StudyFilter, TrialFilter, Unreadable, View, refuse
 
-CHUNK = 500
+CHUNK = 100
 """The least number of rows fetched at a time where some may be left out of the answer."""
 _MOST_HINTS = 500
 """Names that an unknown one is compared with, which takes 10 ms: anybody may ask for unknown names all day."""
@@ -102,11 +102,11 @@ class SqlView(View):
             found = (row for row in found if labelled(rows.from_text(row.labels), where.labels))
         return self._trials_of(key, study.name, list(islice(found, limit)))
 
-    def best(self, study: Study, limit: int) -> list[Trial]:
+    def best(self, study: Study, limit: int, skip: int = 0) -> list[Trial]:
         key = self._key(study)
         if key is None:
             return []
-        return self._trials_of(key, study.name, self._all(self._reads.BEST, study=key, limit=limit))
+        return self._trials_of(key, study.name, self._all(self._reads.BEST, study=key, limit=limit, skip=skip))
 
     def unended(self, unreadable: Unreadable = refuse) -> list[Study]:
         found: list[Study] = []
@@ -168,6 +168,15 @@ class SqlView(View):
         key = self._key_named(trial.study)
         points = map(rows.point_of, self._all(self._reads.CURVE, study=key, trial=trial.id))
         return curve(p for p in points if attempt in (None, p.attempt))
+
+    def curve(self, trial: Trial, after: int, limit: int) -> list[Measurement]:
+        values = {"study": self._key_named(trial.study), "trial": trial.id, "after": after}
+        page = self._all(self._reads.CURVE_BEYOND, **values, limit=limit + 1)
+        if len(page) > limit:
+            # The last step may go on.
+            last = page[-1].step
+            page = [row for row in page if row.step < last] or self._all(self._reads.STEP, **values | {"step": last})
+        return curve(map(rows.point_of, page))
 
     def points(self, study: Study, since: int, limit: int = 100_000) -> list[Point]:
         key = self._key(study)

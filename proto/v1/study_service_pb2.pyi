@@ -204,7 +204,7 @@ class ListStudiesRequest(google.protobuf.message.Message):
     parent: builtins.str
     """owners/{owner}."""
     page_size: builtins.int
-    """At most so many, up to 1000; 0 is read as 100."""
+    """At most so many, up to 1000; 0 is read as 100. A page ends before it is larger than a few MiB."""
     page_token: builtins.str
     """next_page_token of the page before."""
     @property
@@ -373,17 +373,21 @@ class ListOptimalTrialsRequest(google.protobuf.message.Message):
 
     PARENT_FIELD_NUMBER: builtins.int
     LIMIT_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
     parent: builtins.str
     """owners/{owner}/studies/{study}."""
     limit: builtins.int
-    """At most so many, up to 1000; 0 is read as 1 with one objective and 1000 with several."""
+    """At most so many in all, up to 1000; 0 is read as 1 with one objective and 1000 with several."""
+    page_token: builtins.str
+    """next_page_token of the page before."""
     def __init__(
         self,
         *,
         parent: builtins.str = ...,
         limit: builtins.int = ...,
+        page_token: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["limit", b"limit", "parent", b"parent"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["limit", b"limit", "page_token", b"page_token", "parent", b"parent"]) -> None: ...
 
 global___ListOptimalTrialsRequest = ListOptimalTrialsRequest
 
@@ -394,16 +398,20 @@ class ListOptimalTrialsResponse(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     TRIALS_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """Empty on the last page."""
     @property
     def trials(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[wazir.proto.v1.trial_pb2.Trial]:
-        """Best first; with several objectives by id."""
+        """Best first; with several objectives by id. A page ends before it is larger than a few MiB."""
 
     def __init__(
         self,
         *,
         trials: collections.abc.Iterable[wazir.proto.v1.trial_pb2.Trial] | None = ...,
+        next_page_token: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["trials", b"trials"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["next_page_token", b"next_page_token", "trials", b"trials"]) -> None: ...
 
 global___ListOptimalTrialsResponse = ListOptimalTrialsResponse
 
@@ -609,7 +617,7 @@ class ListTrialsRequest(google.protobuf.message.Message):
     parent: builtins.str
     """owners/{owner}/studies/{study}."""
     page_size: builtins.int
-    """At most so many, up to 1000; 0 is read as 100."""
+    """At most so many, up to 1000; 0 is read as 100. A page ends before it is larger than a few MiB."""
     page_token: builtins.str
     """next_page_token of the page before."""
     descending: builtins.bool
@@ -696,7 +704,7 @@ class ListMeasurementsRequest(google.protobuf.message.Message):
     parent: builtins.str
     """owners/{owner}/studies/{study}/trials/{id}."""
     page_size: builtins.int
-    """At most so many steps, up to 10000; 0 is read as 1000."""
+    """At most so many steps, up to 10000; 0 is read as 1000. A page ends before it is larger than a few MiB."""
     page_token: builtins.str
     """next_page_token of the page before."""
     def __init__(

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import fields, replace
+from functools import partial
 
 import pytest
 
@@ -889,6 +890,7 @@ class StoreContract(AuditContract):
         put(store, *(in_state(t, s, final={"loss": v}) for t, (s, v) in zip(waiting, trials, strict=True)))
         assert ids(store.read(lambda view: view.best(view.study(NAME), 10))) == best
         assert ids(store.read(lambda view: view.best(view.study(NAME), 1))) == best[:1]
+        assert ids(store.read(lambda view: view.best(view.study(NAME), 10, 1))) == best[1:]
 
     # Changes
 
@@ -1017,6 +1019,27 @@ class StoreContract(AuditContract):
         before = stored.read(lambda view: view.study(NAME))
         report(stored, trial, 1, Measurement(1, {"x": 1.0}, 1.0))
         assert stored.read(lambda view: view.study(NAME)) == before
+
+    def test_a_curve_is_read_in_pieces_of_whole_steps(self, stored: Store) -> None:
+        (trial,) = add(stored, new_trial(1))
+        first = [Measurement(step, {"a": step / 8, "b": 1.0}, 1.0) for step in (0, 1, 2)]
+        second = [Measurement(step, {"a": step / 4, "c": 2.0}, 1.0) for step in (2, 3)]
+        stored.write(lambda tx: tx.add_measurements(trial, 1, first))
+        stored.write(lambda tx: tx.add_measurements(trial, 2, second))
+        whole = stored.read(lambda view: view.measurements(trial))
+        assert [m.step for m in whole] == [0, 1, 2, 3]
+
+        def pieces(view: View, limit: int) -> list[list[Measurement]]:
+            found: list[list[Measurement]] = []
+            while some := view.curve(trial, found[-1][-1].step if found else -1, limit):
+                found.append(some)
+            return found
+
+        for limit in (1, 2, 3, 5, 100):
+            found = stored.read(partial(pieces, limit=limit))
+            assert [m for piece in found for m in piece] == whole
+        assert [len(piece) for piece in stored.read(partial(pieces, limit=2))] == [1, 1, 1, 1]
+        assert [len(piece) for piece in stored.read(partial(pieces, limit=100))] == [4]
 
     def test_measurements_of_an_unknown_trial_are_refused(self, stored: Store) -> None:
         with pytest.raises(NotFound, match=r"^s/1 does not exist$"):

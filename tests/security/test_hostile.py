@@ -142,7 +142,7 @@ def test_a_call_that_nobody_has_heard_of_is_unimplemented(target: Target) -> Non
 
 
 def test_a_message_over_the_limit_changes_nothing() -> None:
-    with serving(replace(UNLIMITED, max_message=100_000)) as served:
+    with serving(replace(UNLIMITED, max_request=100_000)) as served:
         target = Target(served, "memory")
         target.prepare()
         before = target.state()

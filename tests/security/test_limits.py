@@ -139,7 +139,7 @@ def test_a_patient_client_gets_through_and_an_impatient_one_hears_when_to_come_b
 def test_a_message_over_the_limit_is_refused_for_good() -> None:
     """The same code as a limit, and trying again would not help."""
     with (
-        serving(replace(SETTINGS, max_message=10_000)) as served,
+        serving(replace(SETTINGS, max_request=10_000)) as served,
         Client(served.address, token=served.token(), retry_for=60) as client,
     ):
         client.create_study("s", SPEC)

@@ -32,7 +32,7 @@ def test_a_trial_that_ends_with_a_value_has_succeeded(play: Play) -> None:
         await w.create()
         ended = await w.end(await w.one(), 0.5)
         assert (ended.state, ended.final, ended.end_time) == (TrialState.SUCCEEDED, {"loss": 0.5}, w.clock.now)
-        assert (await w.service.optimal_trials(NAME, 0))[0].id == ended.id
+        assert (await w.service.optimal_trials(NAME, 0)).items[0].id == ended.id
 
     play(scenario)
 
@@ -340,7 +340,7 @@ def test_an_unsafe_trial_reaches_no_target_and_is_not_best(play: Play) -> None:
         await w.service.end_attempt(unsafe.name, 1, End(Cause.SUCCEEDED, {"loss": 0.0, "latency": 9.0}))
         assert (await w.study()).ending is None
         await w.service.end_attempt(safe.name, 1, End(Cause.SUCCEEDED, {"loss": 0.5, "latency": 5.0}))
-        assert [t.id for t in await w.service.optimal_trials(NAME, 5)] == [safe.id]
+        assert [t.id for t in (await w.service.optimal_trials(NAME, 5)).items] == [safe.id]
 
     play(scenario)
 
@@ -381,7 +381,7 @@ def test_several_objectives_give_the_trials_that_no_other_dominates(play: Play) 
         for loss, acc in values:
             trial = await w.one()
             await w.service.end_attempt(trial.name, 1, End(Cause.SUCCEEDED, {"loss": loss, "acc": acc}))
-        assert [t.id for t in await w.service.optimal_trials(NAME, 0)] == [1, 2, 4, 5]
+        assert [t.id for t in (await w.service.optimal_trials(NAME, 0)).items] == [1, 2, 4, 5]
 
     play(scenario)
 

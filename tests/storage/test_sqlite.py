@@ -206,6 +206,7 @@ SORTS = {
     "LONG_CURVES": "the metrics of some trials, while curves are thinned",
     "TOKENS": "all of them, for a list that people read",
     "CURVE": "the points of one trial, by step across its attempts",
+    "CURVE_BEYOND": "the same beyond a step",
 }
 
 
