@@ -99,7 +99,7 @@ def test_a_backup_that_is_restored_by_hand_under_two_servers_is_what_they_go_on_
             study = await world.study()
             listed = await world.service.trials(NAME, TrialFilter(), 0, 100, False)
             assert study.counts.live == 2
-            assert {t.id: t.state for t in listed} == {
+            assert {t.id: t.state for t in listed.items} == {
                 1: TrialState.SUCCEEDED,
                 2: TrialState.ACTIVE,
                 3: TrialState.ACTIVE,

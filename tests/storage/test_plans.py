@@ -41,7 +41,8 @@ PAGES = 150
 
 VALUES: Mapping[str, object] = {
     "owner": "default", "id": "study-1500", "study_id": "study-1", "uid": "uid-1500", "study": 1, "trial": 15_000,
-    "limit": 10, "since": 1.0, "until": 1_000_000, "after": 15_000, "after_owner": "default", "after_id": "study-15",
+    "limit": 10, "skip": 0, "since": 1.0, "until": 1_000_000, "after": 15_000,
+    "after_owner": "default", "after_id": "study-15",
     "digest": "00000000000000000000000000015000", "digests": ["00000000000000000000000000015000"],
     "request_id": "request-15000", "state": "active", "name": "nothing", "before": 3.0,
     "this_study": 1, "this_trial": 15_000, "this_uid": "uid-1500", "this_id": "nobody", "more": 5, "keeps_slot": True,
@@ -52,6 +53,7 @@ VALUES: Mapping[str, object] = {
 
 OTHER_VALUES: Mapping[str, Mapping[str, object]] = {
     "INSERT_TRIAL": {"id": TRIALS + 1},
+    "CURVE_BEYOND": {"after": 0},
     "INSERT_SEQUENCE": {"study": STUDIES},
     "UPDATE_STUDY": {"uid": "uid-new"},
     "TO_THIN": {"points": 100, "before": 2_000.0},

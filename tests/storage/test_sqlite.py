@@ -207,6 +207,7 @@ SORTS = {
     "TOKENS": "all of them, for a list that people read",
     "CURVE": "the points of one trial, by step across its attempts",
     "CURVE_BEYOND": "the same beyond a step",
+    "STEP": "the same at one step",
 }
 
 
