@@ -92,7 +92,7 @@ def read_measurements(view: View, trial: Trial, after: int, limit: int) -> Some[
     found: list[Measurement] = []
     values = 0
     while len(found) <= limit and values * MEASUREMENT <= PAGE_BYTES:
-        some = view.curve(trial, after, VALUES)
+        some = view.steps(trial, after, VALUES)
         if not some:
             return Some(found, more=False)
         found += some

@@ -153,7 +153,7 @@ class _MemoryView(View):
         rows = (p for p in of_trial if attempt in (None, p.attempt))
         return curve(sorted(rows, key=lambda p: (p.step, p.attempt, p.sequence)))
 
-    def curve(self, trial: Trial, after: int, limit: int) -> list[Measurement]:
+    def steps(self, trial: Trial, after: int, limit: int) -> list[Measurement]:
         found: list[Measurement] = []
         values = 0
         for m in self.measurements(trial):

@@ -167,7 +167,7 @@ class View(abc.ABC):
         that one reported."""
 
     @abc.abstractmethod
-    def curve(self, trial: Trial, after: int, limit: int) -> list[Measurement]:
+    def steps(self, trial: Trial, after: int, limit: int) -> list[Measurement]:
         """As `measurements`, the steps beyond `after`, each of them whole, with about `limit` values: with one step at
         least where there is any."""
 

@@ -169,7 +169,7 @@ class SqlView(View):
         points = map(rows.point_of, self._all(self._reads.CURVE, study=key, trial=trial.id))
         return curve(p for p in points if attempt in (None, p.attempt))
 
-    def curve(self, trial: Trial, after: int, limit: int) -> list[Measurement]:
+    def steps(self, trial: Trial, after: int, limit: int) -> list[Measurement]:
         values = {"study": self._key_named(trial.study), "trial": trial.id, "after": after}
         page = self._all(self._reads.CURVE_BEYOND, **values, limit=limit + 1)
         if len(page) > limit:

@@ -1031,7 +1031,7 @@ class StoreContract(AuditContract):
 
         def pieces(view: View, limit: int) -> list[list[Measurement]]:
             found: list[list[Measurement]] = []
-            while some := view.curve(trial, found[-1][-1].step if found else -1, limit):
+            while some := view.steps(trial, found[-1][-1].step if found else -1, limit):
                 found.append(some)
             return found
 
