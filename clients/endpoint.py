@@ -81,13 +81,14 @@ def wait_after(error: WazirError, pause: float, rest: float) -> float | None:
     """Seconds to wait before a call that failed is made again; None if it is not to be made again. `pause`: those
     that patience has next; `rest`: those that it has left.
 
-    A service that says how long to wait is obeyed, or not asked again.
+    A service that limits calls and says how long to wait is obeyed, or not asked again. One that is away for the moment
+    is asked a last time when patience ends.
     """
     if rest <= 0:
         return None
     if isinstance(error, RateLimited):
         return max(pause, error.retry_after) if error.retry_after <= rest else None
-    return min(pause, rest) if isinstance(error, Unavailable) else None
+    return min(max(pause, error.retry_after), rest) if isinstance(error, Unavailable) else None
 
 
 OTHER_NAME = ("is not in peer certificate", "Hostname Verification Check failed")

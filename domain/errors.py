@@ -14,7 +14,7 @@
     ├── ResourceExhausted      over a limit
     │   └── RateLimited        too much at once; the same later, after `retry_after` seconds
     ├── DeadlineExceeded       not done in time
-    ├── Unavailable            away for the moment; try again
+    ├── Unavailable            away for the moment; try again, after `retry_after` seconds if it says so
     ├── Unauthenticated        nobody we know
     ├── PermissionDenied       somebody we know, without the right
     ├── Unimplemented          the server does not know this call
@@ -169,11 +169,7 @@ class RateLimited(ResourceExhausted):
     @property
     def retry_after(self) -> float:
         """Seconds to wait before trying again; 0 where the service did not say."""
-        try:
-            wait = float(self.details.get("retry_after", ""))
-        except ValueError:
-            return 0.0
-        return min(max(0.0, wait), 3_600.0)  # in this order, NaN is 0
+        return _retry_after(self)
 
 
 class DeadlineExceeded(WazirError):
@@ -181,7 +177,20 @@ class DeadlineExceeded(WazirError):
 
 
 class Unavailable(WazirError):
+    """`retry_after`: seconds to wait before trying again, where that is known."""
+
     reason = "UNAVAILABLE"
+
+    def __init__(
+        self, message: str, *, field: str = "", details: dict[str, str] | None = None, retry_after: float | None = None
+    ) -> None:
+        hint = {} if retry_after is None else {"retry_after": f"{max(retry_after, 0.001):.3f}"}
+        super().__init__(message, field=field, details=(details or {}) | hint)
+
+    @property
+    def retry_after(self) -> float:
+        """Seconds to wait before trying again; 0 if the service did not say."""
+        return _retry_after(self)
 
 
 class Unauthenticated(WazirError):
@@ -198,6 +207,14 @@ class Unimplemented(WazirError):
 
 class Internal(WazirError):
     reason = "INTERNAL"
+
+
+def _retry_after(error: WazirError) -> float:
+    try:
+        wait = float(error.details.get("retry_after", ""))
+    except ValueError:
+        return 0.0
+    return min(max(0.0, wait), 3_600.0)  # in this order, NaN is 0
 
 
 class _Missing:

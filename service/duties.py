@@ -116,10 +116,15 @@ class Duties:
 
         self._presence.look()
         self._leases.hold(self._neighbours.silent())
-        if self._presence.here:
+        if self._hears:
             self._expire()
         self._settle()
         await self._forget()
+
+    @property
+    def _hears(self) -> bool:
+        """Whether signs of life reach this server, those that others are given too."""
+        return self._presence.here and not self._neighbours.deaf
 
     async def _taken(self) -> bool:
         """Whether the duties are this server's. One that gets them waits for a whole lease before it ends anything."""
@@ -161,7 +166,7 @@ class Duties:
         how = End(Cause.LEASE_LOST, message=message)
 
         def silent() -> bool:
-            return self._presence.here and self._leases.is_overdue(uid, name, number)
+            return self._hears and self._leases.is_overdue(uid, name, number)
 
         try:
             ended = await self._units.write(partial(_expire, name=name, number=number, how=how, silent=silent))

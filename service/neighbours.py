@@ -82,6 +82,8 @@ class Neighbours:
         self._closed = False
         self.there = store.exchange.shared
         """Whether there may be any."""
+        self.deaf = False
+        """Whether nothing of theirs is heard at present, signs of life among it."""
         if self.there:
             feed.listen(self._note)
 
@@ -153,7 +155,10 @@ class Neighbours:
             case Topic.ALIVE:
                 if news.text == LEAVES:
                     self._heard.pop(news.sender, None)
+            case Topic.LOST:
+                self.deaf = True
             case Topic.MISSED:
+                self.deaf = False
                 self._live.forget()
                 self._feed.publish_uid(None, None)
                 self._leases.restart()

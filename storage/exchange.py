@@ -24,8 +24,10 @@ class Topic(enum.Enum):
     """Signs of life that another server was given; the text is its own business."""
     ALIVE = "alive"
     """The sender is there; the text is empty, or `leaves` from one that ends."""
+    LOST = "lost"
+    """The connection is broken: nothing is heard until MISSED. Never comes from another server."""
     MISSED = "missed"
-    """The connection was broken for a while: anything may have been missed."""
+    """A connection was broken for a while, here or at another server: anything may have been missed."""
     RESTORED = "restored"
     """The database holds what a backup held: nothing that is remembered of it is true any more."""
 

@@ -43,6 +43,15 @@ Outcome = tuple[Any, BaseException | None]
 """What a unit's work returned, or the error that it is to fail with."""
 
 
+def settle(unit: Unit, outcome: Outcome) -> None:
+    """Tells who waits for the unit."""
+    result, error = outcome
+    if error is None:
+        unit.future.set_result(result)
+    else:
+        unit.future.set_exception(error)
+
+
 class GroupStore(Store):
     """The queue and the thread; a database supplies `_commit`. Its own parts must be there before `__init__`."""
 
@@ -73,6 +82,7 @@ class GroupStore(Store):
                 self._closed = True
                 self._queue.put(None)
         self._thread.join()
+        self._end()
         self.exchange.close()
 
     @property
@@ -118,13 +128,11 @@ class GroupStore(Store):
             self.units += len(units)
         if self._reached:
             self._pulse.beat()
-        for unit, (result, error) in zip(units, outcomes, strict=True):
-            if error is None:
-                unit.future.set_result(result)
-            else:
-                unit.future.set_exception(error)
+        for unit, outcome in zip(units, outcomes, strict=True):
+            if outcome is not None:
+                settle(unit, outcome)
 
-    def _outcomes(self, units: Sequence[Unit]) -> list[Outcome]:
+    def _outcomes(self, units: Sequence[Unit]) -> Sequence[Outcome | None]:
         try:
             return self._commit(units)
         except BaseException as error:  # a defect, of which those who wait must hear, and those to come must not
@@ -133,7 +141,10 @@ class GroupStore(Store):
             said = Internal(f"{type(error).__name__} in the writer; the server's log has the details")
             return [(None, said) for _ in units]
 
+    def _end(self) -> None:
+        """After the last commit: finishes the units that are settled elsewhere."""
+
     @abc.abstractmethod
-    def _commit(self, units: Sequence[Unit]) -> list[Outcome]:
-        """Runs the units in order and makes them durable, on the writer thread. Never raises; there may be none. Sets
-        `_reached`."""
+    def _commit(self, units: Sequence[Unit]) -> Sequence[Outcome | None]:
+        """Runs the units in order and makes them durable, on the writer thread. Never raises; there may be none. None
+        for a unit that is settled elsewhere. Sets `_reached`."""

@@ -16,7 +16,7 @@ LEAVE_SECONDS = 3.0
 
 _OTHERS = (
     "SELECT pid, coalesce(host(client_addr), 'this machine') FROM pg_stat_activity "
-    "WHERE datname = current_database() AND application_name = 'wazir' AND pid <> pg_backend_pid() ORDER BY pid"
+    "WHERE datname = current_database() AND application_name LIKE 'wazir%' AND pid <> pg_backend_pid() ORDER BY pid"
 )
 
 
@@ -27,7 +27,8 @@ def alone(url: str, leave_seconds: float = LEAVE_SECONDS) -> Iterator[None]:
     Raises FailedPrecondition if a process of Wazir is connected, Unavailable if the database is away.
     """
     database = database_of(url)
-    connection = database.connect_raw()
+    limits = database.limits
+    connection = database.connect_raw("restores", limits.long_statement)
     with database.errors(), connection:
         connection.execute("SELECT pg_advisory_lock(%s)", (MIGRATION_LOCK,))
         _check_nobody(connection, database.name, leave_seconds)

@@ -1,39 +1,37 @@
 """The exchange of servers on one PostgreSQL: LISTEN and NOTIFY for news, advisory locks for duties.
 
-One connection listens, on a thread of its own, which also sends what is told, joined twice a second. Another holds the
-advisory locks: they belong to its session, so a server that is killed or cut off gives up its duties by that alone.
+One connection listens, on a thread of its own, which also sends what is told, joined twice a second. Every second it
+tells itself something: where that does not come back the connection has fallen silent, and is made anew.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
 import queue
 import threading
 import time
-import uuid
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from ..domain.errors import Unavailable, WazirError
 from ..domain.pulse import Pulse
 from .exchange import Claim, Exchange, Hear, News, Topic
 from .lasting import LastingThread
+from .postgres_claims import PostgresClaims
+from .postgres_database import PostgresDatabase
 
 if TYPE_CHECKING:
-    import psycopg
+    from .postgres_link import LimitedConnection
 
 CHANNEL = "wazir"
 SEND_EVERY = 0.5
 """Seconds between two looks at what is to be told. Small beside any lease."""
 MAX_PAYLOAD = 7_900
 """Bytes; PostgreSQL refuses 8000."""
-RECONNECT_AFTER = 1.0
+RECONNECT_AFTER = 0.5
 PULSE_LIMIT = 10.0
 """Seconds without an answer of the database after which the exchange is taken to have stopped."""
-PROBE_AFTER = 1.0
-"""Seconds for which a connection that was well is taken to be so."""
 logger = logging.getLogger(__name__)
 
 
@@ -42,23 +40,18 @@ def payload(sender: str, topic: Topic, text: str) -> str:
 
 
 class PostgresExchange(Exchange):
-    """`connect` opens a psycopg connection in autocommit mode; `sender` marks this process's own news."""
-
     shared = True
 
-    def __init__(self, connect: Callable[[], psycopg.Connection[Any]], sender: str | None = None) -> None:
-        self.sender = sender or uuid.uuid4().hex[:12]
-        self._connect = connect
+    def __init__(self, database: PostgresDatabase) -> None:
+        self.sender = database.sender
+        self._database = database
+        self._limits = database.limits
+        self._claims = PostgresClaims(database)
         self._hear: Hear | None = None
         self._outbox: queue.SimpleQueue[tuple[Topic, str]] = queue.SimpleQueue()
         self._closing = threading.Event()
         self._pulse = Pulse("exchange", PULSE_LIMIT)
         self._thread = LastingThread(target=self._run, name="wazir-exchange", daemon=True)
-        self._lock = threading.Lock()
-        self._session: psycopg.Connection[Any] | None = None
-        """Holds the advisory locks. Guarded by `_lock`, as are the next two."""
-        self._claims: dict[str, _PostgresClaim] = {}
-        self._probed = 0.0
 
     def listen(self, hear: Hear) -> None:
         self._hear = hear
@@ -75,100 +68,86 @@ class PostgresExchange(Exchange):
     def restored(self) -> None:
         """Says so to who listens here; each server finds out by itself."""
         if self._hear is not None:
-            self._hear(News(Topic.RESTORED))
+            self._say(News(Topic.RESTORED))
 
     def claim(self, duty: str) -> Claim | None:
-        import psycopg
-
-        with self._lock:
-            if self._closing.is_set() or duty in self._claims:
-                return None
-            try:
-                session = self._alive()
-                row = session.execute("SELECT pg_try_advisory_lock(%s)", (_key(duty),)).fetchone()
-            except psycopg.Error as error:
-                raise Unavailable(f"the database is away: {error}") from error
-            if row is None or not row[0]:
-                return None
-            claim = self._claims[duty] = _PostgresClaim(self, duty)
-            return claim
-
-    def holds(self, claim: _PostgresClaim) -> bool:
-        import psycopg
-
-        with self._lock:
-            if self._session is None or self._claims.get(claim.duty) is not claim:
-                return False
-            if time.monotonic() - self._probed > PROBE_AFTER:
-                try:
-                    self._session.execute("SELECT 1")
-                except psycopg.Error:
-                    self._drop_session()
-                    return False
-                self._probed = time.monotonic()
-            return True
-
-    def release(self, claim: _PostgresClaim) -> None:
-        import psycopg
-
-        with self._lock:
-            if self._session is None or self._claims.get(claim.duty) is not claim:
-                return
-            del self._claims[claim.duty]
-            try:
-                self._session.execute("SELECT pg_advisory_unlock(%s)", (_key(claim.duty),))
-            except psycopg.Error:
-                # The session is gone, and its locks with it.
-                self._drop_session()
+        return self._claims.claim(duty)
 
     def close(self) -> None:
         self._closing.set()
         if self._thread.is_alive():
             self._thread.join()
-        with self._lock:
-            self._drop_session()
-
-    def _alive(self) -> psycopg.Connection[Any]:
-        if self._session is not None and (self._session.closed or self._session.broken):
-            self._drop_session()
-        if self._session is None:
-            self._session = self._connect()
-            self._probed = time.monotonic()
-        return self._session
-
-    def _drop_session(self) -> None:
-        self._claims.clear()
-        if self._session is not None:
-            self._session.close()
-            self._session = None
+        self._claims.close()
 
     # On the thread
 
     def _run(self) -> None:
         import psycopg
 
+        again = False
         while not self._closing.is_set():
             try:
-                self._listen()
+                with contextlib.closing(self._connected()) as connection:
+                    self._exchange(connection, again=again)
             except (psycopg.Error, WazirError) as error:
-                logger.warning("news of other servers are missed: %s", error, extra={"action": "exchange_lost"})
-                self._closing.wait(RECONNECT_AFTER)
+                # What it means `reach` finds out, and says.
+                logger.debug("news of other servers are missed: %s", error)
             except Exception:
                 logger.exception("news of other servers are missed", extra={"action": "exchange_failed"})
+            if not self._closing.is_set():
+                self._say(News(Topic.LOST))
+                again = True
                 self._closing.wait(RECONNECT_AFTER)
 
-    def _listen(self) -> None:
-        """Until the exchange is closed. Raises what ends the connection."""
-        with self._connect() as connection:
-            connection.execute(f"LISTEN {CHANNEL}")
-            # The first time too: whoever listens has looked at the store before.
-            self._say(News(Topic.MISSED))
+    def _connected(self) -> LimitedConnection:
+        connection = self._database.connect_raw("listens", self._limits.silence)
+        connection.execute(f'LISTEN {CHANNEL}; LISTEN "{self._own}"')
+        return connection
+
+    @property
+    def _own(self) -> str:
+        """The channel on which it hears itself."""
+        return f"{CHANNEL}_{self.sender}"
+
+    def _exchange(self, connection: LimitedConnection, *, again: bool) -> None:
+        """Until the exchange is closed. Raises what ends the connection. `again`: whether there was one before."""
+        # The first time too: whoever listens has looked at the store before.
+        self._say(News(Topic.MISSED))
+        try:
+            if again:
+                # What was told on the other connection may be lost.
+                self._send(connection, payload(self.sender, Topic.MISSED, ""))
+            sent = heard = time.monotonic()
             while not self._closing.is_set():
-                self._pulse.beat()
-                for notice in connection.notifies(timeout=SEND_EVERY):
-                    self._heard(notice.payload)
+                rest = sent + self._limits.pulse - time.monotonic()
+                for notice in connection.notifies(timeout=min(max(rest, 0.05), SEND_EVERY)):
+                    if notice.channel == CHANNEL:
+                        self._heard(notice.payload)
+                    else:
+                        heard = time.monotonic()
+                        self._pulse.beat()
                 for text in self._to_send():
-                    connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, text))
+                    self._send(connection, text)
+                sent = self._tell_itself(connection, sent, heard)
+        except Exception as error:
+            self._database.lose(connection, error)
+            raise
+
+    def _send(self, connection: LimitedConnection, text: str) -> None:
+        connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, text))
+
+    def _tell_itself(self, connection: LimitedConnection, sent: float, heard: float) -> float:
+        """When it last told itself something. Raises Unavailable if that did not come back."""
+        now = time.monotonic()
+        if heard < sent and now - sent > self._limits.silence + SEND_EVERY:
+            raise Unavailable(
+                f"notifications of {self._database.name} do not arrive. Connect to PostgreSQL itself, or through a "
+                "pooler that keeps a session for each connection"
+            )
+        if now - sent < self._limits.pulse or heard < sent:
+            return sent
+        connection.execute("SELECT pg_notify(%s, '')", (self._own,))
+        return now
 
     def _heard(self, text: str) -> None:
         sender, _, rest = text.partition(" ")
@@ -200,21 +179,3 @@ class PostgresExchange(Exchange):
                     longer = text
                 joined = longer
             yield payload(self.sender, topic, joined)
-
-
-class _PostgresClaim(Claim):
-    def __init__(self, exchange: PostgresExchange, duty: str) -> None:
-        self._exchange = exchange
-        self.duty = duty
-
-    @property
-    def held(self) -> bool:
-        return self._exchange.holds(self)
-
-    def release(self) -> None:
-        self._exchange.release(self)
-
-
-def _key(duty: str) -> int:
-    """A signed number of 64 bits, as advisory locks are named by."""
-    return int.from_bytes(hashlib.blake2b(duty.encode(), digest_size=8).digest(), signed=True)

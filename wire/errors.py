@@ -55,7 +55,7 @@ def to_status(error: errors.WazirError) -> tuple[grpc.StatusCode, status_pb2.Sta
     if error.field:
         violation = error_details_pb2.BadRequest.FieldViolation(field=error.field, description=message)
         _attach(status, error_details_pb2.BadRequest(field_violations=[violation]))
-    if isinstance(error, errors.RateLimited):
+    if isinstance(error, errors.RateLimited | errors.Unavailable) and error.retry_after:
         retry = error_details_pb2.RetryInfo()
         retry.retry_delay.FromNanoseconds(round(error.retry_after * 1e9))
         _attach(status, retry)
@@ -87,9 +87,10 @@ def from_rpc(error: grpc.RpcError) -> errors.WazirError:
                 wait = retry.retry_delay.ToNanoseconds() / 1e9
     if info.domain == DOMAIN:
         kind = _BY_REASON.get(info.reason, kind)
-    elif wait is not None and kind is errors.ResourceExhausted:
+    elif wait is not None and kind in (errors.ResourceExhausted, errors.Unavailable):
         # Of a proxy before the service.
-        return errors.RateLimited.restore(message or code.name, field, {"retry_after": f"{wait:.3f}"})
+        kind = errors.RateLimited if kind is errors.ResourceExhausted else kind
+        return kind.restore(message or code.name, field, {"retry_after": f"{wait:.3f}"})
     return kind.restore(message or code.name, field, dict(info.metadata))
 
 

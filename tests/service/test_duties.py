@@ -24,6 +24,7 @@ from wazir.service.service import Service
 from wazir.service.settings import ServiceSettings
 from wazir.service.trouble import Trouble
 from wazir.service.unit import Lease
+from wazir.storage.limits import Limits
 from wazir.storage.postgres import open_postgres
 
 from ..postgres import Postgres
@@ -55,7 +56,7 @@ def database(postgres: Postgres) -> Iterator[str]:
 
 
 def serve(url: str, scenario: Scenario) -> None:
-    store, clock = open_postgres(url, lock_seconds=1.0), Clock()
+    store, clock = open_postgres(url, limits=Limits(lock=1.0)), Clock()
 
     async def main() -> None:
         service = Service(store, SETTINGS, clock)

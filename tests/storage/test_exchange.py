@@ -11,7 +11,7 @@ from contextlib import suppress
 
 import pytest
 
-from wazir.domain.errors import FailedPrecondition
+from wazir.domain.errors import Unavailable
 from wazir.domain.trial import Measurement, Trial
 from wazir.storage.exchange import Exchange, LocalExchange, News, Topic
 from wazir.storage.postgres import open_postgres
@@ -222,6 +222,6 @@ def test_claims_need_the_database(postgres: Postgres) -> None:
     url = postgres.ready()
     store = open_postgres(url)
     postgres.drop(url)
-    with pytest.raises(FailedPrecondition, match="does not exist"):
+    with pytest.raises(Unavailable, match="does not exist"):
         store.exchange.claim("reaping")
     store.close()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -36,6 +37,13 @@ def store(url: str) -> Iterator[Store]:
     store.close()
 
 
+def until(met: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not met():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
 def pulse(store: Store, name: str) -> Pulse:
     return next(pulse for pulse in store.pulses if pulse.name == name)
 
@@ -64,8 +72,7 @@ def test_the_writer_s_pulse_is_at_rest_until_there_is_work(store: Store) -> None
     assert pulse(store, "writer").age > 0
     gate.set()
     future.result(60)
-    while pulse(store, "writer").age:
-        pass
+    until(lambda: not pulse(store, "writer").age)
 
 
 def test_the_writer_s_pulse_stands_still_while_the_database_is_away_and_recovers_though_nobody_writes() -> None:
@@ -76,8 +83,7 @@ def test_the_writer_s_pulse_stands_still_while_the_database_is_away_and_recovers
             store.write(lambda tx: None)
         assert pulse(store, "writer").age > 0, "it is not at rest"
         server.start()
-        while pulse(store, "writer").age:
-            pass
+        until(lambda: not pulse(store, "writer").age)
         store.close()
 
 
@@ -108,8 +114,7 @@ def test_the_exchange_survives_a_database_that_is_renamed(postgres: Postgres) ->
     store = open_postgres(url)
     missed: list[News] = []
     store.exchange.listen(missed.append)
-    while not missed:
-        pass
+    until(lambda: bool(missed))
 
     postgres.execute(f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS false")
     cut = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
@@ -119,16 +124,11 @@ def test_the_exchange_survives_a_database_that_is_renamed(postgres: Postgres) ->
         with suppress(Exception):
             postgres.execute(f"ALTER DATABASE {name} RENAME TO {name}_elsewhere")
             renamed = True
-    before = pulse(store, "exchange").age
-    while pulse(store, "exchange").age <= before + 2:
-        pass
+    until(lambda: pulse(store, "exchange").age > 3)
 
     postgres.execute(f"ALTER DATABASE {name}_elsewhere RENAME TO {name}")
     postgres.execute(f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS true")
-    heard = len(missed)
-    while len(missed) == heard:
-        pass
-    assert missed[-1].topic is Topic.MISSED
+    until(lambda: missed[-1].topic is Topic.MISSED)
     store.close()
     postgres.drop(url)
 
