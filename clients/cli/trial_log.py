@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -14,6 +12,7 @@ from ...domain.attempt import Attempt
 from ...domain.errors import NotFound, WazirError
 from ...domain.names import TrialName
 from ...domain.trial import Trial, TrialState
+from .log_place import check_pod, open_log
 from .terminal import ShownLog, say
 
 if TYPE_CHECKING:
@@ -48,9 +47,9 @@ def read_log(client: Client, name: TrialName, *, number: int | None, follow: boo
         yield from _pod_log(client, name, attempt, follow=follow, of_pod=of_pod)
         return
 
-    path = Path(attempt.log_path) if attempt.log_path else None
-    if path is not None and os.access(path, os.R_OK):
-        yield from _file_log(client, name, attempt, path=path, follow=follow)
+    file = _local_file(client, name, attempt) if attempt.log_path else None
+    if file is not None:
+        yield from _file_log(client, name, attempt, file=file, follow=follow)
     elif attempt.log_tail:
         yield attempt.log_tail.encode()
     else:
@@ -74,17 +73,25 @@ def _attempt(client: Client, name: TrialName, *, number: int | None, follow: boo
     return trial.attempts[(number or len(trial.attempts)) - 1]
 
 
-def _file_log(client: Client, name: TrialName, attempt: Attempt, *, path: Path, follow: bool) -> Iterator[bytes]:
-    with path.open("rb") as file:
+def _local_file(client: Client, name: TrialName, attempt: Attempt) -> int | None:
+    """A descriptor of its log; None if it is not here, or not ours to read."""
+    try:
+        return open_log(attempt.log_path, client.get_study(name.parent).uid, name.id, attempt.number)
+    except NotFound:
+        return None
+
+
+def _file_log(client: Client, name: TrialName, attempt: Attempt, *, file: int, follow: bool) -> Iterator[bytes]:
+    with open(file, "rb", buffering=0) as log:
         while True:
-            if chunk := file.read(CHUNK):
+            if chunk := log.read(CHUNK):
                 yield chunk
                 continue
             if not follow or not attempt.live:
                 return
 
             time.sleep(LOOK_EVERY)
-            if chunk := file.read(CHUNK):
+            if chunk := log.read(CHUNK):
                 yield chunk
             else:
                 attempt = client.get_trial(name).attempts[attempt.number - 1]
@@ -92,6 +99,7 @@ def _file_log(client: Client, name: TrialName, attempt: Attempt, *, path: Path, 
 
 def _pod_log(client: Client, name: TrialName, attempt: Attempt, *, follow: bool, of_pod: OfPod) -> Iterator[bytes]:
     """From the cluster if it still has the log, else what is stored."""
+    check_pod(attempt.log_path, client.get_study(name.parent).uid, name.id, attempt.number)
     if attempt.live and attempt.run_time is None:
         if not follow:
             waits = f"It waits: {attempt.message}" if attempt.message else "It is being started"

@@ -8,7 +8,9 @@
     PATH                    the folder of the Python that runs Wazir comes first, so `python` is that one
     PYTHONUNBUFFERED        1, so that metrics and logs can be read while it runs
 
-The template's `env:` wins over the last two. The rest is the environment that the controller itself was started with.
+A WAZIR_DB that names a database server is emptied: it may hold the password of one, which is no trial's.
+The template's `env:` wins over PATH and PYTHONUNBUFFERED. The rest is the environment that the controller itself was
+started with.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from ...domain.database import DATABASE_VARIABLE
 from ..execution import Order
 from .folder import Folder
 from .gpus import VISIBLE
@@ -37,6 +40,8 @@ def environment(
         "WAZIR_PARENT_CHECKPOINTS": "" if parent is None else str(parent),
         MARKER: marker,
     }
+    if "://" in inherited.get(DATABASE_VARIABLE, ""):
+        variables[DATABASE_VARIABLE] = ""
     if order.devices is not None:
         variables[VISIBLE] = ",".join(order.devices)
     return variables

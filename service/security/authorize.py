@@ -11,13 +11,15 @@ has. A call that does not stand in RULES is refused, so a new one cannot be left
     change     UpdateStudy, Pause-, Resume-, StopStudy,                              x       x
                Stop-, Cancel-, RetryTrial
     annotate   UpdateMetadata                                                        x       x    its trial
-    run        SuggestTrials, StartAttempt, EndAttempt                               x       x
-    report     Heartbeat, ReportMeasurements, AddParameter                           x       x    its trial
+    run        SuggestTrials, StartAttempt, EndAttempt, AddParameter                 x       x
+    report     Heartbeat, ReportMeasurements                                         x       x    its trial
     delete     DeleteStudy, DeleteTrial                                                      x
 
 Viewer, editor and admin have these rights for the studies of one owner, or of every owner. The last column is the token
 of one attempt, which its training code is given: it cannot end the attempt, because whoever runs the process says how
-it ended, nor can it see other trials. GetTrial with `attempt_token` counts as run, because it gives that token.
+it ended and what it holds, nor can it see other trials or change what others see of them. So two calls count as run
+if they carry more: GetTrial with `attempt_token`, because it gives that token, and a Heartbeat that tells where the
+attempt runs, because its GPUs use up the study's budget and its log is read by people. AddParameter widens the space.
 """
 
 from __future__ import annotations
@@ -101,8 +103,13 @@ def _study_or_trial(request: Any) -> Name:
     return parse_resource(request.name)
 
 
+def _tells(request: Any) -> bool:
+    """Whether a Heartbeat says more than that its attempt is alive."""
+    return {field.name for field, _ in request.ListFields()} > {"name", "attempt"}
+
+
 RULES: dict[str, Rule] = {
-    "AddParameter": Rule(Verb.REPORT, _trial),
+    "AddParameter": Rule(Verb.RUN, _trial),
     "CancelTrial": Rule(Verb.CHANGE, _trial),
     "CreateStudy": Rule(Verb.CREATE, _owner),
     "CreateTrial": Rule(Verb.CREATE, _parent_study),
@@ -113,7 +120,7 @@ RULES: dict[str, Rule] = {
     # Not GET, which an attempt's token may do to its study: it shows other trials.
     "GetStudyProgress": Rule(Verb.LIST, _study),
     "GetTrial": Rule(Verb.GET, _trial, lambda request: Verb.RUN if request.attempt_token else None),
-    "Heartbeat": Rule(Verb.REPORT, _trial),
+    "Heartbeat": Rule(Verb.REPORT, _trial, lambda request: Verb.RUN if _tells(request) else None),
     "ListMeasurements": Rule(Verb.GET, _parent_trial),
     "ListOptimalTrials": Rule(Verb.LIST, _parent_study),
     "ListStudies": Rule(Verb.LIST, _owner),
@@ -134,6 +141,9 @@ RULES: dict[str, Rule] = {
 """By the call's name in StudyService."""
 
 
+_MORE = {Verb.RUN: " (nor say where it runs and what it holds, nor name parameters)"}
+
+
 def authorize(caller: Caller, verb: Verb, name: Name) -> None:
     """Raises PermissionDenied where the caller may not do that. It says nothing of whether `name` exists, because it
     does not look."""
@@ -143,7 +153,7 @@ def authorize(caller: Caller, verb: Verb, name: Name) -> None:
             return
         raise PermissionDenied(
             f"the token of an attempt is good for reporting on its own trial, {own.trial.short}, and may not "
-            f"{verb.value} {_shown(name)}. Use a token made by `wazir token create`"
+            f"{verb.value} {_shown(name)}{_MORE.get(verb, '')}. Use a token made by `wazir token create`"
         )
     owner = name if isinstance(name, str) else name.owner
     if caller.owner not in (EVERY_OWNER, owner):

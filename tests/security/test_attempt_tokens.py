@@ -21,6 +21,7 @@ from wazir.domain.access import Role
 from wazir.domain.attempt import Attempt, AttemptState, Cause
 from wazir.domain.errors import NotFound, PermissionDenied, StaleAttempt, Unauthenticated, WazirError
 from wazir.domain.names import StudyName, TrialName
+from wazir.domain.space import Double, Parameter
 from wazir.domain.study import Budget, StudyState
 from wazir.domain.template import TrialTemplate
 from wazir.domain.trial import Measurement, Trial, TrialState
@@ -92,6 +93,12 @@ REFUSED: dict[str, Callable[[Client, TrialName, TrialName], object]] = {
     "enqueuing a trial": lambda code, own, other: code.create_trial(own.parent, {"x": 0.5}),
     "a study of its own": lambda code, own, other: code.create_study("vision/mine", SPEC),
     "another attempt of its trial": lambda code, own, other: code.heartbeat(own, 2),
+    "where it runs": lambda code, own, other: code.heartbeat(own, 1, node="elsewhere"),
+    "which GPUs it holds": lambda code, own, other: code.heartbeat(own, 1, gpus=1024.0),
+    "which file people read as its log": lambda code, own, other: code.heartbeat(own, 1, log_path="/etc/passwd"),
+    "what it waits for": lambda code, own, other: code.heartbeat(own, 1, message="pay here"),
+    "since when it runs": lambda code, own, other: code.heartbeat(own, 1, state=AttemptState.RUNNING, run_time=1.0),
+    "a parameter of the study": lambda code, own, other: code.add_parameter(own, 1, Parameter("y", Double(0.0, 1.0))),
     "its own token again": lambda code, own, other: code.attempt_token(own),
 }
 
