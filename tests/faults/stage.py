@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import signal
 import socket
 import subprocess
 import time
@@ -176,11 +175,9 @@ def _stage(database: str, servers: list[Served], wires: list[Network], seed: int
         stack.callback(stage.close)
         for server in servers:
             server.start()
+        ill = asyncio.run(stage.recovered())
+        assert not ill, "\n".join([*ill, *(server.log() for server in servers)])
         yield stage
-
-
-def thaw(server: Served) -> None:
-    server.signal(signal.SIGCONT)
 
 
 def _free_port() -> int:

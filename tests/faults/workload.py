@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from wazir.clients.aio import AsyncClient
@@ -24,6 +24,7 @@ from .history import Call, History, violations
 T = TypeVar("T")
 
 STUDY = "history"
+SHORT = "short"
 UNLIMITED = 1_000_000
 LEASE = 1.0
 PARALLEL = 4
@@ -33,6 +34,9 @@ KEPT_LEASE = 6.0
 """Of the worker that never misses a beat: longer than servers may take to see that they do not hear each other."""
 BEAT_EVERY = 0.5
 BEAT_LIMIT = 2.0
+
+DUTIES_LIMIT = 20.0
+"""Seconds after which leases and budgets are found to be nobody's business."""
 
 CALL_LIMIT = 10.0
 """Seconds after which a client has an answer or an error."""
@@ -81,6 +85,7 @@ class Workload:
         self._calm.set()
         if keeper is not None:
             await keeper
+            await self._keep_duties(steady)
         if self.trials is None:
             await steady.stop_study(STUDY)
 
@@ -117,6 +122,24 @@ class Workload:
                 await steady.end_attempt(name, number, Cause.SUCCEEDED, final={"loss": 1.0})
             for client in clients:
                 await client.close()
+
+    async def _keep_duties(self, steady: AsyncClient) -> None:
+        """In the end, a worker that dies is noticed, and time ends a study."""
+        short = replace(spec(UNLIMITED), budget=Budget(duration=0.5))
+        await steady.create_study(SHORT, short)
+        asked = await steady.suggest(STUDY, client_id="dead", start=True, lease=LEASE)
+        until = time.monotonic() + DUTIES_LIMIT
+
+        alive, open_still = True, True
+        while (alive or open_still) and time.monotonic() < until:
+            await asyncio.sleep(0.2)
+            open_still = (await steady.get_study(SHORT)).state is StudyState.ACTIVE
+            alive = any([(await steady.get_trial(trial.name)).attempts[-1].live for trial in asked.trials])
+
+        if alive:
+            self.history.late.append("nobody has noticed that a worker died")
+        if open_still:
+            self.history.late.append("time has not ended a study whose time was up")
 
     async def _limited(self, what: str, call: Coroutine[Any, Any, T]) -> T:
         """The call, which has to end within its time, well or not."""
