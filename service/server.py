@@ -16,6 +16,8 @@ from ..domain.errors import MISSING, FailedPrecondition, Internal, InvalidArgume
 from ..proto.v1 import study_service_pb2, study_service_pb2_grpc
 from ..storage.store import Store
 from ..wire.errors import STATUS_KEY, to_status
+from .auditing.auditor import Auditor
+from .auditing.recorder import Recorder
 from .handlers import Handlers
 from .security.gate import UNIX, Gate
 from .security.interceptor import SecurityInterceptor
@@ -120,6 +122,8 @@ class Server:
         self.service = Service(store, self.settings)
         self._gate = Gate(store, self.settings)
         self.service.feed.listen_for_uids(self._gate.note_uid)
+        self._recorder = Recorder(store, self.settings.audit)
+        self._auditor = Auditor(self._recorder, self.settings.audit)
         self.ports: list[int] = []
         self._addresses = list(addresses)
         self._health = health.aio.HealthServicer()
@@ -139,7 +143,10 @@ class Server:
         """Raises FailedPrecondition where an address cannot be bound, and InvalidArgument where the files of TLS are no
         good, before anything is served."""
         await self._gate.start()
-        interceptors: list[grpc.aio.ServerInterceptor] = [ErrorInterceptor(), SecurityInterceptor(self._gate)]
+        interceptors: list[grpc.aio.ServerInterceptor] = [
+            ErrorInterceptor(),
+            SecurityInterceptor(self._gate, self._auditor),
+        ]
         if self.settings.metrics:
             # Loaded here: a service that nobody measures does not need the library.
             from .observe.exposition import Exposition
@@ -173,6 +180,7 @@ class Server:
         for address in self._addresses:
             self.ports.append(self._bind(address, tls))
         await self.service.start()
+        self._recorder.start()
         await self._server.start()
         for name in ("", SERVICE_NAME):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
@@ -190,6 +198,8 @@ class Server:
         if self._server is not None:
             await self._server.stop(self.settings.drain if grace is None else grace)
         await self.service.close()
+        self._auditor.close()
+        await self._recorder.close()
         if self._exposition is not None:
             self._exposition.close()
 

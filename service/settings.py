@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from .auditing.settings import AuditSettings
 from .security.limits import LimitSettings
 from .security.tls import TlsFiles
 
@@ -77,6 +78,9 @@ class ServiceSettings:
 
     limits: LimitSettings = LimitSettings()
     """How much one caller may ask for."""
+
+    audit: AuditSettings = AuditSettings()
+    """How long it is kept who did what."""
 
     metrics: str = ""
     """HOST:PORT where Prometheus reads figures over HTTP, without authentication; empty: nowhere."""

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from ..storage.store import Store, Transaction
+from .auditing.within import with_record
 from .feed import Change, Feed
 
 T = TypeVar("T")
@@ -70,7 +71,7 @@ class Units:
     async def write(self, work: Callable[[Transaction, float], tuple[T, Change | None]]) -> T:
         """One unit; tells the feed what it changed once that is durable."""
         now = self.clock()
-        result, change = await self._writer.submit(lambda tx: work(tx, now))
+        result, change = await self._writer.submit(with_record(lambda tx: work(tx, now)))
         if change is not None:
             self._feed.publish(change)
         return result

@@ -36,6 +36,11 @@ LOCAL = Caller("local", EVERY_OWNER, Role.ADMIN, limited=False, revocable=False)
 """Over a Unix socket: the permissions of its file have let nobody in but the user that the service runs as."""
 
 
-def anonymous(host: str) -> Caller:
-    """A caller of a service that asks for no token: known by the host it calls from only."""
-    return Caller(f"host:{host}", EVERY_OWNER, Role.ADMIN, revocable=False)
+ANONYMOUS = "host:"
+"""What the ids of callers begin with of whom nothing but the host is known."""
+
+
+def anonymous(host: str, certificate: str = "") -> Caller:
+    """A caller of a service that asks for no token: known by its certificate, or only by the host it calls from."""
+    known = f"certificate:{certificate}" if certificate else f"{ANONYMOUS}{host}"
+    return Caller(known, EVERY_OWNER, Role.ADMIN, revocable=False)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ...domain.access import Role
 from ...domain.errors import NotFound, PermissionDenied, Unauthenticated
 from ...domain.names import StudyName
+from ...domain.visible import visible
 from ...storage.store import Store, View
 from ..attempts import current
 from ..settings import ServiceSettings
@@ -43,6 +44,7 @@ KNOWN_CALLERS = frozenset(
 UNIX = "unix:"
 _SHORTEST_PAUSE = 0.05
 """Seconds between two looks at whether the caller of a stream is still welcome."""
+_LONGEST_CERTIFICATE_NAME = 200
 _STUDIES = 10_000
 """Studies whose uid is in memory."""
 
@@ -74,16 +76,18 @@ class Gate:
                 key = await asyncio.to_thread(shared_key, self._store)
             self.attempt_tokens = AttemptTokens(key)
 
-    async def admit(self, method: str, request: Any, context: Context) -> Caller:
-        """Whoever may make that call. Raises Unauthenticated, PermissionDenied and ResourceExhausted; InvalidArgument
-        where the request names nothing that could be looked at."""
-        caller = anonymous(host_of(context.peer())) if method in OPEN else await self.caller(context)
+    async def identify(self, method: str, context: Context) -> Caller:
+        """Who calls. Raises Unauthenticated, but for methods that are for everybody; and RateLimited."""
+        return anonymous(host_of(context.peer())) if method in OPEN else await self.caller(context)
+
+    async def admit(self, caller: Caller, method: str, request: Any) -> None:
+        """Raises PermissionDenied and ResourceExhausted if the caller may not make that call; InvalidArgument where the
+        request names nothing that could be looked at."""
         self.limits.call(caller)
         if method not in OPEN:
             await self.check(caller, method, request)
             if method == SUGGEST:
                 self.limits.points(caller, request.count or 1)
-        return caller
 
     async def check(self, caller: Caller, method: str, request: Any) -> None:
         """Whether the caller may make that call. Raises PermissionDenied, StaleAttempt, NotFound, InvalidArgument."""
@@ -102,12 +106,19 @@ class Gate:
         if peer.startswith(UNIX):
             return LOCAL
         if self.attempt_tokens is None:
-            return anonymous(host_of(peer))
+            return anonymous(host_of(peer), self._certificate(context))
         token = bearer(context.invocation_metadata() or ())
         if token.startswith(PREFIX):
             own = self.attempt_tokens.attempt(token)
             return Caller(f"attempt:{own.study_uid}/{own.trial.id}/{own.number}", own.trial.owner, Role.VIEWER, own)
         return await self._tokens.caller(token, lambda: self.limits.stranger(host_of(peer)))
+
+    def _certificate(self, context: Context) -> str:
+        """Whose certificate the caller has shown; empty where none is asked for."""
+        if self._settings.tls is None or self._settings.tls.client_ca is None:
+            return ""
+        names = context.auth_context().get("x509_common_name") or context.peer_identities() or ()
+        return ", ".join(visible(name.decode(errors="replace")) for name in names)[:_LONGEST_CERTIFICATE_NAME]
 
     async def watched(
         self, method: str, request: Any, context: Context, responses: AsyncIterator[T]

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
+from ...domain.errors import PermissionDenied, Unauthenticated
+from ..auditing.auditor import Auditor
+from .callers import Caller
 from .gate import Gate
 
 if TYPE_CHECKING:
@@ -15,10 +18,11 @@ if TYPE_CHECKING:
 
 
 class SecurityInterceptor(grpc.aio.ServerInterceptor):
-    """Stands behind the interceptor that turns errors into statuses."""
+    """Stands behind the interceptor that turns errors into statuses, and has recorded what passes and what does not."""
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: Gate, auditor: Auditor) -> None:
         self._gate = gate
+        self._auditor = auditor
 
     async def intercept_service(
         self,
@@ -26,37 +30,59 @@ class SecurityInterceptor(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler | None:
         handler = await continuation(handler_call_details)
-        return None if handler is None else _guard(self._gate, handler_call_details.method, handler)
+        return (
+            None if handler is None else _Guard(self._gate, self._auditor, handler_call_details.method).around(handler)
+        )
 
 
-def _guard(gate: Gate, method: str, handler: Handler) -> Handler:
-    codecs = (handler.request_deserializer, handler.response_serializer)
-    # A stream of requests is admitted before the first of them is read.
-    if handler.request_streaming and handler.response_streaming:
-        return grpc.stream_stream_rpc_method_handler(_stream(gate, method, handler.stream_stream), *codecs)
-    if handler.request_streaming:
-        return grpc.stream_unary_rpc_method_handler(_unary(gate, method, handler.stream_unary), *codecs)
-    if handler.response_streaming:
-        return grpc.unary_stream_rpc_method_handler(_stream(gate, method, handler.unary_stream), *codecs)
-    return grpc.unary_unary_rpc_method_handler(_unary(gate, method, handler.unary_unary), *codecs)
+class _Guard:
+    """The gate before one method."""
 
+    def __init__(self, gate: Gate, auditor: Auditor, method: str) -> None:
+        self._gate = gate
+        self._auditor = auditor
+        self._method = method
 
-def _unary(gate: Gate, method: str, call: Any) -> Any:
-    async def guarded(request: Any, context: Context) -> Any:
-        await gate.admit(method, request, context)
-        return await call(request, context)
+    def around(self, handler: Handler) -> Handler:
+        codecs = (handler.request_deserializer, handler.response_serializer)
+        # A stream of requests is admitted before the first of them is read.
+        if handler.request_streaming and handler.response_streaming:
+            return grpc.stream_stream_rpc_method_handler(self._stream(handler.stream_stream), *codecs)
+        if handler.request_streaming:
+            return grpc.stream_unary_rpc_method_handler(self._unary(handler.stream_unary), *codecs)
+        if handler.response_streaming:
+            return grpc.unary_stream_rpc_method_handler(self._stream(handler.unary_stream), *codecs)
+        return grpc.unary_unary_rpc_method_handler(self._unary(handler.unary_unary), *codecs)
 
-    return guarded
+    def _unary(self, call: Any) -> Any:
+        async def guarded(request: Any, context: Context) -> Any:
+            caller = await self._admitted(request, context)
+            return await self._auditor.make(call, self._method, caller, request, context)
 
+        return guarded
 
-def _stream(gate: Gate, method: str, call: Any) -> Any:
-    async def guarded(request: Any, context: Context) -> AsyncIterator[Any]:
-        caller = await gate.admit(method, request, context)
-        with gate.limits.stream(caller):
-            responses = call(request, context)
-            if caller.revocable:
-                responses = gate.watched(method, request, context, responses)
-            async for response in responses:
-                yield response
+    def _stream(self, call: Any) -> Any:
+        async def guarded(request: Any, context: Context) -> AsyncIterator[Any]:
+            caller = await self._admitted(request, context)
+            with self._gate.limits.stream(caller):
+                responses = call(request, context)
+                if caller.revocable:
+                    responses = self._gate.watched(self._method, request, context, responses)
+                try:
+                    async for response in responses:
+                        yield response
+                except (Unauthenticated, PermissionDenied) as error:
+                    self._auditor.turned_away(self._method, caller, request, context.peer(), error)
+                    raise
 
-    return guarded
+        return guarded
+
+    async def _admitted(self, request: Any, context: Context) -> Caller:
+        caller = None
+        try:
+            caller = await self._gate.identify(self._method, context)
+            await self._gate.admit(caller, self._method, request)
+        except Exception as error:
+            self._auditor.turned_away(self._method, caller, request, context.peer(), error)
+            raise
+        return caller

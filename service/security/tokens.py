@@ -98,10 +98,15 @@ class Tokens:
             )
         token = known.token
         if token.revoke_time is not None:
-            raise Unauthenticated(f"token {token.id} was revoked at {when(token.revoke_time)}; ask for another")
+            raise Unauthenticated(
+                f"token {token.id} was revoked at {when(token.revoke_time)}; ask for another",
+                details={"token": token.id},
+            )
         if token.expired(self._clock()):
             assert token.expire_time is not None
-            raise Unauthenticated(f"token {token.id} expired at {when(token.expire_time)}; ask for another")
+            raise Unauthenticated(
+                f"token {token.id} expired at {when(token.expire_time)}; ask for another", details={"token": token.id}
+            )
         return known.caller
 
     async def _read(self, token_id: str) -> _Known | None:
