@@ -54,6 +54,7 @@ COMMANDS: Final = {
     "token": Entry(".token", "Make, list and revoke the tokens of a service's callers."),
     "doctor": Entry(".doctor", "Check this machine, a database and a service."),
     "check": Entry(".check", "Check a study file, and perhaps run one trial of it."),
+    "audit": Entry("..clients.cli.audit", "Show who did what, and what was denied."),
     "best": Entry("..clients.cli.studies", "Show the best trial, or those that no other dominates."),
     "completion": Entry("..clients.cli.completion", "Print the completion script of a shell."),
     "create": Entry("..clients.cli.studies", "Make the study of a study file, for controllers to run."),

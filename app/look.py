@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from ..domain.audit import AuditFilter, AuditRecord, Outcome
 from ..domain.errors import FailedPrecondition, NotFound
 from ..domain.names import DEFAULT_OWNER, StudyName, TrialName
 from ..domain.parameters import Parameters
@@ -25,7 +26,7 @@ from ..domain.trial import LIVE, Measurement, Trial, TrialState
 from ..service.optimal import optimal
 from ..service.taken import taken
 from ..storage.sqlite_look import look, writable
-from ..storage.store import StudyFilter, TrialFilter, View
+from ..storage.store import AuditPage, StudyFilter, TrialFilter, View
 
 if TYPE_CHECKING:
     from ..clients.client import Client
@@ -103,6 +104,26 @@ class FileClient:
     def measurements(self, name: TrialName) -> list[Measurement]:
         return self._read(lambda view: view.measurements(view.trial(name)))
 
+    def audit_records(
+        self,
+        owner: str | None = None,
+        *,
+        study: StudyName | None = None,
+        caller: str = "",
+        method: str = "",
+        outcomes: Iterable[Outcome] = (),
+        since: float | None = None,
+    ) -> Iterator[AuditRecord]:
+        where = AuditFilter(
+            owner=owner or "", study=study, caller=caller, method=method, outcomes=frozenset(outcomes), since=since
+        )
+        before = ""
+        while True:
+            page = self._read(partial(_audit_records, where=where, before=before))
+            yield from page.records
+            if not (before := page.before):
+                return
+
     def study_progress(self, name: StudyName, **limits: int) -> StudyProgress:
         """Trials that are live without a service are rare: their process outlived it."""
         study = self.get_study(name)
@@ -168,6 +189,10 @@ class FileClient:
 
 def _studies(view: View, *, owner: str, where: StudyFilter, after: str) -> list[Study]:
     return view.studies(owner, where, after, PAGE)
+
+
+def _audit_records(view: View, *, where: AuditFilter, before: str) -> AuditPage:
+    return view.audit_records(where, before, PAGE)
 
 
 def _check_free(view: View, *, name: StudyName) -> None:

@@ -108,6 +108,7 @@ class AsyncClient:
     create_study = _awaited(calls.create_study)
     get_study = _awaited(calls.get_study)
     list_studies = _paged(calls.list_studies)
+    audit_records = _paged(calls.audit_records)
     update_study = _awaited(calls.update_study)
     delete_study = _awaited(calls.delete_study)
     pause_study = _awaited(calls.pause_study)

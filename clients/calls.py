@@ -16,6 +16,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 
 from ..domain.attempt import AttemptState, Cause
+from ..domain.audit import AuditRecord, Outcome
 from ..domain.errors import InvalidArgument, NotFound, WazirError
 from ..domain.names import DEFAULT_OWNER, StudyName, TrialName, check_id, parse_study, parse_trial
 from ..domain.parameters import Parameters
@@ -25,6 +26,7 @@ from ..domain.study import EndReason, Shortage, Study, StudySpec, StudyState
 from ..domain.trial import Instruction, Measurement, Trial, TrialState
 from ..proto.v1 import study_pb2, trial_pb2
 from ..proto.v1 import study_service_pb2 as api
+from ..wire.audit import OUTCOMES, audit_record_from_wire
 from ..wire.progress import progress_from_wire
 from ..wire.scalars import duration, timestamp, value_to_wire
 from ..wire.space import parameter_to_wire
@@ -153,6 +155,32 @@ def list_studies(
         since=None if since is None else timestamp(since),
     )
     return Pages("ListStudies", request, "studies", study_from_wire)
+
+
+def audit_records(
+    owner: str | None = None,
+    *,
+    study: AnyStudy | None = None,
+    caller: str = "",
+    method: str = "",
+    outcomes: Iterable[Outcome] = (),
+    since: float | None = None,
+) -> Pages[AuditRecord]:
+    """Who did what to the studies of `owner`, the latest first: calls that changed something and calls that were
+    denied. Without `owner`: to anybody's, and tokens and databases with it. Pages are fetched as they are needed.
+
+    `study`: about that one or its trials; `caller` as records name it; `since` (Unix seconds): recorded at or after.
+    """
+    request = api.ListAuditRecordsRequest(
+        parent="owners/-" if owner is None else f"owners/{check_id('owner', owner)}",
+        page_size=PAGE,
+        study="" if study is None else str(study_name(study)),
+        caller=caller,
+        method=method,
+        outcomes=[OUTCOMES.to_wire(outcome) for outcome in outcomes],
+        since=None if since is None else timestamp(since),
+    )
+    return Pages("ListAuditRecords", request, "audit_records", audit_record_from_wire)
 
 
 def update_study(name: AnyStudy, spec: StudySpec, fields: Iterable[str], etag: str = "") -> Call[Study]:

@@ -116,6 +116,7 @@ class Client:
     create_study = _blocking(calls.create_study)
     get_study = _blocking(calls.get_study)
     list_studies = _paged(calls.list_studies)
+    audit_records = _paged(calls.audit_records)
     update_study = _blocking(calls.update_study)
     delete_study = _blocking(calls.delete_study)
     pause_study = _blocking(calls.pause_study)

@@ -19,9 +19,13 @@ class Outcome(enum.Enum):
     during the commit."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class AuditRecord:
-    """One call; or several alike, one after the other, which differ in their times only."""
+    """One call; or several alike, one after the other, which differ in their times only.
+
+    Nobody changes one. It is not frozen, because every call that runs a trial makes one, and a frozen one takes four
+    times as long to make.
+    """
 
     id: str
     """Later records have greater ids, as far as the clocks of the servers agree."""

@@ -66,6 +66,11 @@ def parse_owner(name: str, field: str = "parent") -> str:
     return check_id(field, parts[1])
 
 
+def parse_owners(name: str, field: str = "parent") -> str:
+    """The owner id in `owners/{owner}`; `*`, which no owner is called, for `owners/-`: all of them."""
+    return "*" if name == "owners/-" else parse_owner(name, field)
+
+
 def parse_study(name: str, field: str = "name", default_owner: str = DEFAULT_OWNER) -> StudyName:
     """From `owners/{owner}/studies/{study}`, `{owner}/{study}` or `{study}`."""
     match name.split("/"):

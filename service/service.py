@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import TypeVar
 
+from ..domain.audit import AuditFilter
 from ..domain.errors import InvalidArgument
 from ..domain.names import StudyName, TrialName
 from ..domain.progress import StudyProgress
@@ -20,7 +21,7 @@ from ..domain.space import Parameter
 from ..domain.study import Study, StudySpec
 from ..domain.trial import Instruction, Measurement, StopGoal, Trial
 from ..storage.lasting import LastingTask
-from ..storage.store import Changes, Store, StudyFilter, Transaction, TrialFilter, View
+from ..storage.store import AuditPage, Changes, Store, StudyFilter, Transaction, TrialFilter, View
 from . import attempts, growing, metadata, reporting, studies, trials
 from .asking import Asking
 from .attempts import End, Sight, Started
@@ -299,6 +300,11 @@ class Service:
 
     async def end_attempt(self, name: TrialName, attempt: int, how: End) -> Trial:
         return await self._write(lambda tx, now: attempts.end(tx, name, attempt, how, now))
+
+    # Who did what
+
+    async def audit_records(self, where: AuditFilter, before: str, limit: int) -> AuditPage:
+        return await self._read(lambda view: view.audit_records(where, before, limit))
 
     # Watching
 

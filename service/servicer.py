@@ -10,12 +10,24 @@ from typing import TYPE_CHECKING, Any
 import grpc
 from google.protobuf import empty_pb2
 
+from ..domain.access import EVERY_OWNER
+from ..domain.audit import AuditFilter
 from ..domain.errors import InvalidArgument
-from ..domain.names import StudyName, TrialName, check_id, parse_owner, parse_resource, parse_study, parse_trial
+from ..domain.names import (
+    StudyName,
+    TrialName,
+    check_id,
+    parse_owner,
+    parse_owners,
+    parse_resource,
+    parse_study,
+    parse_trial,
+)
 from ..domain.trial import Measurement, Trial, TrialState
 from ..proto.v1 import progress_pb2, study_pb2, study_service_pb2_grpc, trial_pb2
 from ..proto.v1 import study_service_pb2 as api
 from ..storage.store import StudyFilter, TrialFilter
+from ..wire.audit import OUTCOMES, audit_record_to_wire
 from ..wire.progress import progress_to_wire
 from ..wire.scalars import seconds_of
 from ..wire.space import parameter_from_wire
@@ -264,6 +276,24 @@ class StudyServicer(study_service_pb2_grpc.StudyServiceServicer):
         metadata = await self._service.update_metadata(name, dict(request.set), list(request.remove))
         return api.UpdateMetadataResponse(metadata=metadata)
 
+    async def ListAuditRecords(
+        self, request: api.ListAuditRecordsRequest, context: Context
+    ) -> api.ListAuditRecordsResponse:
+        owner = parse_owners(request.parent)
+        limit = check_limit("page_size", request.page_size, 100, MAX_PAGE)
+        where = AuditFilter(
+            owner="" if owner == EVERY_OWNER else owner,
+            study=parse_study(request.study, "study") if request.study else None,
+            caller=request.caller,
+            method=request.method,
+            outcomes=frozenset(OUTCOMES.required(o, "outcomes") for o in request.outcomes),
+            since=seconds_of(request.since) if request.HasField("since") else None,
+        )
+        page = await self._service.audit_records(where, _audit_id(request.page_token), limit)
+        return api.ListAuditRecordsResponse(
+            audit_records=map(audit_record_to_wire, page.records), next_page_token=page.before
+        )
+
     async def WatchStudies(
         self, request: api.WatchStudiesRequest, context: Context
     ) -> AsyncIterator[api.WatchStudiesResponse]:
@@ -332,6 +362,12 @@ def _reason(text: str) -> str:
     if len(text) > 1_000:
         raise InvalidArgument("reason", text[:40] + "...", "may have at most 1000 characters")
     return text
+
+
+def _audit_id(page_token: str) -> str:
+    if page_token and not (len(page_token) <= 40 and page_token.isascii() and page_token.isalnum()):
+        raise InvalidArgument("page_token", page_token, "was not given by this list", "Start from the first page")
+    return page_token
 
 
 def _number(page_token: str) -> int:

@@ -12,8 +12,9 @@ Every trial still carries the revision of its own unit, so the change feed tells
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Executable
@@ -121,7 +122,7 @@ class Writes:
         if self.answers:
             _send_answers(session, self.answers)
         if self.audit:
-            session.run_many(SPELLINGS[session.database].audit_record, [rows.audit_values(r) for r in self.audit])
+            _send_audit_records(session, self.audit)
         self.clear()
 
 
@@ -180,6 +181,15 @@ def _send_answers(session: Session, answers: dict[tuple[str, str], Answer]) -> N
     ]
     if session.run_many(SPELLINGS[session.database].new_answer, batch) != len(batch):
         raise AlreadyExists(" or ".join(f"request_id {values['request_id']!r}" for values in batch))
+
+
+def _send_audit_records(session: Session, records: Sequence[AuditRecord]) -> None:
+    spelling = SPELLINGS[session.database]
+    batch = [rows.audit_values(record) for record in records]
+    if spelling.audit_records is not None:
+        session.run(spelling.audit_records, {"records": json.dumps(batch)})
+    else:
+        session.run_many(spelling.audit_record, batch)
 
 
 def _statement(pending: PendingTrial) -> tuple[Executable, rows.Values]:

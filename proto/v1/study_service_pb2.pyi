@@ -19,6 +19,7 @@ import google.protobuf.message
 import google.protobuf.timestamp_pb2
 import sys
 import typing
+import wazir.proto.v1.audit_pb2
 import wazir.proto.v1.study_pb2
 import wazir.proto.v1.trial_pb2
 import wazir.proto.v1.types_pb2
@@ -1213,6 +1214,81 @@ class UpdateMetadataResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["metadata", b"metadata"]) -> None: ...
 
 global___UpdateMetadataResponse = UpdateMetadataResponse
+
+@typing.final
+class ListAuditRecordsRequest(google.protobuf.message.Message):
+    """Request of ListAuditRecords."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    STUDY_FIELD_NUMBER: builtins.int
+    CALLER_FIELD_NUMBER: builtins.int
+    METHOD_FIELD_NUMBER: builtins.int
+    OUTCOMES_FIELD_NUMBER: builtins.int
+    SINCE_FIELD_NUMBER: builtins.int
+    parent: builtins.str
+    """owners/{owner}; owners/- for all of them, and for what is about none: that takes the right to all of them."""
+    page_size: builtins.int
+    """At most so many, up to 1000; 0 is read as 100. A page may have fewer, or none, and yet not be the last."""
+    page_token: builtins.str
+    """next_page_token of the page before."""
+    study: builtins.str
+    """owners/{owner}/studies/{study}: only what is about it or one of its trials."""
+    caller: builtins.str
+    """Only calls of this caller, as records name it."""
+    method: builtins.str
+    """Only calls of this method, for instance DeleteStudy."""
+    @property
+    def outcomes(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[wazir.proto.v1.audit_pb2.CallOutcome.ValueType]:
+        """Only calls with one of these outcomes; none means all."""
+
+    @property
+    def since(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """Recorded at or after."""
+
+    def __init__(
+        self,
+        *,
+        parent: builtins.str = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+        study: builtins.str = ...,
+        caller: builtins.str = ...,
+        method: builtins.str = ...,
+        outcomes: collections.abc.Iterable[wazir.proto.v1.audit_pb2.CallOutcome.ValueType] | None = ...,
+        since: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["since", b"since"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["caller", b"caller", "method", b"method", "outcomes", b"outcomes", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent", "since", b"since", "study", b"study"]) -> None: ...
+
+global___ListAuditRecordsRequest = ListAuditRecordsRequest
+
+@typing.final
+class ListAuditRecordsResponse(google.protobuf.message.Message):
+    """Response of ListAuditRecords."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    AUDIT_RECORDS_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """Empty on the last page."""
+    @property
+    def audit_records(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[wazir.proto.v1.audit_pb2.AuditRecord]:
+        """The latest first."""
+
+    def __init__(
+        self,
+        *,
+        audit_records: collections.abc.Iterable[wazir.proto.v1.audit_pb2.AuditRecord] | None = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["audit_records", b"audit_records", "next_page_token", b"next_page_token"]) -> None: ...
+
+global___ListAuditRecordsResponse = ListAuditRecordsResponse
 
 @typing.final
 class WatchStudiesRequest(google.protobuf.message.Message):

@@ -164,6 +164,11 @@ class StudyServiceStub(object):
                 request_serializer=wazir_dot_proto_dot_v1_dot_study__service__pb2.UpdateMetadataRequest.SerializeToString,
                 response_deserializer=wazir_dot_proto_dot_v1_dot_study__service__pb2.UpdateMetadataResponse.FromString,
                 _registered_method=True)
+        self.ListAuditRecords = channel.unary_unary(
+                '/wazir.v1.StudyService/ListAuditRecords',
+                request_serializer=wazir_dot_proto_dot_v1_dot_study__service__pb2.ListAuditRecordsRequest.SerializeToString,
+                response_deserializer=wazir_dot_proto_dot_v1_dot_study__service__pb2.ListAuditRecordsResponse.FromString,
+                _registered_method=True)
         self.WatchStudies = channel.unary_stream(
                 '/wazir.v1.StudyService/WatchStudies',
                 request_serializer=wazir_dot_proto_dot_v1_dot_study__service__pb2.WatchStudiesRequest.SerializeToString,
@@ -356,6 +361,13 @@ class StudyServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListAuditRecords(self, request, context):
+        """Who did what to an owner's studies, the latest first. For admins of that owner.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchStudies(self, request, context):
         """Studies of an owner as they change, the present ones first.
         """
@@ -497,6 +509,11 @@ def add_StudyServiceServicer_to_server(servicer, server):
                     servicer.UpdateMetadata,
                     request_deserializer=wazir_dot_proto_dot_v1_dot_study__service__pb2.UpdateMetadataRequest.FromString,
                     response_serializer=wazir_dot_proto_dot_v1_dot_study__service__pb2.UpdateMetadataResponse.SerializeToString,
+            ),
+            'ListAuditRecords': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAuditRecords,
+                    request_deserializer=wazir_dot_proto_dot_v1_dot_study__service__pb2.ListAuditRecordsRequest.FromString,
+                    response_serializer=wazir_dot_proto_dot_v1_dot_study__service__pb2.ListAuditRecordsResponse.SerializeToString,
             ),
             'WatchStudies': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchStudies,
@@ -1185,6 +1202,33 @@ class StudyService(object):
             '/wazir.v1.StudyService/UpdateMetadata',
             wazir_dot_proto_dot_v1_dot_study__service__pb2.UpdateMetadataRequest.SerializeToString,
             wazir_dot_proto_dot_v1_dot_study__service__pb2.UpdateMetadataResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAuditRecords(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/wazir.v1.StudyService/ListAuditRecords',
+            wazir_dot_proto_dot_v1_dot_study__service__pb2.ListAuditRecordsRequest.SerializeToString,
+            wazir_dot_proto_dot_v1_dot_study__service__pb2.ListAuditRecordsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -182,6 +182,12 @@ class StudyServiceStub:
     ]
     """Sets and removes metadata of a study or a trial."""
 
+    ListAuditRecords: grpc.UnaryUnaryMultiCallable[
+        wazir.proto.v1.study_service_pb2.ListAuditRecordsRequest,
+        wazir.proto.v1.study_service_pb2.ListAuditRecordsResponse,
+    ]
+    """Who did what to an owner's studies, the latest first. For admins of that owner."""
+
     WatchStudies: grpc.UnaryStreamMultiCallable[
         wazir.proto.v1.study_service_pb2.WatchStudiesRequest,
         wazir.proto.v1.study_service_pb2.WatchStudiesResponse,
@@ -348,6 +354,12 @@ class StudyServiceAsyncStub:
         wazir.proto.v1.study_service_pb2.UpdateMetadataResponse,
     ]
     """Sets and removes metadata of a study or a trial."""
+
+    ListAuditRecords: grpc.aio.UnaryUnaryMultiCallable[
+        wazir.proto.v1.study_service_pb2.ListAuditRecordsRequest,
+        wazir.proto.v1.study_service_pb2.ListAuditRecordsResponse,
+    ]
+    """Who did what to an owner's studies, the latest first. For admins of that owner."""
 
     WatchStudies: grpc.aio.UnaryStreamMultiCallable[
         wazir.proto.v1.study_service_pb2.WatchStudiesRequest,
@@ -565,6 +577,14 @@ class StudyServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[wazir.proto.v1.study_service_pb2.UpdateMetadataResponse, collections.abc.Awaitable[wazir.proto.v1.study_service_pb2.UpdateMetadataResponse]]:
         """Sets and removes metadata of a study or a trial."""
+
+    @abc.abstractmethod
+    def ListAuditRecords(
+        self,
+        request: wazir.proto.v1.study_service_pb2.ListAuditRecordsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[wazir.proto.v1.study_service_pb2.ListAuditRecordsResponse, collections.abc.Awaitable[wazir.proto.v1.study_service_pb2.ListAuditRecordsResponse]]:
+        """Who did what to an owner's studies, the latest first. For admins of that owner."""
 
     @abc.abstractmethod
     def WatchStudies(

@@ -3,7 +3,8 @@
     what it does                                    its record
     create, change, annotate, delete                in the unit of the change: none is there without the other
     run: hand out, start and end trials             one each, half a second later at most
-    report, and annotate by the trial's own code    the first, then one an hour for all that are like it
+    heartbeat, report, name a parameter; annotate   the first, then one an hour for all that are like it
+    by the trial's own code
     get, list                                       none
     anything that is denied                         the first, then one a minute for all that are like it
     what changes something and is refused or fails  the same
@@ -20,8 +21,11 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import cache, lru_cache
 from typing import Any
 from urllib.parse import unquote
+
+from google.protobuf.descriptor import Descriptor
 
 from ...domain.audit import AuditRecord, Outcome
 from ...domain.errors import (
@@ -44,8 +48,10 @@ from .settings import AuditSettings
 from .within import recorded
 
 SERVICE = "/wazir.v1.StudyService/"
-READS = frozenset({Verb.GET, Verb.LIST})
+READS = frozenset({Verb.GET, Verb.LIST, Verb.AUDIT})
 WITH_CHANGE = frozenset({Verb.CREATE, Verb.CHANGE, Verb.ANNOTATE, Verb.DELETE})
+OF_TRAINING = frozenset(SERVICE + name for name in ("AddParameter", "Heartbeat", "ReportMeasurements"))
+"""What is called all the time while a trial runs, by its code and by whoever watches over it."""
 FOLLOWED = 20_000
 """Trainings whose reports are counted at a time."""
 LONGEST_NAME = 200
@@ -80,7 +86,7 @@ class Auditor:
             return await call(request, context)
 
         began = self._clock()
-        of_training = verb is Verb.REPORT or (verb is Verb.ANNOTATE and caller.attempt is not None)
+        of_training = method in OF_TRAINING or (verb is Verb.ANNOTATE and caller.attempt is not None)
         try:
             if verb in WITH_CHANGE and not of_training:
                 return await self._with_change(call, method, caller, request, context)
@@ -145,7 +151,7 @@ class Auditor:
         reason: str = "",
     ) -> AuditRecord:
         short = method.removeprefix(SERVICE)
-        owner, name = ("", "") if caller is None else _about(short, request)
+        owner, name = ("", "") if caller is None else _about(short, request, admitted=outcome is Outcome.DONE)
         who, caller_owner, role = _who(caller)
         return AuditRecord(
             id=new_id(now),
@@ -190,6 +196,7 @@ def reason_of(error: BaseException) -> str:
     return "CANCELLED" if isinstance(error, asyncio.CancelledError) else Internal.reason
 
 
+@lru_cache(maxsize=4_096)
 def address_of(peer: str) -> str:
     """The host of a gRPC peer, for people: `10.1.2.3`, `::1` or `unix`."""
     kind, _, rest = peer.partition(":")
@@ -208,17 +215,36 @@ def _who(caller: Caller | None) -> tuple[str, str, str]:
     return known, caller.owner, caller.role.value
 
 
-def _about(method: str, request: Any) -> tuple[str, str]:
+def _about(method: str, request: Any, *, admitted: bool) -> tuple[str, str]:
     """To whom belongs what the call is about, and its name. As it was written if it is no name."""
     rule = RULES.get(method)
     if rule is None:
         return "", ""
+    written = _written(request)
+    if admitted and written.startswith("owners/"):
+        # The gate has read it. To read it once more would cost as much as all the rest of a record.
+        return written.split("/", 2)[1], _with_study(written, request)
     try:
         name: Name = rule.name(request)
     except InvalidArgument:
-        return "", visible(str(getattr(request, "name", "") or getattr(request, "parent", "")))[:LONGEST_NAME]
+        return "", visible(written)[:LONGEST_NAME]
     if not isinstance(name, str):
         return name.owner, str(name)
-    study = getattr(request, "study_id", "")
-    made = f"/studies/{study}" if study else ""
-    return name, visible(f"owners/{name}{made}")[:LONGEST_NAME]
+    return name, visible(_with_study(f"owners/{name}", request))[:LONGEST_NAME]
+
+
+def _with_study(name: str, request: Any) -> str:
+    """The name of what CreateStudy makes, which is given beside its owner's."""
+    return f"{name}/studies/{request.study_id}" if "study_id" in _fields(request.DESCRIPTOR) else name
+
+
+def _written(request: Any) -> str:
+    """The name in the request, as it came."""
+    fields = _fields(request.DESCRIPTOR)
+    written: str = request.name if "name" in fields else request.parent if "parent" in fields else ""
+    return written
+
+
+@cache
+def _fields(descriptor: Descriptor) -> frozenset[str]:
+    return frozenset(descriptor.fields_by_name)

@@ -117,7 +117,10 @@ def _log(records: Sequence[AuditRecord]) -> None:
     for record in records:
         level = logging.WARNING if record.outcome is Outcome.DENIED else logging.INFO
         if logger.isEnabledFor(level):
-            logger.log(level, "%s", sentence(record), extra=fields(record))
+            # Not by `logger.log`, which looks for who called it, and costs twice as much.
+            line = logging.LogRecord(logger.name, level, __file__, 0, sentence(record), None, None)
+            vars(line).update(fields(record))
+            logger.handle(line)
 
 
 def sentence(record: AuditRecord) -> str:

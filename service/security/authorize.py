@@ -14,6 +14,7 @@ has. A call that does not stand in RULES is refused, so a new one cannot be left
     run        SuggestTrials, StartAttempt, EndAttempt, AddParameter                 x       x
     report     Heartbeat, ReportMeasurements                                         x       x    its trial
     delete     DeleteStudy, DeleteTrial                                                      x
+    audit      ListAuditRecords                                                              x
 
 Viewer, editor and admin have these rights for the studies of one owner, or of every owner. The last column is the token
 of one attempt, which its training code is given: it cannot end the attempt, because whoever runs the process says how
@@ -31,7 +32,7 @@ from typing import Any
 
 from ...domain.access import EVERY_OWNER, Role
 from ...domain.errors import PermissionDenied
-from ...domain.names import StudyName, TrialName, parse_owner, parse_resource, parse_study, parse_trial
+from ...domain.names import StudyName, TrialName, parse_owner, parse_owners, parse_resource, parse_study, parse_trial
 from .callers import Caller
 
 Name = str | StudyName | TrialName
@@ -47,6 +48,7 @@ class Verb(enum.Enum):
     RUN = "run"
     REPORT = "report"
     DELETE = "delete"
+    AUDIT = "audit"
 
 
 _READS = frozenset({Verb.GET, Verb.LIST})
@@ -55,7 +57,7 @@ _CHANGES = frozenset({Verb.CREATE, Verb.CHANGE, Verb.ANNOTATE, Verb.RUN, Verb.RE
 RIGHTS: dict[Role, frozenset[Verb]] = {
     Role.VIEWER: _READS,
     Role.EDITOR: _READS | _CHANGES,
-    Role.ADMIN: _READS | _CHANGES | {Verb.DELETE},
+    Role.ADMIN: _READS | _CHANGES | {Verb.DELETE, Verb.AUDIT},
 }
 
 OF_ITS_TRIAL = frozenset({Verb.GET, Verb.ANNOTATE, Verb.REPORT})
@@ -77,6 +79,10 @@ class Rule:
 
 def _owner(request: Any) -> Name:
     return parse_owner(request.parent)
+
+
+def _owners(request: Any) -> Name:
+    return parse_owners(request.parent)
 
 
 def _study(request: Any) -> Name:
@@ -121,6 +127,7 @@ RULES: dict[str, Rule] = {
     "GetStudyProgress": Rule(Verb.LIST, _study),
     "GetTrial": Rule(Verb.GET, _trial, lambda request: Verb.RUN if request.attempt_token else None),
     "Heartbeat": Rule(Verb.REPORT, _trial, lambda request: Verb.RUN if _tells(request) else None),
+    "ListAuditRecords": Rule(Verb.AUDIT, _owners),
     "ListMeasurements": Rule(Verb.GET, _parent_trial),
     "ListOptimalTrials": Rule(Verb.LIST, _parent_study),
     "ListStudies": Rule(Verb.LIST, _owner),

@@ -365,3 +365,64 @@ def test_records_wait_for_a_store_that_is_away_and_are_written_once() -> None:
                 time.sleep(0.01)
     assert len(records(store, method="SuggestTrials")) == 1
     store.close()
+
+
+# Reading them
+
+
+def test_an_admin_sees_what_was_done_to_its_owner_and_nothing_else(served: Served) -> None:
+    tokens = {owner: served.token(owner, Role.ADMIN) for owner in ("vision", "speech", "*")}
+    for owner in ("vision", "speech"):
+        with as_(served, tokens[owner]) as boss:
+            boss.create_study(f"{owner}/s", SPEC)
+            with pytest.raises(PermissionDenied):
+                boss.delete_study("vision/s" if owner == "speech" else "speech/s")
+    with as_(served, "nonsense") as stranger, pytest.raises(Unauthenticated):
+        stranger.pause_study("vision/s")
+    eventually(served.store, 5)
+
+    with as_(served, tokens["vision"]) as boss:
+        seen = list(boss.audit_records("vision"))
+        assert [(r.method, r.caller_owner, r.outcome.value) for r in seen] == [
+            ("DeleteStudy", "speech", "denied"),
+            ("CreateStudy", "vision", "done"),
+        ]
+        assert list(boss.audit_records("vision", study="speech/s")) == []
+        for whose in ("speech", None):
+            with pytest.raises(PermissionDenied):
+                list(boss.audit_records(whose))
+    with as_(served, tokens["*"]) as boss:
+        everything = list(boss.audit_records())
+        assert len(everything) >= 5
+        assert {record.caller for record in everything} >= {"stranger"}
+        assert everything == records(served.store)[::-1]
+        assert [r.method for r in boss.audit_records(outcomes=[Outcome.DONE])] == ["CreateStudy", "CreateStudy"]
+
+
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.EDITOR])
+def test_who_may_not_delete_may_not_read_who_did(served: Served, role: Role) -> None:
+    with as_(served, served.token("vision", role)) as client, pytest.raises(PermissionDenied, match="role admin"):
+        list(client.audit_records("vision"))
+
+
+def test_pages_of_the_call_join_and_a_made_up_one_is_refused(served: Served) -> None:
+    text = served.token("*", Role.ADMIN)
+    kept = [new_record(round(time.time()) - 60 + number, count=number) for number in range(1, 8)]
+    served.store.write(lambda tx: tx.add_audit_records(kept))
+    with grpc.insecure_channel(served.address) as channel:
+        stub: Any = study_service_pb2_grpc.StudyServiceStub(channel)
+        metadata = [("authorization", f"Bearer {text}")]
+        pages: list[list[int]] = []
+        token = ""
+        while not pages or token:
+            asked = api.ListAuditRecordsRequest(parent="owners/vision", page_size=3, page_token=token)
+            page = stub.ListAuditRecords(asked, metadata=metadata)
+            pages.append([record.count for record in page.audit_records])
+            token = page.next_page_token
+        assert pages == [[7, 6, 5], [4, 3, 2], [1]]
+        assert page.audit_records[0].name == f"owners/vision/auditRecords/{kept[0].id}"
+        for wrong in ({"page_token": "; DROP"}, {"page_size": 1_001}, {"study": "a/b/c/d"}, {"outcomes": [77]}):
+            with pytest.raises(grpc.RpcError) as refusal:
+                stub.ListAuditRecords(api.ListAuditRecordsRequest(parent="owners/vision", **wrong), metadata=metadata)
+            error: Any = refusal.value
+            assert error.code() is grpc.StatusCode.INVALID_ARGUMENT

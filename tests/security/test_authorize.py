@@ -47,10 +47,13 @@ def test_a_rule_finds_the_owner_in_a_request_of_its_call(method: str) -> None:
     if "study" in fields and "update_mask" in fields:
         request.study.name = str(STUDY)
     elif "parent" in fields:
-        owner_level = method in ("CreateStudy", "ListStudies", "WatchStudies")
+        owner_level = method in ("CreateStudy", "ListAuditRecords", "ListStudies", "WatchStudies")
         request.parent = "owners/vision" if owner_level else str(TRIAL if method == "ListMeasurements" else STUDY)
         for field in fields & {"study", "trial"}:
-            getattr(request, field).name = "owners/speech/studies/other"
+            if method == "ListAuditRecords":
+                request.study = "owners/speech/studies/other"
+            else:
+                getattr(request, field).name = "owners/speech/studies/other"
     else:
         request.name = str(STUDY if "Study" in method else TRIAL)
     named = RULES[method].name(request)
@@ -62,7 +65,7 @@ def test_a_rule_finds_the_owner_in_a_request_of_its_call(method: str) -> None:
     [
         (Role.VIEWER, "get list"),
         (Role.EDITOR, "get list create change annotate run report"),
-        (Role.ADMIN, "get list create change annotate run report delete"),
+        (Role.ADMIN, "get list create change annotate run report delete audit"),
     ],
 )
 def test_a_role_has_the_verbs_that_are_written_down_for_it(role: Role, verbs: str) -> None:
