@@ -115,7 +115,6 @@ class Duties:
             return
 
         self._presence.look()
-        self._leases.hold(self._neighbours.silent())
         if self._hears:
             self._expire()
         self._settle()
@@ -148,7 +147,7 @@ class Duties:
 
     def _expire(self) -> None:
         by_study: defaultdict[StudyName, list[Overdue]] = defaultdict(list)
-        for overdue in self._leases.overdue():
+        for overdue in self._leases.overdue(self._neighbours.last_word):
             by_study[overdue[1].parent].append(overdue)
         for name, found in by_study.items():
             self._expiring.send(name, partial(self._expire_all, found))
@@ -166,7 +165,7 @@ class Duties:
         how = End(Cause.LEASE_LOST, message=message)
 
         def silent() -> bool:
-            return self._hears and self._leases.is_overdue(uid, name, number)
+            return self._hears and self._leases.is_overdue(uid, name, number, self._neighbours.last_word)
 
         try:
             ended = await self._units.write(partial(_expire, name=name, number=number, how=how, silent=silent))

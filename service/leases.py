@@ -7,8 +7,9 @@ nobody could be heard (this process was stopped, or the server that a holder bea
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -30,6 +31,20 @@ class _Held:
     lease: float
     heard_by: str | None = None
     """The server that heard it: empty for this one, None if nobody has yet."""
+
+
+LastWord = Callable[[str | None], float]
+"""When a server (as in `_Held.heard_by`) said last that it is there, by the keeper's clock; inf if it always does."""
+
+
+def _always_there(server: str | None) -> float:
+    return math.inf
+
+
+def _silent(held: _Held, now: float, last_word: LastWord) -> bool:
+    """Whether a whole lease has passed, and whoever would have told of a beat was there to the end of it."""
+    due = held.since + held.lease
+    return now > due and last_word(held.heard_by) > due
 
 
 class LeaseKeeper:
@@ -63,35 +78,27 @@ class LeaseKeeper:
         for held in self._held.values():
             held.since = now
 
-    def skip(self, seconds: float) -> None:
-        """This process was away for so long, up to now: that is nobody's silence. If it was a good part of a lease,
-        signs of life may have been lost, and a whole lease is waited for again."""
+    def skip(self, seconds: float, heard_by: str | None = None) -> None:
+        """For so long, up to now, nobody could be heard, or nobody by that other server: that is no silence. If it was
+        a good part of a lease, signs of life may have been lost, and a whole lease is waited for again."""
         now = self._clock()
         for held in self._held.values():
-            lost = seconds * BEATS_A_LEASE > held.lease
-            held.since = now if lost else min(now, held.since + seconds)
-
-    def hold(self, silent: Collection[str]) -> None:
-        """Waits a whole lease again for attempts that one of these servers may have heard: nothing is heard of them."""
-        if not silent:
-            return
-        now = self._clock()
-        for held in self._held.values():
-            if held.heard_by is None or held.heard_by in silent:
-                held.since = now
+            if heard_by is None or held.heard_by in (None, heard_by):
+                lost = seconds * BEATS_A_LEASE > held.lease
+                held.since = now if lost else min(now, held.since + seconds)
 
     def forget(self) -> None:
         """Waits for nobody until told to."""
         self._held.clear()
 
-    def overdue(self) -> list[tuple[str, TrialName, int, float]]:
+    def overdue(self, last_word: LastWord = _always_there) -> list[tuple[str, TrialName, int, float]]:
         """Attempts silent for a whole lease: uid, trial, number and the lease in seconds."""
         now = self._clock()
-        return [(*key, held.lease) for key, held in self._held.items() if now - held.since > held.lease]
+        return [(*key, held.lease) for key, held in self._held.items() if _silent(held, now, last_word)]
 
-    def is_overdue(self, uid: str, name: TrialName, attempt: int) -> bool:
+    def is_overdue(self, uid: str, name: TrialName, attempt: int, last_word: LastWord = _always_there) -> bool:
         held = self._held.get((uid, name, attempt))
-        return held is not None and self._clock() - held.since > held.lease
+        return held is not None and _silent(held, self._clock(), last_word)
 
     def drop(self, uid: str, name: TrialName, attempt: int) -> None:
         self._held.pop((uid, name, attempt), None)

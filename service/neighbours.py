@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -29,10 +30,11 @@ from .pages import AT_A_TIME, read_changes
 from .trouble import Trouble
 from .unit import PAGE
 
-SILENT_AFTER: Final = 3.0
-"""Seconds without a word after which another server may be away: they say something each second."""
-
 SAY_EVERY: Final = 1.0
+"""Seconds between two words of a server that has nothing else to say."""
+
+SILENT_AFTER: Final = 2.0
+"""Seconds without a word after which another server was away."""
 
 AT_ONCE: Final = 8
 """Studies read at a time."""
@@ -116,11 +118,12 @@ class Neighbours:
         """Tells the others of a sign of life: one of them may be the one that ends silent attempts."""
         self._store.exchange.tell(Topic.BEATS, f"{uid} {attempt} {name}")
 
-    def silent(self) -> set[str]:
-        """Servers of which nothing is heard, but not for so long that they are taken to be gone."""
-        now = self._clock()
-        self._heard = {sender: heard for sender, heard in self._heard.items() if now - heard < self._patience}
-        return {sender for sender, heard in self._heard.items() if now - heard > SILENT_AFTER}
+    def last_word(self, server: str | None) -> float:
+        """When the other server was heard last; of None, of the one that was silent for longest. inf for this server
+        and for those that are gone. From every thread."""
+        since = self._clock() - self._patience
+        heard = list(self._heard.values()) if server is None else [self._heard.get(server, math.inf)]
+        return min((word for word in heard if word > since), default=math.inf)
 
     def listen_anew(self) -> None:
         """Nobody could be heard for a while, so nobody has been silent."""
@@ -136,7 +139,7 @@ class Neighbours:
         if self._closed:
             return
         if news.sender:
-            self._heard[news.sender] = self._clock()
+            self._note_word(news.sender)
         match news.topic:
             case Topic.STUDY | Topic.POINTS:
                 for line in news.text.splitlines():
@@ -170,6 +173,14 @@ class Neighbours:
                 self._told.clear()
                 self._waiting.clear()
                 self._restored()
+
+    def _note_word(self, sender: str) -> None:
+        """What that server had heard before it was away is told only now, or waits in its sockets."""
+        now = self._clock()
+        before = self._heard.get(sender)
+        self._heard[sender] = now
+        if before is not None and now - before > SILENT_AFTER:
+            self._leases.skip(now - before, heard_by=sender)
 
     def _note(self, change: Change) -> None:
         name, revision = change.study.name, change.study.revision

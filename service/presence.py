@@ -22,7 +22,7 @@ INTERVAL: Final = 0.25
 TOLERANCE: Final = 0.25
 """Seconds that a look may be late on a busy machine."""
 
-WORTH_SAYING: Final = 3.0
+WORTH_SAYING: Final = 2.0
 """Seconds away that are logged."""
 
 LIMIT: Final = 10.0

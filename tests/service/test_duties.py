@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
@@ -329,15 +330,25 @@ def test_short_absences_are_not_counted_and_do_not_keep_the_dead_alive() -> None
 def test_what_a_silent_server_may_have_heard_is_waited_for() -> None:
     clock = Clock()
     keeper, trial = _held(clock, 10.0)
-    keeper.beat("uid", trial.name, 1, "other")
+    words = {"other": clock.now + 5.0, "third": clock.now + 60.0}
+
+    def last_word(server: str | None) -> float:
+        return min(words.values()) if server is None else words.get(server, math.inf)
+
     clock.now += 11.0
-    keeper.hold({"third"})
-    assert len(keeper.overdue()) == 1
-    keeper.hold({"other"})
-    assert keeper.overdue() == []
+    assert keeper.overdue(last_word) == [], "nobody knows who may have heard it, and one has been silent since"
+    keeper.beat("uid", trial.name, 1, "other")
+    words["other"] = clock.now
+    clock.now += 30.0
+    assert not keeper.is_overdue("uid", trial.name, 1, last_word), "nothing is heard of that server"
+    keeper.skip(30.0, heard_by="third")
+    words["other"] = clock.now
+    assert keeper.is_overdue("uid", trial.name, 1, last_word)
+    keeper.skip(30.0, heard_by="other")
+    assert keeper.overdue(last_word) == [], "it is back, and a whole lease is waited for"
     clock.now += 10.1
-    assert len(keeper.overdue()) == 1, "a whole lease once it is not silent any more"
+    words["other"] = clock.now
+    assert len(keeper.overdue(last_word)) == 1
     keeper.beat("uid", trial.name, 1)
     clock.now += 10.1
-    keeper.hold({"other"})
-    assert len(keeper.overdue()) == 1, "this server hears it itself since"
+    assert len(keeper.overdue(last_word)) == 1, "this server hears it itself since"
