@@ -1,13 +1,15 @@
 """Coverage-guided fuzzing: `python -m tests.fuzz constraint --seconds 600`.
 
-Ends with 0 if nothing was found. What was found is kept in a file, whose name is printed, and `--input FILE` runs it
-again. With `--keep` inputs that reach new code are added to the stored corpus, the smallest ones that reach all of it.
+Ends with 0 if nothing was found. What was found is kept in `build/`, in a file whose name is printed; `--input FILE`
+runs it again. With `--keep` inputs that reach new code are added to the stored corpus, which then holds the smallest
+ones that reach all of it.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -17,6 +19,7 @@ import atheris
 
 from .targets import TARGETS, timed
 
+ROOT = Path(__file__).parents[2]
 CORPUS = Path(__file__).parent / "corpus"
 
 HANGS_AFTER = 60
@@ -37,7 +40,7 @@ def main() -> int:
         fuzz(given.target, given.libfuzzer)
     stored = CORPUS / given.target
     if given.input is not None:
-        return libfuzzer(given.target, str(given.input))
+        return libfuzzer(given.target, str(given.input.absolute()))
 
     with tempfile.TemporaryDirectory() as found:
         options = [
@@ -55,7 +58,8 @@ def main() -> int:
 def merge(target: str, stored: Path, found: Path) -> None:
     """Makes the stored corpus the smallest one that reaches what both reach."""
     with tempfile.TemporaryDirectory() as merged:
-        libfuzzer(target, "-merge=1", merged, str(stored), str(found))
+        if libfuzzer(target, "-merge=1", merged, str(stored), str(found)) != 0:
+            sys.exit("what was found could not be merged; the stored corpus is as it was")
         for file in stored.iterdir():
             file.unlink()
         for file in Path(merged).iterdir():
@@ -64,15 +68,17 @@ def merge(target: str, stored: Path, found: Path) -> None:
 
 def libfuzzer(target: str, *arguments: str) -> int:
     """Runs libFuzzer in a process of its own, because it ends the one it runs in."""
-    command = [sys.executable, "-m", "tests.fuzz", target, "--libfuzzer", *arguments]
-    root = Path(__file__).parents[2]
-    return subprocess.run(command, cwd=root, env={**os.environ, "PYTHONHASHSEED": "0"}).returncode
+    (ROOT / "build").mkdir(exist_ok=True)
+    command = [sys.executable, "-m", "tests.fuzz", target, "--libfuzzer", "-artifact_prefix=build/fuzz-", *arguments]
+    return subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": "0"}).returncode
 
 
 def fuzz(target: str, arguments: list[str]) -> None:
     with atheris.instrument_imports(include=["wazir"]):
         run = TARGETS[target]()
-    atheris.Setup([sys.argv[0], *arguments], timed(run))
+    # libFuzzer merges by running itself again: the first argument is a command for the shell.
+    itself = f"{shlex.quote(sys.executable)} -m tests.fuzz {target} --libfuzzer"
+    atheris.Setup([itself, *arguments], timed(run))
     atheris.Fuzz()
 
 
