@@ -23,6 +23,17 @@ from ..domain.names import TrialName
 from ..domain.records import altered
 from ..domain.study import EndReason, StudySpec
 from ..domain.template import MetricsFrom
+from ..domain.totals import (
+    MAX_ATTEMPTS,
+    MAX_DEVICES,
+    MAX_FINAL_METRICS,
+    MAX_METRICS,
+    MAX_PATH,
+    check_count,
+    check_devices,
+    without_beginning,
+    without_end,
+)
 from ..domain.trial import ENDED, Instruction, Measurement, StopGoal, Trial, TrialState, at_rung
 from ..storage.store import Transaction
 from ..suggestion.registry import whole_steps
@@ -33,14 +44,6 @@ from .learning import dropped, learn
 from .requests import Request, recall, remember
 from .shortfall import shortfall
 from .unit import Lease, Unit
-
-MAX_LOG_TAIL = 16 * 1024
-MAX_MESSAGE = 4_000
-MAX_DEVICES = 1_024
-"""Of one attempt, and GPUs likewise."""
-MAX_PATH = 4_096
-MAX_METRICS = 10_000
-"""Metric values in one report."""
 
 LAST_LINES = 3
 """Of the output, quoted where a metric never came."""
@@ -73,6 +76,7 @@ class Sight:
             for text in texts:
                 if len(text) > MAX_PATH or not text.isprintable():
                     raise InvalidArgument(where, text[:40], f"must be at most {MAX_PATH} printable characters")
+        check_devices(self.devices)
 
     @property
     def news(self) -> bool:
@@ -102,6 +106,7 @@ class End:
     """In a growing space: the parameters that its code asked for, in that order. None: nobody knows."""
 
     def __post_init__(self) -> None:
+        check_count("final_metrics", len(self.final), MAX_FINAL_METRICS)
         for name in self.final:
             check_metric_name("final_metrics", name)
         check_measurements(self.measurements)
@@ -214,7 +219,7 @@ def end(tx: Transaction, name: TrialName, number: int, how: End, now: float) -> 
     if unknown:
         cause, message = Cause.REPORTS_LOST, unknown
 
-    policy = spec.trial.retries if spec.trial else RetryPolicy()
+    policy = _retries(spec, trial)
     then = after_end(
         Cause.SUCCEEDED if whole else cause,
         # A study that ends resumes nothing.
@@ -236,8 +241,8 @@ def end(tx: Transaction, name: TrialName, number: int, how: End, now: float) -> 
         end_time=max(now if how.time is None else min(how.time, now), attempt.start_time),
         cause=cause,
         exit_code=how.exit_code,
-        message=message[:MAX_MESSAGE],
-        log_tail=how.log_tail[-MAX_LOG_TAIL:],
+        message=without_end(message),
+        log_tail=without_beginning(how.log_tail),
     )
 
     reason = then.reason
@@ -257,7 +262,7 @@ def end(tx: Transaction, name: TrialName, number: int, how: End, now: float) -> 
     trial = unit.move(
         trial,
         then.state,
-        reason[:MAX_MESSAGE],
+        without_end(reason),
         attempts=(*trial.attempts[:-1], ended),
         final=final or None,
         final_step=step,
@@ -274,6 +279,12 @@ def end(tx: Transaction, name: TrialName, number: int, how: End, now: float) -> 
     halt(unit, trial)
     trial = unit.trial(trial.id)
     return trial, unit.finish()
+
+
+def _retries(spec: StudySpec, trial: Trial) -> RetryPolicy:
+    if len(trial.attempts) >= MAX_ATTEMPTS:
+        return RetryPolicy(0, 0)
+    return spec.trial.retries if spec.trial else RetryPolicy()
 
 
 def parked(trial: Trial, measurements: Iterable[Measurement]) -> str:
@@ -354,7 +365,7 @@ def _seen(attempt: Attempt, sight: Sight, name: TrialName, now: float) -> Attemp
         attempt,
         state=state,
         run_time=_began(attempt, sight, now) if starts else attempt.run_time,
-        message=sight.message[:MAX_MESSAGE] or ("" if starts else attempt.message),
+        message=without_end(sight.message) or ("" if starts else attempt.message),
         node=sight.node or attempt.node,
         devices=sight.devices or attempt.devices,
         gpus=sight.gpus or attempt.gpus,

@@ -11,6 +11,7 @@ from ..domain.names import StudyName
 from ..domain.records import altered
 from ..domain.size import size_of
 from ..domain.study import Shortage, Study, StudyState, wanted
+from ..domain.totals import MAX_ATTEMPTS
 from ..domain.trial import LIVE, Provenance, Trial, TrialState
 from ..storage.store import Transaction, TrialFilter
 from ..suggestion.designer import Choice, New, Resume, Suggestions
@@ -327,7 +328,7 @@ def _resume(unit: Unit, proposal: Resume) -> Trial | None:
         trial = unit.trial(proposal.trial)
     except NotFound:
         return None
-    if trial.state is not TrialState.PAUSED:
+    if trial.state is not TrialState.PAUSED or len(trial.attempts) >= MAX_ATTEMPTS:
         return None
     return unit.move(trial, TrialState.REQUESTED, proposal.why, until_step=proposal.until_step)
 

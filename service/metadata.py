@@ -8,19 +8,18 @@ from dataclasses import replace
 
 from ..domain.errors import InvalidArgument
 from ..domain.names import StudyName, TrialName
+from ..domain.totals import MAX_STUDY_METADATA, MAX_TRIAL_METADATA, check_count, check_metadata
 from ..storage.store import Transaction
 from .feed import Change
 from .unit import Unit
 
-MAX_KEYS = 256
-MAX_VALUE = 64 * 1024
+MAX_LABELS = 256
 _LABEL = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_./]*[A-Za-z0-9])?")
 
 
 def check_labels(where: str, labels: Mapping[str, str]) -> None:
     """Labels are short, so that filters and Kubernetes take them."""
-    if len(labels) > MAX_KEYS:
-        raise InvalidArgument(where, len(labels), f"at most {MAX_KEYS} are possible")
+    check_count(where, len(labels), MAX_LABELS)
     for key, value in labels.items():
         if len(key) > 63 or not _LABEL.fullmatch(key):
             raise InvalidArgument(
@@ -28,16 +27,6 @@ def check_labels(where: str, labels: Mapping[str, str]) -> None:
             )
         if len(value) > 63 or (value and not _LABEL.fullmatch(value)):
             raise InvalidArgument(f"{where}.{key}", value, "a label has at most 63 letters, digits, '-', '_', '.', '/'")
-
-
-def check_metadata(where: str, metadata: Mapping[str, str]) -> None:
-    if len(metadata) > MAX_KEYS:
-        raise InvalidArgument(where, len(metadata), f"at most {MAX_KEYS} keys are possible")
-    for key, value in metadata.items():
-        if not 1 <= len(key) <= 256:
-            raise InvalidArgument(where, key, "a key has 1 to 256 characters")
-        if len(value.encode()) > MAX_VALUE:
-            raise InvalidArgument(f"{where}.{key}", value[:40], f"may have at most {MAX_VALUE} bytes")
 
 
 def update(
@@ -48,7 +37,8 @@ def update(
     gone = set(remove)
     owner = unit.study if isinstance(name, StudyName) else unit.trial(name.id)
     metadata = {k: v for k, v in {**owner.metadata, **put}.items() if k not in gone}
-    check_metadata("metadata", metadata)
+    most = MAX_STUDY_METADATA if isinstance(name, StudyName) else MAX_TRIAL_METADATA
+    check_metadata("metadata", metadata, most)
     if isinstance(name, StudyName):
         unit.study = replace(unit.study, metadata=metadata)
     else:

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..domain.names import TrialName
+from ..domain.totals import without_end
 from ..domain.trial import Instruction, Measurement, StopGoal, Trial, TrialState
 from ..storage.store import Transaction
 from ..suggestion.stopping.rule import Stop
-from .attempts import MAX_MESSAGE, check_measurements, current, instruction
+from .attempts import check_measurements, current, instruction
 from .feed import Change
 from .live import LiveStudy
 from .unit import Unit
@@ -38,10 +39,10 @@ def call_infeasible(
     """Notes the training code's own word that its parameters cannot be evaluated, and tells the attempt to end."""
     unit = Unit.lock(tx, name.parent, now)
     trial = unit.trial(name.id)
-    attempt = replace(current(trial, number), infeasible=reason[:MAX_MESSAGE])
+    attempt = replace(current(trial, number), infeasible=without_end(reason))
     marked = unit.put(trial, replace(trial, attempts=(*trial.attempts[:-1], attempt)))
     if trial.state is TrialState.ACTIVE:
-        marked = unit.move(marked, TrialState.STOPPING, f"infeasible: {reason}"[:MAX_MESSAGE], StopGoal.STOP)
+        marked = unit.move(marked, TrialState.STOPPING, without_end(f"infeasible: {reason}"), StopGoal.STOP)
     return marked, unit.finish()
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import AsyncIterator, Container, Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Collection, Container, Sized
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
 from google.protobuf import empty_pb2
@@ -23,6 +23,8 @@ from ..domain.names import (
     parse_study,
     parse_trial,
 )
+from ..domain.space import MAX_PARAMETERS
+from ..domain.totals import MAX_DEVICES, MAX_METADATA_KEYS, MAX_METRICS, check_count
 from ..domain.trial import Measurement, Trial, TrialState
 from ..proto.v1 import progress_pb2, study_pb2, study_service_pb2_grpc, trial_pb2
 from ..proto.v1 import study_service_pb2 as api
@@ -54,6 +56,8 @@ from .trials import Enqueued
 if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
 
+C = TypeVar("C", bound=Sized)
+MAX_FILTERS = 100
 MAX_PAGE = 1_000
 MAX_STEPS_PAGE = 10_000
 ON_EXISTING = frozenset(api.OnExisting.values())
@@ -87,8 +91,8 @@ class StudyServicer(study_service_pb2_grpc.StudyServiceServicer):
         owner = parse_owner(request.parent)
         limit = check_limit("page_size", request.page_size, 100, MAX_PAGE)
         where = StudyFilter(
-            frozenset(STUDY_STATES.required(s, "states") for s in request.states),
-            dict(request.labels),
+            frozenset(STUDY_STATES.required(s, "states") for s in _few("states", request.states)),
+            dict(_few("labels", request.labels)),
             seconds_of(request.since) if request.HasField("since") else None,
         )
         if request.page_token and not request.page_token.startswith(f"{owner}/"):
@@ -100,7 +104,7 @@ class StudyServicer(study_service_pb2_grpc.StudyServiceServicer):
 
     async def UpdateStudy(self, request: api.UpdateStudyRequest, context: Context) -> study_pb2.Study:
         name = parse_study(request.study.name, "study.name")
-        paths = list(request.update_mask.paths)
+        paths = list(_few("update_mask", request.update_mask.paths))
         study = await self._service.study(name)
         spec = await self._specs.read(request.study.spec, study.spec, paths)
         return study_to_wire(await self._service.update_study(name, spec, paths, request.study.etag))
@@ -160,6 +164,7 @@ class StudyServicer(study_service_pb2_grpc.StudyServiceServicer):
     async def CreateTrial(self, request: api.CreateTrialRequest, context: Context) -> trial_pb2.Trial:
         name = parse_study(request.parent, "parent")
         trial = request.trial
+        check_count("trial.parameters", len(trial.parameters), MAX_PARAMETERS)
         given = Enqueued(
             parameters_from_wire(trial),
             dict(trial.labels),
@@ -183,8 +188,8 @@ class StudyServicer(study_service_pb2_grpc.StudyServiceServicer):
     async def ListTrials(self, request: api.ListTrialsRequest, context: Context) -> api.ListTrialsResponse:
         limit = check_limit("page_size", request.page_size, 100, MAX_PAGE)
         where = TrialFilter(
-            frozenset(TRIAL_STATES.required(s, "states") for s in request.states),
-            dict(request.labels),
+            frozenset(TRIAL_STATES.required(s, "states") for s in _few("states", request.states)),
+            dict(_few("labels", request.labels)),
             seconds_of(request.since) if request.HasField("since") else None,
         )
         found = await self._service.trials(
@@ -215,6 +220,7 @@ class StudyServicer(study_service_pb2_grpc.StudyServiceServicer):
 
     async def AddParameter(self, request: api.AddParameterRequest, context: Context) -> trial_pb2.Trial:
         parameter = parameter_from_wire(request.parameter)
+        check_count("asked", len(request.asked.names), MAX_PARAMETERS)
         asked = tuple(request.asked.names)
         return trial_to_wire(await self._service.add_parameter(*_attempt(request), parameter, asked))
 
@@ -229,6 +235,7 @@ class StudyServicer(study_service_pb2_grpc.StudyServiceServicer):
         return api.StartAttemptResponse(trial=self._with_token(started.study_uid, started.trial))
 
     async def Heartbeat(self, request: api.HeartbeatRequest, context: Context) -> api.HeartbeatResponse:
+        check_count("devices", len(request.devices), MAX_DEVICES)
         sight = Sight(
             ATTEMPT_STATES.from_wire(request.state, "state"),
             request.message,
@@ -250,6 +257,7 @@ class StudyServicer(study_service_pb2_grpc.StudyServiceServicer):
         return api.ReportMeasurementsResponse(instruction=instruction_to_wire(instruction))
 
     async def EndAttempt(self, request: api.EndAttemptRequest, context: Context) -> trial_pb2.Trial:
+        check_count("asked", len(request.asked.names), MAX_PARAMETERS)
         how = End(
             CAUSES.required(request.cause, "cause"),
             dict(request.final_metrics),
@@ -273,6 +281,7 @@ class StudyServicer(study_service_pb2_grpc.StudyServiceServicer):
 
     async def UpdateMetadata(self, request: api.UpdateMetadataRequest, context: Context) -> api.UpdateMetadataResponse:
         name = parse_resource(request.name)
+        check_count("remove", len(request.remove), MAX_METADATA_KEYS)
         metadata = await self._service.update_metadata(name, dict(request.set), list(request.remove))
         return api.UpdateMetadataResponse(metadata=metadata)
 
@@ -353,9 +362,17 @@ def _attempt(
     return parse_trial(request.name), request.attempt
 
 
-def _measurements(messages: Iterable[trial_pb2.Measurement]) -> list[Measurement]:
+def _measurements(messages: Collection[trial_pb2.Measurement]) -> list[Measurement]:
+    # Each has a metric, or is refused.
+    check_count("measurements", len(messages), MAX_METRICS)
     now = time.time()
     return [measurement_from_wire(m, now) for m in messages]
+
+
+def _few(field: str, items: C) -> C:
+    """The items of a filter or a mask, if nobody could mean more. Raises InvalidArgument."""
+    check_count(field, len(items), MAX_FILTERS)
+    return items
 
 
 def _reason(text: str) -> str:

@@ -19,6 +19,7 @@ from ..domain.limits import check_limits
 from ..domain.names import StudyName
 from ..domain.space import Double, Parameter, Space
 from ..domain.study import PAUSED_BY_A_PERSON, EndReason, Study, StudySpec, StudyState
+from ..domain.totals import MAX_STUDY_METADATA, check_metadata
 from ..storage.store import Transaction
 from ..suggestion.designer import choice_of
 from ..suggestion.registry import called_as_here, make_designer, make_rule
@@ -26,7 +27,7 @@ from ..suggestion.space.sampling import check_feasible
 from ..wire.pattern import compiled
 from .compute.answering import problem_of
 from .feed import Change
-from .metadata import check_labels, check_metadata
+from .metadata import check_labels
 from .requests import Request, recall, remember
 from .taken import taken
 from .unit import Unit
@@ -50,7 +51,7 @@ def draft(name: StudyName, spec: StudySpec, metadata: Mapping[str, str], now: fl
     check_limits(spec)
     spec = called_as_here(spec)
     check_labels("labels", spec.labels)
-    check_metadata("metadata", metadata)
+    check_metadata("metadata", metadata, MAX_STUDY_METADATA)
     seed = spec.algorithm.seed if spec.algorithm.seed is not None else secrets.randbits(63)
     study = Study(
         name,

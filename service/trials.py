@@ -12,11 +12,12 @@ from ..domain.growing import check_enqueued
 from ..domain.names import StudyName, TrialName
 from ..domain.parameters import Parameters
 from ..domain.study import EndReason, Study, StudyState
+from ..domain.totals import MAX_ATTEMPTS, MAX_FINAL_METRICS, MAX_TRIAL_METADATA, check_count, check_metadata
 from ..domain.trial import LIVE, Measurement, Origin, StopGoal, Trial, TrialState
 from ..storage.store import Transaction
 from .attempts import check_measurements, final_metrics
 from .feed import Change
-from .metadata import check_labels, check_metadata
+from .metadata import check_labels
 from .requests import Request, recall, remember
 from .unit import Unit
 
@@ -39,7 +40,8 @@ class Enqueued:
 
     def __post_init__(self) -> None:
         check_labels("trial.labels", self.labels)
-        check_metadata("trial.metadata", self.metadata)
+        check_metadata("trial.metadata", self.metadata, MAX_TRIAL_METADATA)
+        check_count("trial.final_metrics", len(self.final), MAX_FINAL_METRICS)
         check_measurements(self.measurements)
         if self.state is TrialState.REQUESTED:
             if self.final or self.measurements:
@@ -166,6 +168,10 @@ def retry(tx: Transaction, name: TrialName, now: float) -> tuple[Trial, Change |
     """Requests a FAILED trial again and makes an ended study ACTIVE for it. Raises IllegalMove."""
     unit = Unit.lock(tx, name.parent, now)
     trial = unit.trial(name.id)
+    if len(trial.attempts) >= MAX_ATTEMPTS:
+        raise FailedPrecondition(
+            f"{name.short} has had {MAX_ATTEMPTS} attempts, which are the most. Enqueue its parameters as a new trial"
+        )
     # What its code did not come to ask for is proposed again.
     unasked = (trial.attempt.unasked if trial.attempt else None) or {}
     proposed = {**unasked, **trial.parameters} if unasked else trial.parameters

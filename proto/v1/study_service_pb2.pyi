@@ -1034,7 +1034,7 @@ class EndAttemptRequest(google.protobuf.message.Message):
     exit_code: builtins.int
     """Exit code of the process; minus the signal's number where a signal ended it."""
     log_tail: builtins.str
-    """The last lines it printed; more than 16 KiB is cut at the front."""
+    """The last lines it printed; more than 16 KiB is cut at the front, with a mark."""
     @property
     def final_metrics(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.float]:
         """The metrics it ended with; where absent, reports count as the objective's `pick` says."""
