@@ -37,6 +37,11 @@ POINTS = {
 """One in each loop that must not die."""
 
 
+PATIENCE = 12.0
+"""Seconds that such a server waits for one of which it hears nothing, in place of a minute: longer than tests pause
+servers, and short enough to wait for in a test that has killed one."""
+
+
 class Failpoint(Exception):
     """Nobody expects it, so nobody catches it by name."""
 
@@ -112,6 +117,9 @@ def install(folder: Path) -> None:
         for parent in parents:
             owner = getattr(owner, parent)
         setattr(owner, attribute, wrapped(getattr(owner, attribute), folder / name))
+
+    settings = importlib.import_module("wazir.service.settings").ServiceSettings
+    settings.__init__ = functools.partialmethod(settings.__init__, neighbour_patience=PATIENCE)
 
 
 if __name__ == "__main__":

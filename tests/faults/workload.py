@@ -128,13 +128,16 @@ class Workload:
         short = replace(spec(UNLIMITED), budget=Budget(duration=0.5))
         await steady.create_study(SHORT, short)
         asked = await steady.suggest(STUDY, client_id="dead", start=True, lease=LEASE)
+        for trial in asked.trials:
+            assert trial.attempt is not None
+            await steady.heartbeat(trial.name, trial.attempt.number)
         until = time.monotonic() + DUTIES_LIMIT
 
         alive, open_still = True, True
         while (alive or open_still) and time.monotonic() < until:
             await asyncio.sleep(0.2)
             open_still = (await steady.get_study(SHORT)).state is StudyState.ACTIVE
-            alive = any([(await steady.get_trial(trial.name)).attempts[-1].live for trial in asked.trials])
+            alive = any([(await steady.get_trial(t.name)).attempts[-1].live for t in asked.trials])
 
         if alive:
             self.history.late.append("nobody has noticed that a worker died")
