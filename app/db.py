@@ -21,6 +21,7 @@ from ..storage.audit import problems
 from ..storage.open import open_store
 from ..storage.revision import REVISION, VERSION_TABLE
 from ..storage.store import StudyFilter
+from .audited import record_if_possible, record_of
 from .options import database_option
 
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -36,7 +37,8 @@ def db() -> None:
 @reported
 def upgrade(db: Database) -> None:
     """Bring a database to the schema of this version. End all servers on it first."""
-    with closing(open_store(db, upgrade=True)):
+    with closing(open_store(db, upgrade=True)) as store:
+        store.write(lambda tx: tx.add_audit_records([record_of("UpgradeDatabase")]))
         say(f"{shown(db)} has the schema {REVISION}.")
 
 
@@ -78,6 +80,7 @@ def backup(db: Database, file: Path, force: bool) -> None:
         fresh.replace(file)
     finally:
         fresh.unlink(missing_ok=True)
+    record_if_possible(db, "BackUpDatabase")
     say(f"{shown(db)} is copied to {file}.")
 
 
@@ -102,6 +105,7 @@ def restore(db: Database, file: Path) -> None:
         with alone(db):
             _program("pg_restore", db, "--clean", "--if-exists", "--no-owner", "--single-transaction", str(file))
     with closing(open_store(db)) as store:
+        store.write(lambda tx: tx.add_audit_records([record_of("RestoreDatabase")]))
         studies = store.read(lambda view: len(view.studies("", StudyFilter(), "", 1_000_000)))
     say(f"{shown(db)} is restored from {file}: {studies} {'study' if studies == 1 else 'studies'}.")
 

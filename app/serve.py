@@ -14,7 +14,9 @@ from ..clients.cli.errors import reported
 from ..clients.cli.terminal import say
 from ..clients.local_address import is_loopback
 from ..domain.database import Database, shown
+from ..domain.document import parse_duration
 from ..domain.errors import MISSING, InvalidArgument
+from ..service.auditing.settings import AuditSettings
 from ..service.security.attempt_tokens import SHORTEST_KEY
 from ..service.security.tls import TlsFiles
 from ..service.server import Server
@@ -29,6 +31,8 @@ from .signals import ENDING, heard
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 DEFAULT_LISTEN = "127.0.0.1:8470"
+SHORTEST_AUDIT = 3_600.0
+"""Seconds: what is asked about is hardly ever younger."""
 
 
 @click.command()
@@ -66,6 +70,21 @@ DEFAULT_LISTEN = "127.0.0.1:8470"
     is_flag=True,
     help="Listen beyond this machine although tokens and studies travel unencrypted; for networks that encrypt.",
 )
+@click.option(
+    "--audit-keep",
+    metavar="DURATION",
+    default="90d",
+    show_default=True,
+    help="How long to keep who did what (`wazir audit`).",
+)
+@click.option(
+    "--audit-keep-at-most",
+    type=click.IntRange(1_000),
+    metavar="RECORDS",
+    default=AuditSettings().keep_at_most,
+    show_default=True,
+    help="And at most so many records.",
+)
 @click.option("--metrics", metavar="HOST:PORT", help="Show figures for Prometheus there, to everybody on this machine.")
 @click.option(
     "--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True, help="One line a record."
@@ -83,6 +102,8 @@ def serve(
     client_ca: Path | None,
     insecure_without_authentication: bool,
     insecure_without_tls: bool,
+    audit_keep: str,
+    audit_keep_at_most: int,
     metrics: str | None,
     log_format: str,
     drain: float,
@@ -106,7 +127,12 @@ def serve(
         encrypted=tls is not None or insecure_without_tls,
     )
     settings = ServiceSettings(
-        metrics=metrics or "", drain=drain, authenticate=auth == "tokens", server_key=key_of(key_file), tls=tls
+        metrics=metrics or "",
+        drain=drain,
+        authenticate=auth == "tokens",
+        server_key=key_of(key_file),
+        tls=tls,
+        audit=AuditSettings(keep=audit_time(audit_keep), keep_at_most=audit_keep_at_most),
     )
 
     if isinstance(db, str):
@@ -179,6 +205,14 @@ async def serve_url(url: str, listen: Sequence[str], settings: ServiceSettings) 
     finally:
         store.close()
         claim.release()
+
+
+def audit_time(text: str) -> float:
+    """Seconds for which audit records are kept. Raises InvalidArgument."""
+    keep = parse_duration("--audit-keep", text)
+    if keep < SHORTEST_AUDIT:
+        raise InvalidArgument("--audit-keep", text, "must be an hour or more")
+    return keep
 
 
 def key_of(file: Path | None) -> bytes | None:

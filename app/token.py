@@ -21,7 +21,8 @@ from ..domain.document import parse_duration
 from ..domain.names import DEFAULT_OWNER
 from ..service.security.tokens import make, revoke, when
 from ..storage.open import open_store
-from ..storage.store import Store
+from ..storage.store import Store, Transaction
+from .audited import record_of
 from .claim import folder_of, make_folder
 from .options import database_option
 
@@ -52,7 +53,7 @@ def create(db: Database, owner: str, role: str, expires: str | None, label: str)
         owner, Role(role), label, time.time(), None if expires is None else parse_duration("--expires", expires)
     )
     with opened(db) as store:
-        store.write(lambda tx: tx.insert_token(made))
+        store.write(lambda tx: _make(tx, made))
     until = "does not expire" if made.expire_time is None else f"expires {when(made.expire_time)}"
     say(f"Token {made.id}: {made.role.value} of {made.owner}, {until}. It is not shown again:", err=True)
     say(text)
@@ -84,9 +85,20 @@ def revoke_(db: Database, token_id: str) -> None:
     ID is the part after `wzr_`, as `wazir token list` shows it.
     """
     with opened(db) as store:
-        revoked = store.write(lambda tx: revoke(tx, token_id, time.time()))
+        revoked = store.write(lambda tx: _revoke(tx, token_id))
     assert revoked.revoke_time is not None
     say(f"Token {revoked.id} ({revoked.label or revoked.owner}) is revoked since {when(revoked.revoke_time)}")
+
+
+def _make(tx: Transaction, token: Token) -> None:
+    tx.insert_token(token)
+    tx.add_audit_records([record_of("CreateToken", f"tokens/{token.id}", token.owner)])
+
+
+def _revoke(tx: Transaction, token_id: str) -> Token:
+    token = revoke(tx, token_id, time.time())
+    tx.add_audit_records([record_of("RevokeToken", f"tokens/{token.id}", token.owner)])
+    return token
 
 
 @contextmanager

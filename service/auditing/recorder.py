@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from ...domain.audit import AuditRecord, Outcome, id_at
 from ...domain.errors import WazirError
 from ...domain.pulse import Pulse
+from ...storage.lasting import LastingTask
 from ...storage.store import Store
 from ..writer import Writer
 from .settings import AuditSettings
@@ -35,20 +36,19 @@ class Recorder:
         """With whether the table has it already."""
         self._unwritten: deque[AuditRecord] = deque()
         self._lost = 0
-        self._task: asyncio.Task[None] | None = None
+        self._task: LastingTask | None = None
         self._tidied = 0.0
         self.turns: list[Callable[[float], None]] = []
         """Called with the time before each batch."""
         self.pulse = Pulse("audit", limit=60.0)
 
     def start(self) -> None:
-        self._task = asyncio.create_task(self._run())
+        self._task = LastingTask(self._run(), "audit")
 
     async def close(self) -> None:
         """Writes what there is."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await self._task.end()
             await self._write()
         if self._unwritten:
             logger.error(
