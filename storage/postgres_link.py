@@ -163,7 +163,9 @@ class Link:
         self.transactions += 1
         if self.transactions & (self.transactions - 1) == 0:
             self.execute("DISCARD PLANS")
-            self._analyze_small_tables()
+            # Somebody may have locked them; who needs them waits then, and this can be done another time.
+            with contextlib.suppress(psycopg.errors.LockNotAvailable):
+                self._analyze_small_tables()
 
     def _analyze_small_tables(self) -> None:
         """Counts rows, which autovacuum does once a minute at most. As long as a table counts as almost empty, all its

@@ -60,11 +60,8 @@ class Reach:
                 self._thread.start()
 
     def close(self) -> None:
+        """Ends the looking, without waiting for a look that is under way."""
         self._closing.set()
-        with self._lock:
-            thread = self._thread
-        if thread is not None:
-            thread.join()
 
     # On its thread
 

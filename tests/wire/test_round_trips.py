@@ -227,8 +227,15 @@ def test_an_error_arrives_as_the_class_it_was(error: errors.WazirError) -> None:
     assert (back.message, back.field, back.details) == (error.message, error.field, error.details)
 
 
-def test_how_long_to_wait_is_told_in_the_standard_way_and_taken_from_anybody() -> None:
-    code, status = to_status(errors.RateLimited("more than 5 calls a second", 0.25))
+@pytest.mark.parametrize(
+    "error",
+    [errors.RateLimited("more than 5 calls a second", 0.25), errors.Unavailable("away", retry_after=0.25)],
+    ids=lambda e: type(e).__name__,
+)
+def test_how_long_to_wait_is_told_in_the_standard_way_and_taken_from_anybody(
+    error: errors.RateLimited | errors.Unavailable,
+) -> None:
+    code, status = to_status(error)
     retry = error_details_pb2.RetryInfo()
     (told,) = (detail for detail in status.details if detail.Is(retry.DESCRIPTOR))
     told.Unpack(retry)
@@ -237,7 +244,8 @@ def test_how_long_to_wait_is_told_in_the_standard_way_and_taken_from_anybody() -
     del status.details[:]
     status.details.append(told)
     back = from_rpc(_Failed(code, "slow down", ((STATUS_KEY, status.SerializeToString()),)))
-    assert isinstance(back, errors.RateLimited)
+    assert isinstance(back, errors.RateLimited | errors.Unavailable)
+    assert type(back) is type(error)
     assert (back.message, back.retry_after) == (status.message, 0.25)
 
 
