@@ -85,6 +85,9 @@ SHORTEST_AUDIT = 3_600.0
     show_default=True,
     help="And at most so many records.",
 )
+@click.option(
+    "--health", metavar="HOST:PORT", help="Answer for health alone there, to everybody and without TLS, for probes."
+)
 @click.option("--metrics", metavar="HOST:PORT", help="Show figures for Prometheus there, to everybody on this machine.")
 @click.option(
     "--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True, help="One line a record."
@@ -104,6 +107,7 @@ def serve(
     insecure_without_tls: bool,
     audit_keep: str,
     audit_keep_at_most: int,
+    health: str | None,
     metrics: str | None,
     log_format: str,
     drain: float,
@@ -120,6 +124,10 @@ def serve(
             "Listen on 127.0.0.1, and let an agent or a proxy on this machine pass them on",
         )
 
+    if health is not None:
+        # Beyond this machine as well: it tells nothing but whether the service is up.
+        beyond_loopback(health, "--health")
+
     tls = tls_files(tls_cert, tls_key, client_ca)
     check_listen(
         listen,
@@ -127,6 +135,7 @@ def serve(
         encrypted=tls is not None or insecure_without_tls,
     )
     settings = ServiceSettings(
+        health=health or "",
         metrics=metrics or "",
         drain=drain,
         authenticate=auth == "tokens",

@@ -5,26 +5,29 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import grpc
 from google.protobuf.message import DecodeError
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from ..domain.errors import MISSING, FailedPrecondition, Internal, InvalidArgument, WazirError
 from ..proto.v1 import study_service_pb2, study_service_pb2_grpc
+from ..storage.lasting import LastingTask
 from ..storage.store import Store
 from ..wire.errors import STATUS_KEY, to_status
 from .auditing.auditor import Auditor
 from .auditing.recorder import Recorder
 from .handlers import Handlers
+from .health import Health
 from .security.gate import UNIX, Gate
 from .security.interceptor import SecurityInterceptor
 from .service import Service
 from .servicer import StudyServicer
 from .settings import ServiceSettings
 from .standing import until_lost
+from .watchdog import Watchdog
 
 if TYPE_CHECKING:
     from .observe.exposition import Exposition
@@ -33,6 +36,19 @@ if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
 
 SERVICE_NAME = study_service_pb2.DESCRIPTOR.services_by_name["StudyService"].full_name
+HEALTH_NAME = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+
+KEEPALIVE: Final = (
+    # A client that vanished without a word is noticed within 30 s, and what it watched is not watched any longer.
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.max_pings_without_data", 0),
+    # What nobody has used for an hour need not be kept.
+    ("grpc.max_connection_idle_ms", 3_600_000),
+)
+PROBES = 64
+"""Calls for health at a time at the address for probes."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -126,7 +142,12 @@ class Server:
         self._auditor = Auditor(self._recorder, self.settings.audit)
         self.ports: list[int] = []
         self._addresses = list(addresses)
-        self._health = health.aio.HealthServicer()
+        self._health = Health(("", SERVICE_NAME), lambda: self.service.pulses)
+        self._looking: LastingTask | None = None
+        self._watchdog = Watchdog(self.service.loop_pulse)
+        self._probed: grpc.aio.Server | None = None
+        """Answers probes of health, and nothing else."""
+        self.health_port: int | None = None
         self._server: grpc.aio.Server | None = None
         self._standing: asyncio.Task[None] | None = None
         self.lost = asyncio.Event()
@@ -154,7 +175,7 @@ class Server:
             self._exposition = Exposition(self.settings.metrics, self.service)
             interceptors.insert(0, self._exposition.interceptor)
         servicer = StudyServicer(self.service, self._gate.attempt_tokens)
-        names = (SERVICE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        names = (SERVICE_NAME, HEALTH_NAME, reflection.SERVICE_NAME)
         handlers = Handlers()
         # To generated code, which asks for a server, it looks like one.
         server: Any = handlers
@@ -174,16 +195,21 @@ class Server:
                 # Clients may ping an idle channel so often, to find a server that is gone.
                 ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
                 ("grpc.keepalive_permit_without_calls", 1),
+                *KEEPALIVE,
             ],
         )
         tls = None if self.settings.tls is None else self.settings.tls.credentials()
         for address in self._addresses:
-            self.ports.append(self._bind(address, tls))
+            self.ports.append(_bound(self._server, address, tls, "--listen"))
+        if self.settings.health:
+            self._probed, self.health_port = await self._for_probes(self.settings.health)
         await self.service.start()
         self._recorder.start()
         await self._server.start()
-        for name in ("", SERVICE_NAME):
-            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        self._looking = LastingTask(self._health.keep(), "health")
+        self._watchdog.start()
+        if self._probed is not None:
+            await self._probed.start()
         self._standing = asyncio.create_task(until_lost(self.service.store, self._refuse))
 
     async def stop(self, grace: float | None = None) -> None:
@@ -192,11 +218,16 @@ class Server:
         if self._standing is not None:
             self._standing.cancel()
             await asyncio.gather(self._standing, return_exceptions=True)
-        await self._health.enter_graceful_shutdown()
+        self._health.end()
         # They would last as long as their watchers do.
         self.service.end_watches()
         if self._server is not None:
             await self._server.stop(self.settings.drain if grace is None else grace)
+        if self._probed is not None:
+            await self._probed.stop(None)
+        if self._looking is not None:
+            await self._looking.end()
+        self._watchdog.close()
         await self.service.close()
         self._auditor.close()
         await self._recorder.close()
@@ -209,24 +240,34 @@ class Server:
             await self._server.wait_for_termination()
 
     async def _refuse(self, why: str) -> None:
-        for name in ("", SERVICE_NAME):
-            await self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
+        self._health.refuse()
         self.service.end_watches()
         self.lost.set()
 
-    def _bind(self, address: str, tls: grpc.ServerCredentials | None) -> int:
-        assert self._server is not None
-        try:
-            if tls is None or address.startswith(UNIX):
-                port = self._server.add_insecure_port(address)
-            else:
-                port = self._server.add_secure_port(address, tls)
-        except RuntimeError:
-            port = 0
-        if not port:
-            raise FailedPrecondition(
-                f"cannot listen on {address}: it is in use, or not an address of this machine. "
-                "Stop the other server, or choose another with --listen",
-                field="listen",
-            )
-        return int(port)
+    async def _for_probes(self, address: str) -> tuple[grpc.aio.Server, int]:
+        """A server that answers for health alone, to everybody and unencrypted, as the probes of Kubernetes ask for."""
+        handlers = Handlers()
+        adding: Any = handlers
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, adding)
+        await handlers.intercept([ErrorInterceptor()])
+        options = [("grpc.so_reuseport", 0), *KEEPALIVE]
+        server = grpc.aio.server(handlers=[handlers], options=options, maximum_concurrent_rpcs=PROBES)
+        return server, _bound(server, address, None, "--health")
+
+
+def _bound(server: grpc.aio.Server, address: str, tls: grpc.ServerCredentials | None, option: str) -> int:
+    """The port. Raises FailedPrecondition."""
+    try:
+        if tls is None or address.startswith(UNIX):
+            port = server.add_insecure_port(address)
+        else:
+            port = server.add_secure_port(address, tls)
+    except RuntimeError:
+        port = 0
+    if not port:
+        raise FailedPrecondition(
+            f"cannot listen on {address}: it is in use, or not an address of this machine. "
+            f"Stop the other server, or choose another with {option}",
+            field=option.removeprefix("--"),
+        )
+    return int(port)

@@ -140,6 +140,11 @@ class Service:
         return (*own, *self._store.pulses)
 
     @property
+    def loop_pulse(self) -> Pulse:
+        """That of the event loop."""
+        return self._presence.pulse
+
+    @property
     def leases(self) -> int:
         """Attempts that live by heartbeats."""
         return len(self._leases)

@@ -82,6 +82,10 @@ class ServiceSettings:
     audit: AuditSettings = AuditSettings()
     """How long it is kept who did what."""
 
+    health: str = ""
+    """HOST:PORT where health alone is answered for, to everybody and without TLS, for probes that know nothing else;
+    empty: nowhere but at the other addresses."""
+
     metrics: str = ""
     """HOST:PORT where Prometheus reads figures over HTTP, without authentication; empty: nowhere."""
 

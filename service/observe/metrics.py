@@ -163,6 +163,14 @@ class _State(Collector):
         yield trials
         yield GaugeMetricFamily("wazir_leases", "Attempts that live by heartbeats.", self._service.leases)
         yield GaugeMetricFamily("wazir_waiting_askers", "Callers waiting for suggestions.", self._service.waiting)
+        ages = GaugeMetricFamily(
+            "wazir_pulse_age_seconds",
+            "Seconds since each loop that must not die turned; 0 while it waits for work.",
+            labels=["pulse"],
+        )
+        for pulse in self._service.pulses:
+            ages.add_metric([pulse.name], pulse.age)
+        yield ages
         store = self._service.store
         if isinstance(store, GroupStore):
             yield CounterMetricFamily("wazir_commits", "Commits of the database.", store.commits)

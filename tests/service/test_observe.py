@@ -62,6 +62,8 @@ def test_figures_tell_calls_trials_leases_and_commits(tmp_path: Path) -> None:
     assert found["wazir_studies", "active"] == 1
     assert (found["wazir_trials", "active"], found["wazir_trials", "succeeded"]) == (2, 1)
     assert found["wazir_leases",] == 2
+    assert found["wazir_pulse_age_seconds", "event loop"] < 60
+    assert found["wazir_pulse_age_seconds", "writer"] < 60
     assert found["wazir_waiting_askers",] == 0
     assert found["wazir_leases_lost_total",] == 0
     assert found["wazir_units_total",] >= found["wazir_commits_total",] >= 3
