@@ -8,7 +8,8 @@ import os
 import socket
 import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,12 @@ import click
 from ..clients.cli.errors import reported
 from ..clients.cli.session import Session, connection_options
 from ..clients.client import Client
-from ..controller.loop import Controller
+from ..controller.loop import PULSE_LIMIT, Controller
 from ..controller.runtime import Runtime
 from ..controller.settings import DEFAULT_PATIENCE, Settings
 from ..domain.errors import InvalidArgument, Unavailable
 from ..domain.names import DEFAULT_OWNER, check_id
+from ..domain.pulse import Pulse
 from ..domain.study import Study
 from ..domain.template import Runtime as Kind
 from .logs import log_to_stderr
@@ -51,6 +53,8 @@ class Served:
     settings: Settings
     ended: threading.Event = field(default_factory=threading.Event)
     """Set when the process is to leave."""
+    pulse: Pulse = field(default_factory=lambda: Pulse("controller", PULSE_LIMIT))
+    """Beats while it works, waits for the service, or stands by."""
 
 
 @click.command()
@@ -104,6 +108,9 @@ class Served:
 )
 @click.option("--gpus", type=click.IntRange(0), help="Local processes: GPUs to hand out; else those that are found.")
 @click.option(
+    "--health", metavar="HOST:PORT", help="Answer there, by HTTP, whether it works (/healthz), with figures (/metrics)."
+)
+@click.option(
     "--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True, help="One line a record."
 )
 @click.option("-v", "--verbose", is_flag=True, help="Log more.")
@@ -124,6 +131,7 @@ def controller(
     user: int | None,
     runs: Path,
     gpus: int | None,
+    health: str | None,
     log_format: str,
     verbose: bool,
 ) -> None:
@@ -142,7 +150,11 @@ def controller(
     if kind is Kind.KUBERNETES:
         settings = replace(settings, default_parallel=DEFAULT_PARALLEL, launching=LAUNCHING)
     served = Served(kind, dict(map(owner_and_namespace, owners)), settings)
-    with heard(lambda _: served.ended.set()), session.client(address, retry_for=PATIENCE) as client:
+    with (
+        answering(health, served.pulse),
+        heard(lambda _: served.ended.set()),
+        session.client(address, retry_for=PATIENCE) as client,
+    ):
         if not wait_for_service(client, served):
             return
         if kind is Kind.LOCAL:
@@ -153,6 +165,18 @@ def controller(
             api = Api.connect(kubeconfig, context)
             home = namespace or default_namespace(kubeconfig, context)
             run_kubernetes(client, served, api, name, home, user)
+
+
+@contextmanager
+def answering(address: str | None, pulse: Pulse) -> Iterator[None]:
+    """Tells at `address`, if there is one, whether the pulse is fresh."""
+    if address is None:
+        yield
+        return
+    from ..controller.health import Health
+
+    with closing(Health(address, pulse)):
+        yield
 
 
 def owner_and_namespace(text: str) -> tuple[str, str]:
@@ -167,6 +191,7 @@ def wait_for_service(client: Client, served: Served) -> bool:
     """Waits until the service lets us see the owners' studies; False where we are to leave before. Raises its refusal,
     for instance of a token that may not."""
     while not served.ended.is_set():
+        served.pulse.beat()
         try:
             for owner in served.owners:
                 next(iter(client.list_studies(owner=owner)), None)
@@ -201,10 +226,10 @@ def run_kubernetes(client: Client, served: Served, api: Any, name: str, home: st
     settings = KubernetesSettings(name, home, namespaces, default_user=user, env=client.environment())
     check_access(api, home, settings.all_namespaces, served.ended)
     lease = Lease(api, home, f"wazir-controller-{name}", f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}")
-    while lease.acquire(served.ended):
+    while lease.acquire(served.ended, served.pulse.beat):
         runtime = KubernetesRuntime(api, settings, leads=lambda: lease.held)
         try:
-            runtime.wait_synced(math.inf, served.ended)
+            runtime.wait_synced(math.inf, served.ended, served.pulse.beat)
             where = ", ".join(settings.all_namespaces)
             log.info("running trials in namespace %s of %s", where, api.host, extra={"action": "started"})
             run_until(client, served, runtime, lease.keep)
@@ -218,7 +243,15 @@ def run_until(
     client: Client, served: Served, runtime: Runtime, keep: Callable[[Callable[[], None]], None] | None = None
 ) -> None:
     """Until the process is to leave, or what `keep` is given has been called."""
-    worker = Controller(client, runtime, [], served.settings, owners=[*served.owners], takes=taken(served.kind))
+    worker = Controller(
+        client,
+        runtime,
+        [],
+        served.settings,
+        owners=[*served.owners],
+        takes=taken(served.kind),
+        pulse=served.pulse,
+    )
     if keep is not None:
         keep(worker.leave)
 

@@ -11,9 +11,13 @@ from ..clients.client import Client
 from ..controller.local.gpus import find_devices
 from ..controller.local.runtime import LocalRuntime
 from ..controller.loop import Controller, Finish
+from ..controller.plan import ORPHAN_GRACE
 from ..controller.settings import Settings
 from ..domain.names import StudyName
 from ..domain.study import Study
+
+SLACK = 10.0
+"""Seconds for what else is to be done when it stops."""
 
 
 class LocalRun:
@@ -34,6 +38,9 @@ class LocalRun:
     ) -> None:
         self._runtime = LocalRuntime(run_folder(root, study.name), devices=find_devices(gpus))
         self._controller = Controller(client, self._runtime, [study.name], Settings(address, parallel=parallel))
+        grace = 0.0 if study.spec.trial is None else study.spec.trial.grace
+        self.stop_limit = grace + ORPHAN_GRACE + Settings(address).farewell + SLACK
+        """Seconds that `stop` may take, if nothing hangs."""
         self._done = threading.Event()
         self._finish: Finish | None = None
         self._error: BaseException | None = None
@@ -49,8 +56,9 @@ class LocalRun:
     ) -> None:
         if not self._done.is_set():
             self.stop()
-        self._thread.join()
-        self._runtime.close()
+        self._thread.join(self.stop_limit)
+        if not self._thread.is_alive():
+            self._runtime.close()
 
     def wait(self, on_trouble: Callable[[str], None] = lambda words: None) -> Finish:
         """Until the study has ended or the controller was told to stop. Raises what ended the controller.
@@ -72,6 +80,10 @@ class LocalRun:
     def stop(self) -> None:
         """Ends what runs, with its grace."""
         self._press(2)
+
+    def leave(self) -> None:
+        """Returns soon, and leaves what runs to the next run."""
+        self._controller.leave()
 
     def _press(self, times: int) -> None:
         while self._presses < times:

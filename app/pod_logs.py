@@ -16,7 +16,7 @@ def pod_log(reference: str, follow: bool, kubeconfig: Path | None, context: str 
     machine cannot ask it.
     """
     try:
-        from ..controller.kubernetes.api import Api, ApiError, Unreachable, pods_path
+        from ..controller.kubernetes.api import READ_TIMEOUT, Api, ApiError, Unreachable, pods_path
         from ..controller.kubernetes.pods import place_of
     except ModuleNotFoundError as error:
         raise FailedPrecondition(
@@ -26,7 +26,9 @@ def pod_log(reference: str, follow: bool, kubeconfig: Path | None, context: str 
     api = Api.connect(kubeconfig, context)
     try:
         asked = {"follow": "true"} if follow else {}
-        stream = api.stream(pods_path(namespace, pod, "log"), None, container=container, **asked)
+        # A log that is followed may be silent for days; one that is read is there.
+        patience = None if follow else READ_TIMEOUT
+        stream = api.stream(pods_path(namespace, pod, "log"), patience, container=container, **asked)
     except Unreachable as error:
         raise Unavailable(str(error)) from error
     except ApiError as error:

@@ -7,9 +7,10 @@ import os
 import shlex
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
 
 PATIENCE = 10.0
 """Seconds to wait for the service of this database while it goes from one process to another."""
+
+LEAVING = 5.0
+"""Seconds that the usual way of leaving may take; then the process ends as it is."""
 
 FAILURES_SHOWN = 10
 """Lines about failed trials, two for each thing that they have in common."""
@@ -143,7 +147,7 @@ def follow(client: Client, local: LocalRun, study: Study, *, parallel: int | Non
             watcher.join(1.0)
         finally:
             watch.cancel()
-            watcher.join()
+            watcher.join(1.0)
 
 
 def _show(watch: TrialWatch, progress: Progress) -> None:
@@ -156,23 +160,52 @@ def _show(watch: TrialWatch, progress: Progress) -> None:
 
 @contextmanager
 def drain_on_interrupt(local: LocalRun, progress: Progress) -> Iterator[None]:
-    """Ctrl-C once: no more starts; twice: trials are told to end, and run again next time. SIGTERM: like twice."""
-    pressed = 0
+    """Ctrl-C once: no more starts; twice: trials are told to end, and run again next time. SIGTERM: like twice.
+
+    Whatever hangs, the process ends: some time after the second one, or at the third, which leaves trials alone."""
+    pressed = stops = 0
+    timers: list[threading.Timer] = []
+
+    def later(seconds: float, act: Callable[[], None]) -> None:
+        timers.append(threading.Timer(seconds, act))
+        timers[-1].daemon = True
+        timers[-1].start()
+
+    def leave() -> None:
+        progress.note = "Leaving: what still runs goes on, and the next `wazir run` takes it over."
+        local.leave()
+        later(LEAVING, partial(end_now, progress.note))
 
     def interrupted(number: int) -> None:
-        nonlocal pressed
+        nonlocal pressed, stops
         pressed += 1
-        if pressed == 1 and number == signal.SIGINT:
+        if stops:
+            leave()
+        elif pressed == 1 and number == signal.SIGINT:
             progress.note = "Draining: running trials go on to their end, none start. Ctrl-C again stops them."
             local.drain()
         else:
             progress.note = "Stopping: running trials are ended and will be run again by the next `wazir run`."
+            stops += 1
             local.stop()
+            later(local.stop_limit, leave)
         if not console().is_terminal:
             say(progress.note, err=True)
 
     with heard(interrupted):
-        yield
+        try:
+            yield
+        finally:
+            for timer in timers:
+                timer.cancel()
+
+
+def end_now(words: str) -> None:
+    """Ends this process as it is. What is stored is stored, and what runs goes on."""
+    say(f"wazir: {words}", err=True)
+    if console().is_terminal:
+        console().show_cursor()
+    os._exit(Exit.INTERRUPTED)
 
 
 def report(client: Client, study: Study, service: LocalService, *, file: str) -> None:

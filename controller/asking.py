@@ -61,6 +61,10 @@ class Asking:
             self._errands.tell(partial(self._in_vain, study, self._settings.retry_after))
         except WazirError as error:
             self._errands.tell(partial(self._refuse, study, error))
+        except Exception as error:
+            log.exception("asking for trials of %s", name.short, extra={"action": "ask_defect", "study": str(name)})
+            self._errands.trouble = repr(error)
+            self._errands.tell(partial(self._in_vain, study, self._settings.ask_again))
         else:
             self._errands.trouble = ""
             self._errands.tell(partial(self._answered, study, count, answer))

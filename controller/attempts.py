@@ -94,6 +94,11 @@ class Attempts:
                 log.log(level, "%s: %s", key, error, extra={"action": "call_failed", "attempt": str(key)})
                 self._errands.trouble = str(error)
                 later, stale = self._clock() + self._retry_after, False
+            except Exception as error:
+                # A defect of ours, or something in this attempt that nobody thought of: the others go on.
+                log.exception("%s: %r", key, error, extra={"action": "call_defect", "attempt": str(key)})
+                self._errands.trouble = repr(error)
+                later, stale = self._clock() + self._retry_after, False
             self._errands.tell(partial(_called, attempt, later, stale))
 
         self._errands.send(call)

@@ -27,7 +27,7 @@ class Discarding:
         def discard() -> None:
             try:
                 self._runtime.discard(uid, trials)
-            except OSError as error:
+            except Exception as error:  # noqa: BLE001 - nothing waits for it
                 log.warning("cannot remove checkpoints: %s", error, extra={"action": "discard_failed", "uid": uid})
             self._errands.tell(self._done)
 

@@ -6,12 +6,19 @@ calls when it takes in the news.
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 from collections.abc import Callable
 from functools import partial
 
 from .calls import Calls
+
+log = logging.getLogger(__name__)
+
+
+class Defect(Exception):
+    """An errand came to an end that was to survive every exception."""
 
 
 class Errands:
@@ -40,16 +47,23 @@ class Errands:
         self._wake()
 
     def take_in(self) -> None:
-        """In the loop's thread: calls what came. Raises what an errand raised."""
+        """In the loop's thread: calls what came. Raises Defect if an errand itself came to an end by an exception."""
         while not self._news.empty():
-            self._news.get()()
+            try:
+                self._news.get()()
+            except Defect:
+                raise
+            except Exception as error:
+                # What one item brings is not to keep the others from being heard.
+                log.exception("what came could not be taken in", extra={"action": "news_defect"})
+                self.trouble = repr(error)
 
     def close(self) -> None:
         self.closing.set()
         self._calls.close()
 
     def _guarded(self, errand: Callable[[], None]) -> None:
-        """A defect of another thread's ends the loop as it would in the loop's own thread."""
+        """An errand that ends by an exception would be missed by nobody, so it ends the loop."""
         try:
             errand()
         except Exception as error:  # noqa: BLE001 - raised again, in the loop
@@ -57,4 +71,4 @@ class Errands:
 
 
 def _raise(error: Exception) -> None:
-    raise error
+    raise Defect(f"an errand ended by an exception: {error!r}") from error

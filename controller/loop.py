@@ -12,11 +12,13 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 from ..domain.attempt import Cause
 from ..domain.errors import InvalidArgument, WazirError
 from ..domain.names import StudyName
+from ..domain.pulse import Pulse
 from ..domain.study import Study
 from ..domain.template import TrialTemplate
 from ..domain.trial import Trial
@@ -60,6 +62,11 @@ SHARE = 3.0
 """Seconds between two turns for each second that the last one took."""
 LONGEST_PAUSE = 0.1
 
+LONGEST_WAIT = 10.0
+"""Seconds after which the loop turns although nothing has happened, to show that it does."""
+PULSE_LIMIT = 60.0
+"""Seconds after which a loop that has not turned has stopped."""
+
 
 class Finish(enum.Enum):
     """Why `Controller.run` has returned."""
@@ -98,6 +105,7 @@ class Controller:
         takes: Callable[[Study], bool] = lambda study: True,
         on_change: Callable[[TrialChanges], None] | None = None,
         clock: Callable[[], float] = time.time,
+        pulse: Pulse | None = None,
     ) -> None:
         self._runtime = runtime
         self._names = list(dict.fromkeys(studies))
@@ -133,6 +141,8 @@ class Controller:
         )
         self._telling = Telling(service, runtime, clock)
 
+        self.pulse = pulse or Pulse("controller", PULSE_LIMIT)
+        """Of the loop, which turns every LONGEST_WAIT seconds at least."""
         self._mode = Mode.RUN
         self._leaving = threading.Event()
         self._failure: WazirError | None = None
@@ -187,6 +197,7 @@ class Controller:
     def _turn(self) -> bool:
         """Observes, plans and acts once, then waits for news; whether there is nothing more to do."""
         began = time.monotonic()
+        self.pulse.beat()
         self._errands.take_in()
         now = self._clock()
         if self._owners:
@@ -195,11 +206,11 @@ class Controller:
 
         snapshot = self._snapshot(now)
         wakes = []
-        for action in plan(snapshot, self._limits(), now):
+        for action in self._plan(snapshot, now):
             if isinstance(action, Wake):
                 wakes.append(action.at)
-            else:
-                self._act(action, snapshot)
+            elif not self._acted(action, snapshot):
+                wakes.append(now + self._settings.retry_after)
 
         if self._finished(now):
             return True
@@ -207,8 +218,39 @@ class Controller:
             wakes.append(self._quiet_since + self._settings.farewell)
         self._waited = time.monotonic()
         self._worked = self._waited - began
-        self._runtime.wait(max(0.0, min(wakes) - self._clock()) if wakes else None)
+        self._runtime.wait(min([LONGEST_WAIT, *(max(0.0, at - self._clock()) for at in wakes)]))
         return False
+
+    def _plan(self, snapshot: Snapshot, now: float) -> list[Action]:
+        """What to do. A study that cannot be planned for is left alone, and keeps no other from being run."""
+        try:
+            return plan(snapshot, self._limits(), now)
+        except Exception:
+            sound = [watched for watched in snapshot.studies if self._can_plan(watched, snapshot, now)]
+            if len(sound) == len(snapshot.studies):
+                raise
+            # What runs of the others is nobody's orphan.
+            return plan(replace(snapshot, studies=sound, complete=False), self._limits(), now)
+
+    def _can_plan(self, watched: Watched, snapshot: Snapshot, now: float) -> bool:
+        try:
+            plan(replace(snapshot, studies=[watched], complete=False), self._limits(), now)
+        except Exception as error:
+            name = watched.study.name
+            log.exception("%s is left alone", name.short, extra={"action": "study_defect", "study": str(name)})
+            self._errands.trouble = f"{name.short}: {error!r}"
+            return False
+        return True
+
+    def _acted(self, action: Action, snapshot: Snapshot) -> bool:
+        """Whether the action was carried out. If not, it is planned again."""
+        try:
+            self._act(action, snapshot)
+        except Exception as error:
+            log.exception("%s", action, extra={"action": "act_defect"})
+            self._errands.trouble = repr(error)
+            return False
+        return True
 
     def _finished(self, now: float) -> bool:
         if self._attempts.busy or any(study.asking for study in self._studies) or self._discarding.under_way:

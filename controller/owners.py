@@ -78,6 +78,8 @@ class Owners:
                     return
                 self._errands.trouble = str(error)
                 log.warning("watching owners/%s: %s", owner, error, extra={"action": "watch_failed", "owner": owner})
+            except Exception:
+                log.exception("watching owners/%s", owner, extra={"action": "watch_defect", "owner": owner})
             self._errands.closing.wait(self._retry_after)
 
     def _seen(self, owner: str, changes: StudyChanges) -> None:
@@ -110,6 +112,9 @@ class Owners:
             except WazirError as error:
                 if not isinstance(error, AWAY):
                     log.error("%s: %s", name.short, error, extra={"action": "study_refused", "study": str(name)})
+                self._errands.closing.wait(self._retry_after)
+            except Exception:
+                log.exception("%s", name.short, extra={"action": "study_defect", "study": str(name)})
                 self._errands.closing.wait(self._retry_after)
             else:
                 self._errands.tell(partial(self._entered, *found))

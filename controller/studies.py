@@ -174,6 +174,8 @@ class Studies:
                 if self._errands.closing.is_set() or watch.left:
                     return
                 log.warning("watching %s: %s", name.short, error, extra={"action": "watch_failed", "study": str(name)})
+            except Exception:
+                log.exception("watching %s", name.short, extra={"action": "watch_defect", "study": str(name)})
             self._errands.closing.wait(self._retry_after)
 
     def _heard(self, name: StudyName, watch: _Watch) -> Known | None:

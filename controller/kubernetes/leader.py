@@ -45,10 +45,13 @@ class Lease:
         """Whether nobody else can hold it now. Cheap; from any thread."""
         return time.monotonic() < self._until
 
-    def acquire(self, ended: threading.Event) -> bool:
-        """Waits until it is ours; False where `ended` is set before. Raises ApiError where we have no right to it."""
+    def acquire(self, ended: threading.Event, waiting: Callable[[], None] = lambda: None) -> bool:
+        """Waits until it is ours; False where `ended` is set before. Raises ApiError where we have no right to it.
+
+        `waiting` is called again and again meanwhile."""
         told = ""
         while not ended.is_set():
+            waiting()
             try:
                 if self._take():
                     log.info("leading as %s", self._identity, extra={"action": "leading"})
@@ -97,6 +100,11 @@ class Lease:
             except (ApiError, Unreachable) as error:
                 pause = 1.0
                 words = str(error)
+            except Exception as error:
+                # Without us nobody would notice that the lease has run out.
+                log.exception("the lease cannot be renewed", extra={"action": "lease_defect"})
+                pause = 1.0
+                words = repr(error)
             if not self.held or self.holder != self._identity:
                 log.error("no longer leading: %s", words, extra={"action": "lease_lost"})
                 self._until = 0.0

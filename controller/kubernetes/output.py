@@ -108,6 +108,10 @@ class Follower:
                     last = (last and refusals >= GIVE_UP) or error.status == 404
                     if last:
                         self.lost = str(error)
+                except Exception as error:
+                    log.exception("%s", self._path, extra={"action": "log_defect"})
+                    self.lost = repr(error)
+                    return
                 else:
                     refusals = 0
                 if last:

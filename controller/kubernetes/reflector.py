@@ -78,6 +78,11 @@ class Reflector:
                     self._version = ""
                     continue
                 self._failed(f"the API server says {error}")
+            except Exception as error:
+                # Something in an answer that nobody thought of; perhaps it is not there in the next one.
+                log.exception("watching %s", self._path, extra={"action": "watch_defect"})
+                self._failed(repr(error))
+                self._version = ""
             else:
                 pause = FIRST_PAUSE
                 continue

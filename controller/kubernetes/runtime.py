@@ -105,7 +105,6 @@ class KubernetesRuntime:
         self._lock = threading.RLock()
         self._news = threading.Condition()
         self._awake = False
-        self._defect: BaseException | None = None
         self._writer = Writer(settings.writers, self._failed, leads)
         self._reflectors = [
             Reflector(
@@ -120,12 +119,15 @@ class KubernetesRuntime:
         for reflector in self._reflectors:
             reflector.start()
 
-    def wait_synced(self, timeout: float, ended: threading.Event | None = None) -> None:
+    def wait_synced(
+        self, timeout: float, ended: threading.Event | None = None, waiting: Callable[[], None] = lambda: None
+    ) -> None:
         """Returns early where `ended` is set. Raises Unavailable, with the API server's words, where the pods cannot be
-        listed within `timeout` seconds."""
+        listed within `timeout` seconds. `waiting` is called again and again meanwhile."""
         until = time.monotonic() + timeout
         for reflector in self._reflectors:
             while not reflector.synced.wait(max(0.0, min(0.2, until - time.monotonic()))):
+                waiting()
                 if ended is not None and ended.is_set():
                     return
                 if time.monotonic() >= until:
@@ -145,8 +147,6 @@ class KubernetesRuntime:
         return None
 
     def observe(self) -> Mapping[Key, Execution]:
-        if self._defect is not None:
-            raise self._defect
         with self._lock:
             return {key: self._seen(pod) for key, pod in self._pods.items() if not pod.forgotten}
 
@@ -568,9 +568,13 @@ class KubernetesRuntime:
             pod.execution = replace(pod.execution, phase=Phase.ENDED, exit=ended)
         self.wake()
 
-    def _failed(self, error: BaseException) -> None:
-        """A defect of ours on a writer's thread ends the loop, as it would in the loop's own."""
-        self._defect = error
+    def _failed(self, key: Key, error: Exception) -> None:
+        """A defect of ours, or something in this pod that nobody thought of."""
+        log.error("%s: %r", key, error, exc_info=error, extra={"action": "write_defect", "attempt": str(key)})
+        with self._lock:
+            pod = self._pods.get(key)
+            if pod is not None and pod.execution.phase is Phase.STARTING:
+                pod.execution = replace(pod.execution, waiting=f"its pod cannot be written: {error!r}")
         self.wake()
 
 

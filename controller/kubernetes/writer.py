@@ -27,7 +27,8 @@ class Later(Exception):
 
 
 class Writer:
-    """Runs writes on at most `threads` threads. A write raises `Later` to be run again, and must not raise else.
+    """Runs writes on at most `threads` threads. A write raises `Later` to be run again. If it raises anything else,
+    `on_defect` is told, and it is run again as well: it is one pod's, and the others go on.
 
     `allowed` is asked before each: while it says no, they wait.
     """
@@ -35,7 +36,7 @@ class Writer:
     def __init__(
         self,
         threads: int = 8,
-        on_defect: Callable[[BaseException], None] = lambda error: None,
+        on_defect: Callable[[Key, Exception], None] = lambda key, error: None,
         allowed: Callable[[], bool] = lambda: True,
     ) -> None:
         self._most = threads
@@ -99,8 +100,10 @@ class Writer:
                 pause = max(later.pause, min(LAST_PAUSE, pause * 2 or FIRST_PAUSE))
                 again = time.monotonic() + pause * random.uniform(0.8, 1.2)
                 log.debug("%s: again in %.1f s: %s", key, pause, later, extra={"action": "write_later"})
-            except BaseException as error:  # noqa: BLE001 - told to the loop
-                self._on_defect(error)
+            except Exception as error:  # noqa: BLE001 - told
+                self._on_defect(key, error)
+                pause = LAST_PAUSE
+                again = time.monotonic() + pause
             with self._ready:
                 waiting = self._queues[key]
                 if again is None:

@@ -10,6 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+PATIENCE = 5.0
+"""Seconds for the zygote to end."""
+
 _PROGRAM = Path(__file__).with_name("zygote.py")
 
 
@@ -62,6 +65,11 @@ class Launcher:
     def close(self) -> None:
         """Lets the zygote end, and waits for it; what it has started goes on."""
         self._requests.close()
-        self._zygote.wait()
+        try:
+            self._zygote.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            # Somebody has stopped it, perhaps. What it has started goes on also then.
+            self._zygote.kill()
+            self._zygote.wait()
         self._events.close()
         os.close(self.process)

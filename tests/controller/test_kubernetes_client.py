@@ -165,18 +165,17 @@ def test_writes_of_one_attempt_keep_their_order_and_are_made_again() -> None:
     writer.close()
 
 
-def test_a_defect_in_a_write_is_told() -> None:
-    told: list[BaseException] = []
-    heard = threading.Event()
+def test_a_defect_in_a_write_is_told_and_keeps_no_other_from_being_written() -> None:
+    told: list[tuple[Key, Exception]] = []
+    written = threading.Event()
 
-    def defect(error: BaseException) -> None:
-        told.append(error)
-        heard.set()
-
-    writer = Writer(1, defect)
+    writer = Writer(1, lambda key, error: told.append((key, error)))
     writer.submit(Key("u", 1, 1), lambda: 1 // 0)  # type: ignore[arg-type]
-    assert heard.wait(LIMIT)
-    assert isinstance(told[0], ZeroDivisionError)
+    writer.submit(Key("u", 2, 1), written.set)
+    assert written.wait(LIMIT)
+    ((key, error),) = told
+    assert key == Key("u", 1, 1)
+    assert isinstance(error, ZeroDivisionError)
     writer.close()
 
 
