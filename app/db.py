@@ -23,13 +23,17 @@ from ..storage.revision import REVISION, VERSION_TABLE
 from ..storage.store import StudyFilter
 from .audited import record_if_possible, record_of
 from .options import database_option
+from .thin import thin
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.group()
 def db() -> None:
-    """Upgrade, check, back up and restore a database."""
+    """Upgrade, check, back up, restore and thin a database."""
+
+
+db.add_command(thin)
 
 
 @db.command()

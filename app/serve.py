@@ -28,6 +28,7 @@ from .logs import log_to_stderr
 from .loop import run
 from .options import database_option
 from .signals import ENDING, heard
+from .thin import check_points
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 DEFAULT_LISTEN = "127.0.0.1:8470"
@@ -92,6 +93,17 @@ SHORTEST_AUDIT = 3_600.0
 @click.option(
     "--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True, help="One line a record."
 )
+@click.option(
+    "--keep-measurements",
+    metavar="TIME",
+    help="Keep the curves of studies that have ended whole for so long, such as 90d; without it, for ever.",
+)
+@click.option(
+    "--keep-points",
+    default=ServiceSettings.keep_points,
+    show_default=True,
+    help="Points of each curve that are kept after that.",
+)
 @click.option("--drain", default=10.0, show_default=True, help="Seconds that calls in flight get at the end.")
 @click.option("-v", "--verbose", is_flag=True, help="Log more.")
 @reported
@@ -110,6 +122,8 @@ def serve(
     health: str | None,
     metrics: str | None,
     log_format: str,
+    keep_measurements: str | None,
+    keep_points: int,
     drain: float,
     verbose: bool,
 ) -> None:
@@ -134,6 +148,7 @@ def serve(
         authenticated=auth != "none" or client_ca is not None or insecure_without_authentication,
         encrypted=tls is not None or insecure_without_tls,
     )
+    check_points("--keep-points", keep_points)
     settings = ServiceSettings(
         health=health or "",
         metrics=metrics or "",
@@ -142,6 +157,10 @@ def serve(
         server_key=key_of(key_file),
         tls=tls,
         audit=AuditSettings(keep=audit_time(audit_keep), keep_at_most=audit_keep_at_most),
+        keep_measurements=None
+        if keep_measurements is None
+        else parse_duration("--keep-measurements", keep_measurements),
+        keep_points=keep_points,
     )
 
     if isinstance(db, str):

@@ -34,6 +34,7 @@ from .presence import Presence
 from .settings import ServiceSettings
 from .trouble import Trouble
 from .unit import Unit
+from .upkeep import Upkeep
 from .writer import Units
 
 SLOWEST_TURN: Final = 15.0
@@ -65,6 +66,7 @@ class Duties:
         *,
         presence: Presence,
         neighbours: Neighbours,
+        upkeep: Upkeep,
         settings: ServiceSettings,
     ) -> None:
         self.pulse = Pulse("duties", 2 * settings.duty_interval + SLOWEST_TURN)
@@ -75,6 +77,7 @@ class Duties:
         self._studies = studies
         self._presence = presence
         self._neighbours = neighbours
+        self._upkeep = upkeep
         self._settings = settings
         self._claim: Claim | None = None
         self._forgot = units.clock()
@@ -105,6 +108,7 @@ class Duties:
         """To be called once nobody keeps them any more."""
         await self._expiring.close()
         await self._settling.close()
+        await self._upkeep.close()
         held, self._claim = self._claim, None
         if held is not None:
             await asyncio.to_thread(held.release)
@@ -118,6 +122,7 @@ class Duties:
         if self._hears:
             self._expire()
         self._settle()
+        self._upkeep.look()
         await self._forget()
 
     @property

@@ -44,6 +44,7 @@ from .requests import Request
 from .settings import ServiceSettings
 from .trials import Enqueued
 from .unit import Lease
+from .upkeep import Upkeep
 from .watching import watch_studies, watch_trials
 from .writer import Units, Writer
 
@@ -99,6 +100,7 @@ class Service:
             self._open,
             presence=self._presence,
             neighbours=self._neighbours,
+            upkeep=Upkeep(store, self._units, self._feed, self.settings),
             settings=self.settings,
         )
         self._loops: list[LastingTask] = []

@@ -63,6 +63,16 @@ class ServiceSettings:
     answer_lifetime: float = 24 * 3600.0
     """How long the first answer to a request id is kept."""
 
+    keep_measurements: float | None = None
+    """How long after a study's end its curves are kept whole; None: for ever."""
+
+    keep_points: int = 200
+    """At most so many points of a curve are kept after that. A screen shows 60."""
+
+    upkeep_interval: float = 60.0
+    """Between two looks for rows to remove. Nobody waits for it; a study that was deleted here is a reason to look at
+    once."""
+
     studies_in_memory: int = 256
     """Histories and curves of so many studies are kept in memory; others are read again when asked about."""
 

@@ -22,6 +22,7 @@ from ..domain.study import (
     Study,
     StudySpec,
     StudyState,
+    Thinning,
 )
 from ..domain.template import MetricsFrom, MetricsSource, Resources, Runtime, TrialTemplate
 from ..domain.trial import TrialState
@@ -58,6 +59,10 @@ def study_to_wire(study: Study) -> study_pb2.Study:
     )
     if study.end_time is not None:
         message.end_time.CopyFrom(timestamp(study.end_time))
+    if study.thinning is not None:
+        message.thinning.points = study.thinning.points
+        if study.thinning.time is not None:
+            message.thinning.time.CopyFrom(timestamp(study.thinning.time))
     return message
 
 
@@ -80,7 +85,12 @@ def study_from_wire(message: study_pb2.Study) -> Study:
         metadata=dict(message.metadata),
         growing=message.growing,
         algorithm_status=_status_from_wire(message.algorithm_status),
+        thinning=_thinning_from_wire(message.thinning) if message.HasField("thinning") else None,
     )
+
+
+def _thinning_from_wire(message: study_pb2.Thinning) -> Thinning:
+    return Thinning(message.points, seconds_of(message.time) if message.HasField("time") else None)
 
 
 def _status_to_wire(status: AlgorithmStatus) -> study_pb2.AlgorithmStatus:

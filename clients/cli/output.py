@@ -79,6 +79,7 @@ def study_data(study: Study) -> dict[str, object]:
         "trials": {state.value: n for state, n in study.counts.by_state.items()},
         "gpu_hours": study.gpu_seconds / 3600,
         "algorithm": algorithm_data(study),
+        "curve_points": study.thinning.points if study.thinning else None,
         "seed": study.seed,
         "revision": study.revision,
         "metadata": dict(study.metadata),

@@ -167,6 +167,8 @@ def _show_study(client: Client, name: StudyName, form: Format) -> None:
     out.print(f"trials      {counts}" + (f" of {spec.budget.trials}" if spec.budget.trials else ""))
     for words, waiting_trials in waiting(client, study).most_common(WAITING_SHOWN):
         out.print(f"waiting     {counted(waiting_trials, 'trial')}: {words}")
+    if study.thinning:
+        out.print(f"curves      at most {counted(study.thinning.points, 'point')} of each are kept")
     if study.gpu_seconds:
         out.print(f"GPU hours   {study.gpu_seconds / 3600:.3g}")
 
@@ -211,7 +213,7 @@ def _show_trial(client: Client, name: TrialName, form: Format) -> None:
             out.print("\n".join(f"            {line}" for line in last_lines))
 
     if measurements:
-        out.print(f"\n{counted(len(measurements), 'step')} measured, the last ones:")
+        out.print(f"\n{counted(len(measurements), 'step')} {'kept' if study.thinning else 'measured'}, the last ones:")
         table, more = measured(measurements[-5:], study.spec)
         out.print(table)
         if more:

@@ -263,6 +263,33 @@ class AlgorithmStatus(google.protobuf.message.Message):
 global___AlgorithmStatus = AlgorithmStatus
 
 @typing.final
+class Thinning(google.protobuf.message.Message):
+    """A study that ended long ago may not keep its curves whole, if whoever runs the service has said so."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    POINTS_FIELD_NUMBER: builtins.int
+    TIME_FIELD_NUMBER: builtins.int
+    points: builtins.int
+    """Of each trial's curve of each metric at most so many points are kept: the first, the last, the least and the
+    greatest one among them.
+    """
+    @property
+    def time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When the last of them was thinned. Absent while it goes on."""
+
+    def __init__(
+        self,
+        *,
+        points: builtins.int = ...,
+        time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["time", b"time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["points", b"points", "time", b"time"]) -> None: ...
+
+global___Thinning = Thinning
+
+@typing.final
 class Study(google.protobuf.message.Message):
     """One optimisation run."""
 
@@ -300,6 +327,7 @@ class Study(google.protobuf.message.Message):
     METADATA_FIELD_NUMBER: builtins.int
     GROWING_FIELD_NUMBER: builtins.int
     ALGORITHM_STATUS_FIELD_NUMBER: builtins.int
+    THINNING_FIELD_NUMBER: builtins.int
     name: builtins.str
     """owners/{owner}/studies/{study}; both are DNS labels of at most 40 characters."""
     uid: builtins.str
@@ -344,6 +372,10 @@ class Study(google.protobuf.message.Message):
     def algorithm_status(self) -> global___AlgorithmStatus:
         """Output only."""
 
+    @property
+    def thinning(self) -> global___Thinning:
+        """Output only. Absent while every measurement is kept."""
+
     def __init__(
         self,
         *,
@@ -363,8 +395,9 @@ class Study(google.protobuf.message.Message):
         metadata: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
         growing: builtins.bool = ...,
         algorithm_status: global___AlgorithmStatus | None = ...,
+        thinning: global___Thinning | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["algorithm_status", b"algorithm_status", "counts", b"counts", "create_time", b"create_time", "end_time", b"end_time", "spec", b"spec"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["algorithm_status", b"algorithm_status", "counts", b"counts", "create_time", b"create_time", "end_reason", b"end_reason", "end_time", b"end_time", "etag", b"etag", "gpu_seconds", b"gpu_seconds", "growing", b"growing", "metadata", b"metadata", "name", b"name", "revision", b"revision", "seed", b"seed", "spec", b"spec", "state", b"state", "state_reason", b"state_reason", "uid", b"uid"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["algorithm_status", b"algorithm_status", "counts", b"counts", "create_time", b"create_time", "end_time", b"end_time", "spec", b"spec", "thinning", b"thinning"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["algorithm_status", b"algorithm_status", "counts", b"counts", "create_time", b"create_time", "end_reason", b"end_reason", "end_time", b"end_time", "etag", b"etag", "gpu_seconds", b"gpu_seconds", "growing", b"growing", "metadata", b"metadata", "name", b"name", "revision", b"revision", "seed", b"seed", "spec", b"spec", "state", b"state", "state_reason", b"state_reason", "thinning", b"thinning", "uid", b"uid"]) -> None: ...
 
 global___Study = Study
