@@ -32,6 +32,7 @@ from .thin import check_points
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 DEFAULT_LISTEN = "127.0.0.1:8470"
+logger = logging.getLogger(__name__)
 SHORTEST_AUDIT = 3_600.0
 """Seconds: what is asked about is hardly ever younger."""
 
@@ -163,6 +164,8 @@ def serve(
         keep_points=keep_points,
     )
 
+    warn_of_key(key_file, authenticated=auth == "tokens", shared=isinstance(db, str))
+
     if isinstance(db, str):
         run(serve_url(db, listen, settings))
     else:
@@ -259,6 +262,19 @@ def key_of(file: Path | None) -> bytes | None:
             "For instance what `openssl rand -hex 32` prints",
         )
     return key
+
+
+def warn_of_key(file: Path | None, *, authenticated: bool, shared: bool) -> None:
+    """Says who else may have the key that attempts' tokens are made from. `shared`: the database is a PostgreSQL, which
+    has administrators and backups of its own."""
+    if file is not None and file.stat().st_mode & 0o004:
+        logger.warning("everybody on this machine can read the key in %s (chmod 600)", file, extra={"action": "key"})
+    if file is None and authenticated and shared:
+        logger.warning(
+            "tokens of attempts are made from a key in the database: who reads that or a backup can speak for any "
+            "attempt. --key-file keeps the key elsewhere",
+            extra={"action": "key"},
+        )
 
 
 def tls_files(cert: Path | None, key: Path | None, client_ca: Path | None) -> TlsFiles | None:

@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from wazir.app.cli import cli
 from wazir.app.local_service import LocalService
+from wazir.app.serve import warn_of_key
 from wazir.clients.client import Client
 from wazir.domain.access import Role
 from wazir.domain.audit import Outcome
@@ -168,3 +169,24 @@ def test_a_token_that_may_not_is_told_and_recorded() -> None:
             with pytest.raises(PermissionDenied):
                 list(client.audit_records("vision"))
         assert eventually(served.store, 2)[-1].method == "ListAuditRecords"
+
+
+@pytest.mark.parametrize(
+    ("mode", "shared", "words"),
+    [
+        (0o600, True, []),
+        (0o644, True, ["everybody on this machine can read the key"]),
+        (None, True, ["who reads that or a backup can speak for any attempt"]),
+        (None, False, []),
+    ],
+)
+def test_a_server_says_who_else_may_have_its_key(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, mode: int | None, shared: bool, words: list[str]
+) -> None:
+    file = tmp_path / "key"
+    if mode is not None:
+        file.write_text("k" * 32)
+        file.chmod(mode)
+    warn_of_key(None if mode is None else file, authenticated=True, shared=shared)
+    assert len(caplog.messages) == len(words)
+    assert all(word in message for word, message in zip(words, caplog.messages, strict=True))

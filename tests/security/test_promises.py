@@ -1,0 +1,415 @@
+"""One test for each promise of the threat model in docs/security.md, under the promise's name.
+
+Each shows its promise in one example, as an adversary would try it. Whole tables of cases are in the other files here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+import grpc
+import pytest
+
+from wazir.app.cli import COMMANDS, cli
+from wazir.app.serve import check_listen
+from wazir.clients.cli.trial_log import read_log
+from wazir.clients.client import Client
+from wazir.clients.credentials import Tls
+from wazir.clients.local_address import address_of
+from wazir.domain.access import Role
+from wazir.domain.attempt import Cause
+from wazir.domain.audit import AuditFilter, AuditRecord, Outcome
+from wazir.domain.errors import (
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    RateLimited,
+    StaleAttempt,
+    Unauthenticated,
+    Unavailable,
+    WazirError,
+)
+from wazir.domain.totals import MAX_METADATA_VALUE, MAX_TRIAL_METADATA
+from wazir.domain.visible import visible
+from wazir.proto.v1 import study_service_pb2 as api
+from wazir.proto.v1 import study_service_pb2_grpc
+from wazir.service.auditing.settings import AuditSettings
+from wazir.service.security.attempt_tokens import AttemptTokens
+from wazir.service.security.limits import LimitSettings, Rate
+from wazir.service.security.tls import TlsFiles
+from wazir.storage.memory import MemoryStore
+from wazir.storage.sqlite import open_sqlite
+
+from .certificates import Authority
+from .serving import SETTINGS, SPEC, Served, serving
+
+PAGE = Path(__file__).parents[2] / "docs" / "security.md"
+QUICK = replace(SETTINGS, audit=AuditSettings(interval=0.01))
+PATIENCE = 60.0
+
+As = Callable[[str], Client]
+
+
+def promised() -> list[str]:
+    """The names of the promises on the page, as they stand there."""
+    return re.findall(r"^\| `([a-z][a-z-]+)` \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_the_page_and_the_tests_here_name_the_same_promises() -> None:
+    names = promised()
+    assert len(names) == len(set(names))
+    tests = {name.removeprefix("test_").replace("_", "-") for name in globals() if name.startswith("test_")}
+    helpers = {"the-page-and-the-tests-here-name-the-same-promises"}
+    assert tests - helpers == set(names)
+
+
+@pytest.fixture
+def served() -> Iterator[Served]:
+    with serving(QUICK) as served:
+        yield served
+
+
+@pytest.fixture
+def as_(served: Served) -> Iterator[As]:
+    """Makes a client for the token, until the test ends."""
+    with ExitStack() as stack:
+        yield lambda token: stack.enter_context(Client(served.address, token=token, retry_for=0))
+
+
+@pytest.fixture
+def running(served: Served, as_: As) -> tuple[Client, str]:
+    """A study with two trials that run: its admin, and the token of the first trial's attempt."""
+    boss = as_(served.token("vision", Role.ADMIN))
+    boss.create_study("vision/s", SPEC)
+    return boss, boss.suggest("vision/s", 2, client_id="c", start=True).tokens[1]
+
+
+def records(served: Served, count: int) -> list[AuditRecord]:
+    """The audit records as soon as there are so many."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        found = served.store.read(lambda view: view.audit_records(AuditFilter(), "", 1_000)).records
+        if len(found) >= count:
+            return list(found)
+        assert time.monotonic() < until, found
+        time.sleep(0.01)
+
+
+# People who have a token
+
+
+def test_only_its_owner(served: Served, as_: As) -> None:
+    as_(served.token("vision", Role.ADMIN)).create_study("vision/there", SPEC)
+    other = as_(served.token("speech", Role.ADMIN))
+    calls = (other.get_study, other.pause_study, other.delete_study, lambda name: list(other.list_trials(name)))
+    told: dict[str, list[str]] = {}
+    for study in ("there", "gone"):
+        for call in calls:
+            with pytest.raises(PermissionDenied) as refusal:
+                call(f"vision/{study}")
+            told.setdefault(study, []).append(refusal.value.message.replace(study, "STUDY"))
+    assert told["there"] == told["gone"]
+
+
+def test_only_its_role(served: Served, as_: As) -> None:
+    as_(served.token("vision", Role.ADMIN)).create_study("vision/s", SPEC)
+    viewer, editor = as_(served.token("vision", Role.VIEWER)), as_(served.token("vision", Role.EDITOR))
+    assert viewer.get_study("vision/s").name.study == "s"
+    with pytest.raises(PermissionDenied):
+        viewer.pause_study("vision/s")
+    editor.pause_study("vision/s")
+    for refused in (lambda: editor.delete_study("vision/s"), lambda: list(editor.audit_records("vision"))):
+        with pytest.raises(PermissionDenied):
+            refused()
+
+
+def test_revoked_is_over(served: Served, as_: As) -> None:
+    text = served.token("vision", Role.ADMIN)
+    client = as_(text)
+    client.create_study("vision/s", SPEC)
+    watch = client.watch_trials("vision/s")
+    next(watch)
+    served.revoke(text)
+    with pytest.raises(Unauthenticated):
+        client.get_study("vision/s")
+    with pytest.raises(Unauthenticated):
+        list(watch)
+
+
+def test_guessing_is_limited() -> None:
+    settings = replace(QUICK, limits=LimitSettings(strangers=Rate(0.001, 3)))
+    with serving(settings) as served:
+        refusals: list[type[WazirError]] = []
+        for number in range(5):
+            guess = f"wzr_{'a' * 9}{number}_{'0' * 64}"
+            with Client(served.address, token=guess, retry_for=0) as client, pytest.raises(WazirError) as refusal:
+                client.get_study("vision/s")
+            refusals.append(type(refusal.value))
+    assert refusals == [Unauthenticated] * 3 + [RateLimited] * 2
+
+
+def test_nobody_starves_others() -> None:
+    settings = replace(QUICK, limits=LimitSettings(calls=Rate(0.001, 5)))
+    with serving(settings) as served:
+        greedy, modest = served.token(), served.token()
+        with Client(served.address, token=greedy, retry_for=0) as client:
+            for _ in range(5):
+                list(client.list_studies())
+            with pytest.raises(RateLimited):
+                list(client.list_studies())
+        with Client(served.address, token=modest, retry_for=0) as client:
+            assert list(client.list_studies()) == []
+
+
+def test_nothing_unrecorded(served: Served, as_: As) -> None:
+    text = served.token("vision", Role.EDITOR)
+    client = as_(text)
+    client.create_study("vision/s", SPEC)
+    with pytest.raises(PermissionDenied):
+        client.delete_study("vision/s")
+    denied, made = records(served, 2)
+    for record, method, outcome in ((made, "CreateStudy", Outcome.DONE), (denied, "DeleteStudy", Outcome.DENIED)):
+        assert (record.method, record.outcome, record.name) == (method, outcome, "owners/vision/studies/s")
+        assert (record.caller, record.address) == (f"token:{text.split('_')[1]}", "127.0.0.1")
+
+
+def test_records_are_bounded() -> None:
+    store = MemoryStore()
+    settings = replace(QUICK, audit=replace(QUICK.audit, kinds=3))
+    with serving(settings, store) as served:
+        for token in ("nonsense", served.token("vision", Role.VIEWER)):
+            with Client(served.address, token=token, retry_for=0) as client:
+                for number in range(20):
+                    with pytest.raises(WazirError):
+                        client.delete_study(f"vision/s{number}")
+    found = store.read(lambda view: view.audit_records(AuditFilter(), "", 1_000)).records
+    assert sum(record.count for record in found) == 40
+    assert len(found) <= 8
+    store.close()
+
+
+# Training code
+
+
+def test_its_own_trial(running: tuple[Client, str], as_: As) -> None:
+    boss, token = running
+    code = as_(token)
+    code.heartbeat("vision/s/1", 1)
+    calls: list[Any] = [
+        lambda: code.heartbeat("vision/s/2", 1),
+        lambda: code.get_trial("vision/s/2"),
+        lambda: list(code.list_trials("vision/s")),
+        lambda: code.end_attempt("vision/s/1", 1, Cause.SUCCEEDED),
+        lambda: code.update_metadata("vision/s", {"a": "b"}),
+        lambda: code.delete_study("vision/s", force=True),
+    ]
+    before = boss.get_study("vision/s").revision
+    for call in calls:
+        with pytest.raises(PermissionDenied):
+            call()
+    assert boss.get_study("vision/s").revision == before
+
+
+def test_ended_is_over(running: tuple[Client, str], as_: As) -> None:
+    boss, token = running
+    boss.end_attempt("vision/s/1", 1, Cause.PREEMPTED)
+    code = as_(token)
+    for call in (lambda: code.heartbeat("vision/s/1", 1), lambda: code.update_metadata("vision/s/1", {"a": "b"})):
+        with pytest.raises(StaleAttempt):
+            call()
+
+
+def test_deleted_is_over() -> None:
+    with (
+        serving(replace(QUICK, token_max_age=3600.0)) as served,
+        Client(served.address, token=served.token("vision", Role.ADMIN)) as boss,
+    ):
+        boss.create_study("vision/s", SPEC)
+        token = boss.suggest("vision/s", start=True).tokens[1]
+        with Client(served.address, token=token, retry_for=0) as code:
+            code.heartbeat("vision/s/1", 1)
+            boss.delete_study("vision/s", force=True)
+            boss.create_study("vision/s", SPEC)
+            boss.suggest("vision/s", start=True)
+            with pytest.raises(NotFound):
+                code.heartbeat("vision/s/1", 1)
+
+
+def test_no_token_of_others(running: tuple[Client, str], served: Served) -> None:
+    boss, token = running
+    with grpc.insecure_channel(served.address) as channel:
+        stub: Any = study_service_pb2_grpc.StudyServiceStub(channel)
+        metadata = [("authorization", f"Bearer {token}")]
+        own = stub.GetTrial(api.GetTrialRequest(name="owners/vision/studies/s/trials/1"), metadata=metadata)
+        study = stub.GetStudy(api.GetStudyRequest(name="owners/vision/studies/s"), metadata=metadata)
+        with pytest.raises(grpc.RpcError):
+            stub.GetTrial(
+                api.GetTrialRequest(name="owners/vision/studies/s/trials/1", attempt_token=True), metadata=metadata
+            )
+    assert "wza_" not in str(own) + str(study)
+    listed = "".join(map(repr, boss.list_trials("vision/s")))
+    assert "wza_" not in listed
+
+
+def test_bounded_words(running: tuple[Client, str], as_: As) -> None:
+    _, token = running
+    code = as_(token)
+    with pytest.raises(InvalidArgument):
+        code.update_metadata("vision/s/1", {"a": "x" * (MAX_METADATA_VALUE + 1)})
+    for number in range(MAX_TRIAL_METADATA // 50_000):
+        code.update_metadata("vision/s/1", {f"key{number}": "x" * 50_000})
+    with pytest.raises(InvalidArgument):
+        code.update_metadata("vision/s/1", {"more": "x" * 50_000})
+
+
+def test_no_files_of_others(running: tuple[Client, str], as_: As, tmp_path: Path) -> None:
+    boss, token = running
+    (tmp_path / "key").write_text("somebody's key")
+    with pytest.raises(PermissionDenied):
+        as_(token).heartbeat("vision/s/1", 1, log_path=str(tmp_path / "key"))
+    boss.heartbeat("vision/s/1", 1, log_path=str(tmp_path / "key"))
+    name = boss.get_trial("vision/s/1").name
+    with pytest.raises((NotFound, FailedPrecondition, Unavailable)):
+        b"".join(read_log(boss, name, number=1, follow=False, of_pod=lambda reference, _: iter([b"pod"])))
+
+
+def test_harmless_on_a_terminal(running: tuple[Client, str], as_: As) -> None:
+    _, token = running
+    written = as_(token).update_metadata("vision/s/1", {"note": "\x1b]0;owned\x07\x9b2J\u202e"})["note"]
+    shown = visible(written)
+    assert shown.isprintable()
+    assert "\\x1b" in shown
+
+
+# Local users
+
+
+def test_no_socket_of_others(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Somebody has made the folder, or a link, before the user came."""
+    stranger = 4_000_000_000 + os.getpid() % 100_000
+    folder = Path("/tmp") / f"wazir-{stranger}"
+    monkeypatch.setattr(os, "geteuid", lambda: stranger)
+    (tmp_path / "elsewhere").mkdir(mode=0o700)
+    try:
+        folder.mkdir(mode=0o700)
+        with pytest.raises(FailedPrecondition, match="not a folder that only you may use"):
+            address_of(Path("a.db"))
+        folder.rmdir()
+        folder.symlink_to(tmp_path / "elsewhere")
+        with pytest.raises(FailedPrecondition, match="not a folder that only you may use"):
+            address_of(Path("a.db"))
+    finally:
+        folder.unlink() if folder.is_symlink() else folder.rmdir()
+
+
+def test_socket_for_one_user(tmp_path: Path) -> None:
+    address = address_of(tmp_path / "a.db")
+    folder = Path(address.removeprefix("unix:")).parent
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert folder.stat().st_uid == os.geteuid()
+
+
+def test_no_token_in_arguments() -> None:
+    """What stands on a command line is seen by everybody on the machine."""
+    takers = []
+    context = click.Context(cli)
+    for name in COMMANDS:
+        command = cli.get_command(context, name)
+        assert command is not None
+        subcommands = command.commands.values() if isinstance(command, click.Group) else [command]
+        for subcommand in subcommands:
+            takers += [
+                (name, option.name)
+                for option in subcommand.params
+                if any(word in (option.name or "") for word in ("token", "password", "secret"))
+                and not isinstance(option.type, click.Path)
+                and option.name != "token_id"
+            ]
+    assert takers == []
+
+
+# The network
+
+
+def test_no_open_door() -> None:
+    with pytest.raises(InvalidArgument, match="everybody who reaches it"):
+        check_listen(["0.0.0.0:8470"], authenticated=False, encrypted=True)
+    with pytest.raises(InvalidArgument, match="unencrypted"):
+        check_listen(["0.0.0.0:8470"], authenticated=True, encrypted=False)
+
+
+def test_no_token_in_the_clear(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WAZIR_PLAINTEXT_TOKEN", raising=False)
+    with pytest.raises(InvalidArgument):
+        Client("service.example:8470", token="wzr_secret")
+
+
+def test_no_false_service(tmp_path: Path) -> None:
+    authority, impostor = Authority(tmp_path), Authority(tmp_path, "impostor")
+    cert, key = impostor.issue("server")
+    with serving(replace(QUICK, tls=TlsFiles(cert, key))) as served:
+        address = served.address.replace("127.0.0.1", "localhost")
+        with (
+            Client(address, token=served.token(), tls=Tls(ca=str(authority.file)), retry_for=0) as client,
+            pytest.raises(FailedPrecondition, match="not trusted"),
+        ):
+            list(client.list_studies())
+        assert served.store.read(lambda view: view.audit_records(AuditFilter(), "", 10)).records == []
+
+
+def test_no_false_client(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    cert, key = authority.issue("server")
+    mine, mine_key = authority.issue("ada")
+    with serving(replace(QUICK, authenticate=False, tls=TlsFiles(cert, key, authority.file))) as served:
+        address = served.address.replace("127.0.0.1", "localhost")
+        nameless = Tls(ca=str(authority.file))
+        with Client(address, token="", tls=nameless, retry_for=0) as client, pytest.raises(Unavailable):
+            client.create_study("s", SPEC)
+        own = Tls(ca=str(authority.file), cert=str(mine), key=str(mine_key))
+        with Client(address, token="", tls=own, retry_for=0) as client:
+            client.create_study("s", SPEC)
+        assert [record.caller for record in records(served, 1)] == ["certificate:ada"]
+
+
+# Whoever reads the database, or a backup of it
+
+
+def test_no_tokens_in_the_database(tmp_path: Path) -> None:
+    file = tmp_path / "wazir.db"
+    with closing(open_sqlite(file)) as store, serving(QUICK, store) as served:
+        text = served.token("vision", Role.ADMIN)
+        with Client(served.address, token=text) as boss:
+            boss.create_study("vision/s", SPEC)
+            token = boss.suggest("vision/s", start=True).tokens[1]
+    kept = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    for secret in (text, text.split("_")[2], token, token.rpartition("_")[2]):
+        assert secret.encode() not in kept
+
+
+def test_key_elsewhere(tmp_path: Path) -> None:
+    key = os.urandom(32).hex().encode()
+    file = tmp_path / "wazir.db"
+    with (
+        closing(open_sqlite(file)) as store,
+        serving(replace(QUICK, server_key=key), store) as served,
+        Client(served.address, token=served.token("vision", Role.ADMIN)) as boss,
+    ):
+        study = boss.create_study("vision/s", SPEC)
+        trial = boss.suggest("vision/s", start=True).trials[0]
+        assert store.read(lambda view: view.secret("attempt-tokens")) is None
+        forged = AttemptTokens(b"what else the database holds, perhaps").token(study.uid, trial)
+        with Client(served.address, token=forged, retry_for=0) as code, pytest.raises(Unauthenticated):
+            code.heartbeat(trial.name, 1)
+    kept = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert key not in kept
