@@ -214,7 +214,7 @@ def main(told: list[str]) -> None:
         make_folder(folder)
         with suppress(OSError):  # that this folder is not to be written to is said better below
             log_to_file(str(folder / LOG))
-        with LocalService(database) as service:
+        with LocalService(database, on_failure=_end) as service:
             _say(serving=service.serving)
             if service.serving:
                 sys.stdin.buffer.read()
@@ -227,6 +227,12 @@ def main(told: list[str]) -> None:
         )
     except WazirError as error:
         _say(error=type(error).__name__, message=error.message)
+
+
+def _end() -> None:
+    """The log says why. Who needs the service finds it gone, and starts another."""
+    logging.shutdown()
+    os._exit(1)
 
 
 def _say(**reply: object) -> None:

@@ -1,18 +1,24 @@
 """Who of this machine serves a database locally: a lock file says it, and a Unix socket is where.
 
-For a file of SQLite the lock lies beside it, because no second process may serve it. A PostgreSQL may be served by any
-number of processes, and the lock, beside the socket, settles only which of this user's listens at the socket.
+For a file of SQLite the lock lies beside it, because no second process may serve it; a lock on the file itself makes
+sure of it (`storage/sqlite_file.py`), and this one tells who serves and lets others wait. A PostgreSQL may be served by
+any number of processes, and the lock, beside the socket, settles only which of this user's listens at the socket.
 """
 
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from ..clients.local_address import address_of, socket_of
 from ..domain.database import DEFAULT_DATABASE, Database
 from ..domain.errors import FailedPrecondition
+from ..storage.sqlite_file import check_names, named
+
+logger = logging.getLogger(__name__)
 
 
 class Claim:
@@ -32,9 +38,11 @@ class Claim:
         return self._lock_file is not None
 
     def take(self) -> bool:
-        """Whether it is held from now on; False if another process holds it. Raises FailedPrecondition if the lock file
-        cannot be written."""
+        """Whether it is held from now on; False if another process holds it. Raises FailedPrecondition if the database
+        has several names, or the lock file cannot be written."""
         path = lock_path(self._database)
+        if isinstance(self._database, Path):
+            check_names(named(self._database))
         try:
             file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
@@ -51,6 +59,19 @@ class Claim:
         os.write(file, f"{os.getpid()}\n".encode())
         self._lock_file = file
         return True
+
+    def keep(self) -> None:
+        """Makes the lock file again if somebody has removed or replaced it: it is where others look who serves."""
+        held, path = self._lock_file, lock_path(self._database)
+        if held is None or _same(path, held):
+            return
+        self._lock_file = None
+        if self.take():
+            os.close(held)
+            logger.warning("%s was removed, and is made again", path, extra={"action": "lock_made_again"})
+        else:
+            # Another process has the new one, for the moment in which it finds the database served.
+            self._lock_file = held
 
     def clear_socket(self) -> None:
         """Makes room to listen. The old socket's process held this lock before, so it listens no more."""
@@ -72,13 +93,20 @@ class Claim:
 
 def lock_path(database: Database) -> Path:
     if isinstance(database, Path):
-        return database.with_name(database.name + ".lock")
+        file = named(database)
+        return file.with_name(file.name + ".lock")
     return socket_of(database).with_suffix(".lock")
 
 
 def folder_of(database: Database) -> Path:
     """Where logs and checkpoints of a database's trials are kept: beside its file; of a PostgreSQL in this folder."""
-    return database.absolute().parent if isinstance(database, Path) else DEFAULT_DATABASE.parent.absolute()
+    return named(database).parent if isinstance(database, Path) else DEFAULT_DATABASE.parent.absolute()
+
+
+def _same(path: Path, descriptor: int) -> bool:
+    with suppress(OSError):
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    return False
 
 
 def make_folder(folder: Path) -> None:

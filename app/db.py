@@ -20,6 +20,7 @@ from ..domain.errors import FailedPrecondition, InvalidArgument, Unavailable
 from ..storage.audit import problems
 from ..storage.open import open_store
 from ..storage.revision import REVISION, VERSION_TABLE
+from ..storage.sqlite_file import OpenFile, named
 from ..storage.store import StudyFilter
 from .audited import record_if_possible, record_of
 from .options import database_option
@@ -51,9 +52,7 @@ def upgrade(db: Database) -> None:
 @reported
 def check(db: Database) -> None:
     """Check that a database is sound and that its rows agree. May be served meanwhile."""
-    if isinstance(db, Path):
-        there(db)
-    found = list(_file_problems(db)) if isinstance(db, Path) else []
+    found = list(_file_problems(there(db))) if isinstance(db, Path) else []
     if not found:
         with closing(open_store(db)) as store:
             found = store.read(lambda view: list(problems(view)))
@@ -77,8 +76,7 @@ def backup(db: Database, file: Path, force: bool) -> None:
     fresh = file.with_name(file.name + ".part")
     try:
         if isinstance(db, Path):
-            there(db)
-            _copy(db, fresh)
+            _copy(there(db), fresh)
         else:
             _program("pg_dump", db, "--format=custom", "--no-owner", f"--file={fresh}")
         fresh.replace(file)
@@ -114,15 +112,20 @@ def restore(db: Database, file: Path) -> None:
     say(f"{shown(db)} is restored from {file}: {studies} {'study' if studies == 1 else 'studies'}.")
 
 
-def there(file: Path) -> None:
+def there(file: Path) -> Path:
+    """The one name of a database file. Raises InvalidArgument if it does not exist."""
     if not file.exists():
         raise InvalidArgument("--db", str(file), "does not exist", "Name a database with --db or WAZIR_DB")
+    return named(file)
 
 
 def _file_problems(file: Path) -> Iterator[str]:
     """What SQLite itself finds wrong."""
     try:
-        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        with (
+            closing(OpenFile(file, make=False)),
+            closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection,
+        ):
             for (words,) in connection.execute("PRAGMA integrity_check"):
                 if words != "ok":
                     yield f"SQLite: {words}"
@@ -149,6 +152,7 @@ def _copy(source: Path, target: Path) -> None:
     """All pages of one moment, while others write."""
     try:
         with (
+            closing(OpenFile(named(source), make=False)),
             closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as read,
             closing(sqlite3.connect(target)) as write,
         ):

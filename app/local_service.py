@@ -9,22 +9,26 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ..domain.database import Database, shown
-from ..domain.errors import FailedPrecondition, Unavailable
+from ..domain.errors import FailedPrecondition, Unavailable, WazirError
 from .claim import Claim, folder_of, make_folder
 
 if TYPE_CHECKING:
     import asyncio
 
+    from ..service.server import Server
     from ..service.settings import ServiceSettings
 
 STAND_BY_INTERVAL = 0.2
 """Seconds between two tries to take over. A lock that is waited for could not be given up at the end."""
+
+KEEP_INTERVAL = 1.0
+"""Seconds between two looks whether the lock file is still there."""
 
 START_TIMEOUT = 60.0
 """Seconds for migrations and start; a database that takes longer is better migrated by hand."""
@@ -42,14 +46,17 @@ class LocalService:
         listen: Sequence[str] = (),
         settings: ServiceSettings | None = None,
         stand_by: bool = True,
+        on_failure: Callable[[], object] = lambda: None,
     ) -> None:
-        """`listen`: further addresses. With `stand_by` off a database that is served already is refused."""
+        """`listen`: further addresses. With `stand_by` off a database that is served already is refused. `on_failure`
+        is called, on another thread, if the service has to end by itself; `check` says why."""
         self.database = database.absolute() if isinstance(database, Path) else database
         self.ports: list[int] = []
         self.serving = False
         self._listen = list(listen)
         self._settings = settings
         self._may_stand_by = stand_by
+        self._on_failure = on_failure
         self._claim = Claim(self.database)
         self._closing = threading.Event()
         self._ready = threading.Event()
@@ -90,6 +97,11 @@ class LocalService:
     ) -> None:
         self.close()
 
+    def check(self) -> None:
+        """Raises why the service has ended by itself, if it has."""
+        if self._error is not None:
+            raise self._error
+
     def close(self) -> None:
         """Drains calls in flight, closes the database and lets others serve it."""
         self._closing.set()
@@ -116,11 +128,18 @@ class LocalService:
         except BaseException as error:
             self._error = error
             if self._ready.is_set():
-                logger.exception("the service on %s ended", self.name, extra={"action": "service_ended"})
+                # What Wazir raises on purpose says all there is to say.
+                trace = None if isinstance(error, WazirError) else error
+                logger.error(
+                    "the service on %s ended: %s", self.name, error, exc_info=trace, extra={"action": "service_ended"}
+                )
         finally:
             self.serving = False
             self._claim.release()
+            failed = self._error is not None and self._ready.is_set()
             self._ready.set()
+            if failed:
+                self._on_failure()
 
     async def _serve(self) -> None:
         import asyncio
@@ -128,7 +147,7 @@ class LocalService:
         from ..service.server import Server
         from ..storage.open import open_store
 
-        store = open_store(self.database)
+        store = open_store(self.database, serve=True)
         try:
             self._claim.clear_socket()
             server = Server(store, [self.address, *self._listen], self._settings)
@@ -139,7 +158,21 @@ class LocalService:
             self.serving = True
             self._ready.set()
             if not self._closing.is_set():
-                await self._stop.wait()
+                await self._until_told(server)
             await server.stop()
         finally:
             store.close()
+        if store.lost:
+            raise FailedPrecondition(store.lost)
+
+    async def _until_told(self, server: Server) -> None:
+        """Returns when the service is to end, or has to."""
+        import asyncio
+
+        assert self._stop is not None
+        ends = [asyncio.ensure_future(event.wait()) for event in (self._stop, server.lost)]
+        while not any(end.done() for end in ends):
+            await asyncio.wait(ends, timeout=KEEP_INTERVAL, return_when=asyncio.FIRST_COMPLETED)
+            self._claim.keep()
+        for end in ends:
+            end.cancel()

@@ -125,14 +125,15 @@ def run(file: Path, db: Database, parallel: int | None, gpus: int | None, trials
 
         log_to_file(str(folder / "wazir.log"))
         with LocalRun(client, service.address, study, folder / "runs", parallel=parallel, gpus=gpus) as local:
-            follow(client, local, study, parallel=parallel)
+            follow(client, local, study, service, parallel=parallel)
         study = client.get_study(study.name)
         report(client, study, service, file=str(file))
     raise click.exceptions.Exit(outcome(study))
 
 
-def follow(client: Client, local: LocalRun, study: Study, *, parallel: int | None) -> None:
-    """Shows the study live until the controller has nothing left to do; Ctrl-C drains, then stops it."""
+def follow(client: Client, local: LocalRun, study: Study, service: LocalService, *, parallel: int | None) -> None:
+    """Shows the study live until the controller has nothing left to do; Ctrl-C drains, then stops it. Raises why the
+    service had to end."""
     from ..clients.cli.progress import Progress, asking
 
     with Progress(console(), study=study) as progress, drain_on_interrupt(local, progress):
@@ -141,8 +142,13 @@ def follow(client: Client, local: LocalRun, study: Study, *, parallel: int | Non
         watcher = threading.Thread(target=_show, args=(watch, progress), name="wazir-watch", daemon=True)
         watcher.start()
         progress.ask(asking(client, study.name), parallel=parallel)
+
+        def tell(trouble: str) -> None:
+            service.check()
+            progress.tell_trouble(trouble)
+
         try:
-            local.wait(progress.tell_trouble)
+            local.wait(tell)
             # It ends by itself with the study; a drained one goes on.
             watcher.join(1.0)
         finally:

@@ -200,12 +200,13 @@ def serve_file(db: Path, listen: Sequence[str], settings: ServiceSettings) -> No
     ended = threading.Event()
     with (
         heard(lambda _: ended.set()),
-        LocalService(db, listen=listen, settings=settings, stand_by=False) as service,
+        LocalService(db, listen=listen, settings=settings, stand_by=False, on_failure=ended.set) as service,
     ):
         for address, port in zip(listen, service.ports, strict=True):
             host = address.rpartition(":")[0]
             say(f"Serving {service.name} at {host}:{port} and {service.address}", err=True)
         ended.wait()
+        service.check()
         say("Ending: calls in flight are answered first ...", err=True)
 
 

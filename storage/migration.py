@@ -21,6 +21,14 @@ logger = logging.getLogger(__name__)
 SCRIPTS = Path(__file__).parent / "migrations"
 
 
+def newer(where: str, found: str) -> str:
+    """What to say of a database whose schema was changed while this process had it open."""
+    return (
+        f"{where} has been brought to the schema {found} by a newer Wazir, and this process writes {REVISION}. Install "
+        "that version of Wazir here (pip install --upgrade wazir), and start it again"
+    )
+
+
 def migrate(
     connection: Connection, where: str, *, upgrade: bool = True, before: Callable[[str], object] = lambda found: None
 ) -> None:

@@ -33,7 +33,7 @@ from .committer import Committer
 from .group import GroupStore, Outcome, Unit
 from .limits import STANDARD, Limits
 from .lines import Lines
-from .migration import migrate
+from .migration import migrate, newer
 from .postgres_database import PostgresDatabase
 from .postgres_exchange import PostgresExchange
 from .postgres_stamp import Stamp
@@ -184,10 +184,7 @@ class _PostgresStore(GroupStore):
             raise Unavailable(f"{name} is being upgraded or restored. Try again", retry_after=RESTORING)
 
         if stamp.revision != REVISION:
-            self.lost = (
-                f"{name} has been brought to the schema {stamp.revision} by a newer Wazir, and this server writes "
-                f"{REVISION}. Install that version of Wazir here (pip install --upgrade wazir), and start it again"
-            )
+            self.lost = newer(name, stamp.revision)
             raise Unavailable(self.lost)
 
         with self._stamping:

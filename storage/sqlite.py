@@ -16,6 +16,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar, cast
@@ -27,10 +28,12 @@ from ..domain.errors import FailedPrecondition, ResourceExhausted, Unavailable, 
 from .exchange import LocalExchange
 from .group import GroupStore, Outcome, Unit
 from .known import Known
-from .migration import migrate
+from .migration import migrate, newer
 from .pending import Shared
+from .revision import REVISION, VERSION_TABLE
 from .session import Session
 from .sql import SqlTransaction
+from .sqlite_file import OpenFile, named
 from .store import Store, View
 from .view import SqlView
 
@@ -41,13 +44,15 @@ LOCK_SECONDS = 5.0
 """How long to wait for another process that writes. It holds the lock for one commit at a time, unless it hangs."""
 
 
-def open_sqlite(path: str | os.PathLike[str], *, lock_seconds: float = LOCK_SECONDS) -> Store:
+def open_sqlite(path: str | os.PathLike[str], *, lock_seconds: float = LOCK_SECONDS, serve: bool = False) -> Store:
     """The store in that file: made with its folders where it is not there, brought to the newest schema where it is.
+    With `serve` no other process may serve it until the store is closed.
 
-    Raises FailedPrecondition where the file or its folder cannot be written, is no Wazir database, or was written by
-    a newer Wazir; Unavailable where another process locks it for `lock_seconds`; ResourceExhausted on a full disk.
+    Raises FailedPrecondition where the file or its folder cannot be written, has several names, is served by another
+    process that must not be, is no Wazir database, or was written by a newer Wazir; Unavailable where another process
+    locks it for `lock_seconds`; ResourceExhausted on a full disk.
     """
-    file = Path(path).absolute()
+    file = named(path)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -57,21 +62,32 @@ def open_sqlite(path: str | os.PathLike[str], *, lock_seconds: float = LOCK_SECO
         ) from error
     if file.is_dir():
         raise FailedPrecondition(f"{file} is a folder; name a file for the database, for instance {file / 'wazir.db'}")
-    database = _Database(file, lock_seconds)
-    with database.errors():
+    opened = OpenFile(file, serve=serve)
+    try:
+        database = _Database(opened, lock_seconds)
+        return _SqliteStore(database, _ready(database))
+    except BaseException:
+        opened.close()
+        raise
+
+
+def _ready(database: _Database) -> _Link:
+    """A connection for the writer, to a file with the newest schema."""
+    opened, file = database.opened, database.opened.file
+    with database.errors(), ExitStack() as stack:
         link = database.connect()
         try:
             link.raw.execute("BEGIN IMMEDIATE")
-            migrate(link.connection, str(file))
+            migrate(link.connection, str(file), before=lambda found: found and stack.enter_context(opened.alone()))
             # Changes nothing, and is refused where the file is read-only; to begin is not.
             link.raw.execute("DELETE FROM studies WHERE FALSE")
             link.raw.execute("COMMIT")
             # Not before: another program's file is left as it is.
-            _use_wal(link, file, lock_seconds)
+            _use_wal(link, file, database.lock_seconds)
         except BaseException:
             link.connection.close()
             raise
-    return _SqliteStore(database, link)
+    return link
 
 
 def _use_wal(link: _Link, file: Path, lock_seconds: float) -> None:
@@ -106,15 +122,15 @@ class _Link:
 class _Database:
     """How to connect to the file, and what its errors mean."""
 
-    def __init__(self, file: Path, lock_seconds: float) -> None:
-        self._file = file
-        self._lock_seconds = lock_seconds
+    def __init__(self, opened: OpenFile, lock_seconds: float) -> None:
+        self.opened = opened
+        self.lock_seconds = lock_seconds
         self._engine = create_engine("sqlite://", creator=self._open, poolclass=NullPool, isolation_level="AUTOCOMMIT")
 
     def _open(self) -> sqlite3.Connection:
         return sqlite3.connect(
-            self._file,
-            timeout=self._lock_seconds,
+            self.opened.file,
+            timeout=self.lock_seconds,
             isolation_level=None,
             check_same_thread=False,  # used by one thread at a time all the same
             cached_statements=256,
@@ -139,11 +155,11 @@ class _Database:
         return meaning
 
     def _meaning(self, code: int, words: str) -> WazirError | None:
-        file = self._file
+        file = self.opened.file
         match code:
             case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
                 return Unavailable(
-                    f"{file} has been locked by another process for {self._lock_seconds:g} s. Try again, or end that "
+                    f"{file} has been locked by another process for {self.lock_seconds:g} s. Try again, or end that "
                     f"process (`fuser {file}` finds it)"
                 )
             case sqlite3.SQLITE_FULL:
@@ -210,8 +226,17 @@ class _SqliteStore(GroupStore):
     def close(self) -> None:
         super().close()
         self._close_readers()
+        opened = self._database.opened
+        moved = not self._writer.connection.closed and bool(opened.moved)
+        if moved:
+            # SQLite leaves the log of such a file where it is, without what is in it.
+            with contextlib.suppress(sqlite3.Error):
+                self._writer.raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         # The last connection to be closed moves the log into the file.
         self._writer.connection.close()
+        if moved:
+            opened.remove_log()
+        opened.close()
 
     def _reader(self) -> _Link:
         try:
@@ -219,6 +244,10 @@ class _SqliteStore(GroupStore):
         except IndexError:
             link = self._database.connect()
             link.raw.execute("PRAGMA query_only=ON")
+            if moved := self._database.opened.moved:
+                # It may have opened the file that is there now.
+                link.connection.close()
+                raise Unavailable(moved) from None
             return link
 
     def _close_readers(self) -> None:
@@ -230,12 +259,17 @@ class _SqliteStore(GroupStore):
 
     def _commit(self, units: Sequence[Unit]) -> list[Outcome]:
         outcomes: list[Outcome] = []
+        if self._moved():
+            return self._refused(units)
         try:
             self._writer.raw.execute("BEGIN IMMEDIATE")
+            self._look_where_others_wrote()
         except sqlite3.Error as error:
             self._reached = False
             return [(None, self._database.meaning(error)) for _ in units]
-        self._forget_where_others_wrote()
+        if self.lost:
+            self._writer.raw.execute("ROLLBACK")
+            return self._refused(units)
         shared = Shared(exclusive=True)
         try:
             outcomes.extend(self._run(unit, shared) for unit in units)
@@ -255,14 +289,27 @@ class _SqliteStore(GroupStore):
             parts = (units[:at], units[at : at + 1], units[at + 1 :])
             return [outcome for part in parts if part for outcome in self._commit(part)]
         self._reached = True
-        return outcomes
+        # What was written to a file that is no longer there is not acknowledged.
+        return self._refused(units) if self._moved() else outcomes
 
-    def _forget_where_others_wrote(self) -> None:
+    def _moved(self) -> bool:
+        self.lost = self.lost or self._database.opened.moved
+        return bool(self.lost)
+
+    def _refused(self, units: Sequence[Unit]) -> list[Outcome]:
+        return [(None, Unavailable(self.lost)) for _ in units]
+
+    def _look_where_others_wrote(self) -> None:
         # It is another number where another connection has committed since; this one's own commits do not count.
         (version,) = self._writer.raw.execute("PRAGMA data_version").fetchone()
-        if version != self._version:
-            self._known.forget_all()
-            self._version = version
+        if version == self._version:
+            return
+        self._known.forget_all()
+        self._version = version
+
+        (schema,) = self._writer.raw.execute(f"SELECT max(version_num) FROM {VERSION_TABLE}").fetchone()
+        if schema != REVISION:
+            self.lost = newer(str(self._database.opened.file), schema)
 
     def _run(self, unit: Unit, shared: Shared) -> Outcome:
         """Raises _TransactionLost where the unit failed and left something in the transaction, or ended it."""

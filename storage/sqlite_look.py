@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 
 from ..domain.errors import FailedPrecondition, Unavailable
 from .revision import REVISION, VERSION_TABLE
+from .sqlite_file import OpenFile, named
 from .store import View
 from .view import SqlView
 
@@ -33,11 +34,11 @@ class NotReadable(FailedPrecondition):
 def look(file: Path) -> Iterator[View]:
     """A view of the file as it is at one moment, even if others write to it.
 
-    Raises NotReadable if it has not the newest schema, FailedPrecondition if this user may not read it, Unavailable if
-    it stays locked.
+    Raises NotReadable if it has not the newest schema, FailedPrecondition if this user may not read it, or if it has
+    another name by which it may be written to, Unavailable if it stays locked.
     """
-    file = file.absolute()
-    with _meanings(file), _connected(file) as connection:
+    file = named(file)
+    with closing(OpenFile(file, make=False)), _meanings(file), _connected(file) as connection:
         _check_schema(connection, file)
         connection.execute("BEGIN")
         yield SqlView(_Session(connection))
