@@ -46,6 +46,8 @@ class _Attempt:
     request: dict[str, Any] | None = None
     """While it is STARTING: what the zygote was asked."""
     tries: int = 1
+    again: float | None = None
+    """While the machine cannot launch it: when that is tried again (monotonic)."""
     supervisor: int | None = None
     """A pidfd of its supervisor while that lives."""
     leftovers: set[int] = field(default_factory=set)
@@ -55,17 +57,24 @@ class _Attempt:
 class LocalRuntime:
     """Runs attempts below the folder `root`, which one controller at a time may use.
 
-    `devices`: GPUs that it may hand out, as CUDA_VISIBLE_DEVICES names them. Raises FailedPrecondition where another
-    controller uses `root`.
+    `devices`: GPUs that it may hand out, as CUDA_VISIBLE_DEVICES names them. `launch_again`: seconds until what the
+    machine could not launch is tried again. Raises FailedPrecondition where another controller uses `root`.
     """
 
     def __init__(
-        self, root: Path, *, devices: tuple[str, ...] = (), node: str = "", clock: Callable[[], float] = time.time
+        self,
+        root: Path,
+        *,
+        devices: tuple[str, ...] = (),
+        node: str = "",
+        clock: Callable[[], float] = time.time,
+        launch_again: float = 5.0,
     ) -> None:
         self._root = root.absolute()
         self._devices = devices
         self._node = node or socket.gethostname()
         self._clock = clock
+        self._launch_again = launch_again
         (self._root / "live").mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = _lock(self._root)
         self._identity = _identity(self._root)
@@ -123,21 +132,18 @@ class LocalRuntime:
             log_path=str(folder.log),
         )
         attempt = self._attempts[key] = _Attempt(folder, execution, request)
-        try:
-            folder.enter()
-        except OSError as error:
-            self._broken(attempt, f"{error.filename}: {error.strerror}")
-            return
-        self._request(attempt)
+        self._begin(attempt)
 
     def terminate(self, key: Key, why: Why) -> None:
         attempt = self._attempts.get(key)
         if attempt is None or attempt.execution.phase is Phase.ENDED or attempt.execution.ending is not None:
             return
-        ending = Ending(why, self._clock())
+        ending = Ending(why, self._clock(), attempt.execution.waiting)
         attempt.execution = replace(attempt.execution, ending=ending)
         if attempt.supervisor is not None:
             self._tell(attempt, ending)
+        elif attempt.again is not None:
+            self._end(attempt, Exit(None, self._clock()))
 
     def kill(self, key: Key) -> None:
         attempt = self._attempts.get(key)
@@ -146,6 +152,8 @@ class LocalRuntime:
         attempt.execution = replace(attempt.execution, killed=True)
         if attempt.supervisor is not None:
             processes.send(attempt.supervisor, signal.SIGUSR1)
+        elif attempt.again is not None:
+            self._end(attempt, Exit(None, self._clock(), Fault.LOST))
 
     def output(self, key: Key, offset: int) -> bytes:
         folder = Folder(self._root, key)
@@ -184,7 +192,10 @@ class LocalRuntime:
         discard(self._root, uid, trials)
 
     def wait(self, timeout: float | None) -> None:
-        for handle, _ in self._poll.poll(None if timeout is None else max(0.0, timeout)):
+        due = [max(0.0, attempt.again - time.monotonic()) for attempt in self._attempts.values() if attempt.again]
+        if timeout is not None:
+            due.append(max(0.0, timeout))
+        for handle, _ in self._poll.poll(min(due, default=None)):
             if handle == self._alarm:
                 with contextlib.suppress(BlockingIOError):
                     os.eventfd_read(self._alarm)
@@ -195,6 +206,7 @@ class LocalRuntime:
                 self._zygote_died()
             elif handle in self._by_handle:
                 self._process_ended(handle)
+        self._try_again()
 
     def wake(self) -> None:
         with self._alarm_lock:
@@ -216,6 +228,31 @@ class LocalRuntime:
 
     # ---- starting -----------------------------------------------------------------------------------------------
 
+    def _begin(self, attempt: _Attempt) -> None:
+        try:
+            attempt.folder.enter()
+        except OSError as error:
+            self._hold_up(attempt, f"{error.filename}: {error.strerror}")
+        else:
+            self._request(attempt)
+
+    def _hold_up(self, attempt: _Attempt, words: str) -> None:
+        """The machine cannot launch it: no space, no process, no right to write. That may pass, so it waits and says
+        so; the planner knows how long it may. At once it would be tried until nothing is left of its retries."""
+        execution = attempt.execution
+        if execution.killed or execution.ending is not None:
+            self._end(attempt, Exit(None, self._clock()))
+            return
+        attempt.again = time.monotonic() + self._launch_again
+        since = self._clock() if execution.stuck_since is None else execution.stuck_since
+        attempt.execution = replace(execution, waiting=f"it cannot be launched: {words}", stuck_since=since)
+
+    def _try_again(self) -> None:
+        for attempt in list(self._attempts.values()):
+            if attempt.again is not None and attempt.again <= time.monotonic():
+                attempt.again = None
+                self._begin(attempt)
+
     def _request(self, attempt: _Attempt) -> None:
         try:
             if self._launcher is None:
@@ -227,14 +264,14 @@ class LocalRuntime:
         except BrokenPipeError:
             pass  # it has died: `wait` is told so, and asks the next one
         except OSError as error:
-            self._broken(attempt, f"could not start the launching process: {error.strerror}")
+            self._hold_up(attempt, f"could not start the launching process: {error.strerror}")
 
     def _heard(self, event: dict[str, Any]) -> None:
         attempt = self._attempts.get(Key.parse(event["key"]))
         if attempt is None or attempt.execution.phase is not Phase.STARTING:
             return  # adopted meanwhile, because the zygote that was asked first has died
         if "error" in event:
-            self._broken(attempt, event["error"])
+            self._hold_up(attempt, event["error"])
         else:
             self._launched(attempt)
 
@@ -250,7 +287,7 @@ class LocalRuntime:
         self._launcher.close()
         self._launcher = None
         for attempt in list(self._attempts.values()):
-            if attempt.execution.phase is not Phase.STARTING:
+            if attempt.execution.phase is not Phase.STARTING or attempt.again is not None:
                 continue
             if attempt.folder.launched() is not None:
                 self._launched(attempt)
@@ -353,7 +390,7 @@ class LocalRuntime:
         self._poll.register(handle, select.EPOLLIN)
 
     def _end(self, attempt: _Attempt, ended: Exit) -> None:
-        attempt.request = None
+        attempt.request = attempt.again = None
         attempt.execution = replace(attempt.execution, phase=Phase.ENDED, exit=ended)
 
 

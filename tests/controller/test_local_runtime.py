@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -236,13 +236,34 @@ def test_a_launch_that_raced_with_a_crash_is_adopted_not_repeated(open_runtime: 
     assert (tmp_path / "runs-seen").read_text() == "x\n"
 
 
-def test_a_folder_that_cannot_be_made_is_the_machines_fault(runtime: LocalRuntime, tmp_path: Path) -> None:
+def test_what_the_machine_cannot_launch_waits_and_says_why(tmp_path: Path) -> None:
+    runtime = LocalRuntime(tmp_path / "runs", launch_again=0.05)
     what = order("true")
-    (tmp_path / "runs" / what.key.uid).write_text("in the way")
+    in_the_way = tmp_path / "runs" / what.key.uid
+    in_the_way.write_text("")
+    runtime.launch(what)
+    runtime.wait(0.0)
+    waiting = runtime.observe()[what.key]
+    assert waiting.phase is Phase.STARTING
+    assert waiting.waiting == f"it cannot be launched: {in_the_way}: File exists"
+    assert waiting.stuck_since is not None
+
+    in_the_way.unlink()
     execution = run(runtime, what)
     assert execution.exit is not None
-    assert execution.exit.fault is Fault.MACHINE
-    assert str(tmp_path / "runs") in execution.exit.error
+    assert execution.exit.code == 0
+    runtime.close()
+
+
+@pytest.mark.parametrize("end", [LocalRuntime.kill, lambda runtime, key: runtime.terminate(key, Why.STOP)])
+def test_what_waits_for_the_machine_can_be_ended(tmp_path: Path, end: Callable[[LocalRuntime, Key], None]) -> None:
+    runtime = LocalRuntime(tmp_path / "runs")
+    what = order("true")
+    (tmp_path / "runs" / what.key.uid).write_text("in the way")
+    runtime.launch(what)
+    end(runtime, what.key)
+    assert runtime.observe()[what.key].phase is Phase.ENDED
+    runtime.close()
 
 
 @pytest.mark.parametrize("record", ["launch.json", "exit.json"])

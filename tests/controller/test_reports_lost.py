@@ -12,11 +12,13 @@ import pytest
 
 from wazir.controller.execution import Key
 from wazir.controller.local.folder import Folder
+from wazir.controller.local.runtime import LocalRuntime
 from wazir.domain.attempt import Cause, RetryPolicy
+from wazir.domain.study import StudyState
 from wazir.domain.template import MetricsFrom
 from wazir.domain.trial import TrialState
 
-from .test_loop import WAIT, World, eventually, running
+from .test_loop import NAME, WAIT, World, eventually, running
 
 STEPS = 40
 
@@ -221,6 +223,34 @@ def test_a_log_that_its_own_code_replaces_harms_its_own_attempt_only(tmp_path: P
     assert trial.attempt is not None
     assert (trial.state, trial.attempt.cause) == (TrialState.FAILED, Cause.REPORTS_LOST)
     assert words in trial.reason
+
+
+def test_trials_wait_while_the_disk_is_full_and_use_up_no_retries(world: World, small_disk: Path) -> None:
+    world.runtime.close()
+    world.runtime = LocalRuntime(small_disk / "runs", launch_again=0.05)
+    filler = fill(small_disk)
+    world.create("print('loss=1')")
+    run = world.start()
+    trial = world.until(lambda trial: trial.attempt is not None and "No space left" in trial.attempt.message)
+    assert trial.state is TrialState.ACTIVE
+
+    filler.unlink()
+    run.result()
+    (trial,) = world.trials()
+    assert trial.state is TrialState.SUCCEEDED
+    assert len(trial.attempts) == 1
+
+
+def test_a_study_whose_trials_cannot_be_launched_ends_at_the_first_and_says_why(world: World, small_disk: Path) -> None:
+    fill(small_disk)
+    world.create("print('loss=1')", trials=5)
+    world.start(patience=0.1).result()
+    failed, *_ = world.trials()
+    assert failed.attempt is not None
+    assert failed.attempt.cause is Cause.CONFIG_BROKEN
+    assert "it cannot be launched" in failed.reason
+    assert "No space left on device" in failed.reason
+    assert world.client.get_study(NAME).state is not StudyState.ACTIVE
 
 
 @pytest.mark.parametrize("text", ["[]", "{}", '{"pid": "x"}', "", "\0" * 100, "[" * 100_000])
