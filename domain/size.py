@@ -24,9 +24,9 @@ MEASUREMENT = 100
 def size_of(trial: Trial) -> int:
     size = ROW + _of_values(trial.parameters) + len(trial.reason)
     if trial.metadata:
-        size += _of_texts(trial.metadata)
+        size += size_of_texts(trial.metadata)
     if trial.labels:
-        size += _of_texts(trial.labels)
+        size += size_of_texts(trial.labels)
     if trial.final:
         size += _of_values(trial.final)
     for attempt in trial.attempts:
@@ -34,17 +34,34 @@ def size_of(trial: Trial) -> int:
     return size
 
 
+def growth(before: Trial, after: Trial) -> int:
+    """By how much a changed trial has become larger. It looks at what has changed, because every call asks for it."""
+    size = len(after.reason) - len(before.reason)
+    if after.parameters is not before.parameters:
+        size += _of_values(after.parameters) - _of_values(before.parameters)
+    if after.metadata is not before.metadata:
+        size += size_of_texts(after.metadata) - size_of_texts(before.metadata)
+    if after.final is not before.final:
+        size += _of_values(after.final or {}) - _of_values(before.final or {})
+    if after.attempts is not before.attempts and after.attempts:
+        # Earlier ones never change.
+        size += _of_attempt(after.attempts[-1])
+        if len(after.attempts) == len(before.attempts):
+            size -= _of_attempt(before.attempts[-1])
+    return size
+
+
 def size_of_study(study: Study) -> int:
     """The study's own row, without its trials. Its specification counts by what it lists."""
     spec = study.spec
-    size = ROW + len(study.memo) + len(study.reason) + _of_texts(study.metadata)
+    size = ROW + len(study.memo) + len(study.reason) + size_of_texts(study.metadata)
     if spec.space is not None:
         size += sum(map(len, spec.space.constraints))
         for parameter in spec.space.parameters:
             listed: Iterable[object] = getattr(parameter.kind, "values", ())
             size += len(parameter.name) + NUMBER + sum(map(_of_value, listed))
     if spec.trial is not None:
-        size += sum(map(len, spec.trial.command)) + sum(map(len, spec.trial.args)) + _of_texts(spec.trial.env)
+        size += sum(map(len, spec.trial.command)) + sum(map(len, spec.trial.args)) + size_of_texts(spec.trial.env)
     return size
 
 
@@ -66,5 +83,5 @@ def _of_value(value: object) -> int:
     return len(value) if isinstance(value, str) else NUMBER
 
 
-def _of_texts(texts: Mapping[str, str]) -> int:
+def size_of_texts(texts: Mapping[str, str]) -> int:
     return sum(len(key) + len(text) for key, text in texts.items())

@@ -299,6 +299,8 @@ class Study:
     revision: int = 0
     metadata: Mapping[str, str] = field(default_factory=dict)
     algorithm_status: AlgorithmStatus = AlgorithmStatus()
+    size: int = 0
+    """Bytes that it and its trials take, without measurements; see `size.py`."""
     thinning: Thinning | None = None
     """None: every measurement is kept."""
 

@@ -43,6 +43,7 @@ from .feed import Change, Feed
 from .handing_out import Ask, Asked, NeedsRound, Round, estimate, hand_out, hand_out_old
 from .live import LiveStudies, LiveStudy
 from .observe.observer import Observer
+from .quotas import Quotas
 from .settings import ServiceSettings
 from .writer import Writer
 
@@ -68,6 +69,7 @@ class Asking:
         pool: Pool,
         turns: Turns,
         settings: ServiceSettings,
+        quotas: Quotas,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._writer = writer
@@ -76,6 +78,7 @@ class Asking:
         self._pool = pool
         self._turns = turns
         self._settings = settings
+        self._quotas = quotas
         self._clock = clock
         self.observer: Observer | None = None
         self._desks: dict[StudyName, Desk] = {}
@@ -403,7 +406,7 @@ class Asking:
             caller.tried = True
 
         asks = [c.ask for c in callers]
-        work = partial(hand_out_old, name=desk.name, asks=asks, now=self._clock())
+        work = partial(hand_out_old, name=desk.name, asks=asks, now=self._clock(), quotas=self._quotas)
         try:
             answers, change = await self._writer.submit(work)
         except Exception as error:
@@ -426,7 +429,7 @@ class Asking:
 
         asks = [c.ask for c in callers]
         for _ in range(MAX_ROUNDS):
-            work = partial(hand_out, name=desk.name, asks=asks, computed=points, now=self._clock())
+            work = partial(hand_out, name=desk.name, asks=asks, computed=points, now=self._clock(), quotas=self._quotas)
             try:
                 result = await self._writer.submit(work)
             except DuplicatePoint:

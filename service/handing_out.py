@@ -6,10 +6,10 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from ..domain.errors import InvalidArgument, NotFound, RequestIdReused
+from ..domain.errors import InvalidArgument, NotFound, RequestIdReused, ResourceExhausted
 from ..domain.names import StudyName
 from ..domain.records import altered
-from ..domain.size import size_of
+from ..domain.size import ROW, size_of
 from ..domain.study import Shortage, Study, StudyState, wanted
 from ..domain.totals import MAX_ATTEMPTS
 from ..domain.trial import LIVE, Provenance, Trial, TrialState
@@ -18,6 +18,7 @@ from ..suggestion.designer import Choice, New, Resume, Suggestions
 from . import pages
 from .failed_rounds import count_failed_round
 from .feed import Change
+from .quotas import UNLIMITED, Quotas
 from .requests import Request, recall, remember
 from .unit import Lease, Unit
 
@@ -174,10 +175,15 @@ def _room(study: Study, asked: int, waiting: int, start: bool) -> int:
 
 
 def hand_out(
-    tx: Transaction, name: StudyName, asks: Sequence[Ask], computed: Round | None, now: float
+    tx: Transaction,
+    name: StudyName,
+    asks: Sequence[Ask],
+    computed: Round | None,
+    now: float,
+    quotas: Quotas = UNLIMITED,
 ) -> NeedsRound | tuple[list[Asked | Exception], Change | None]:
     """Answers every ask in one transaction, or says how many new points it needs and writes nothing."""
-    unit = Unit.lock(tx, name, now)
+    unit = Unit.lock(tx, name, now, quotas)
 
     unit.settle()
 
@@ -203,10 +209,10 @@ def hand_out(
 
 
 def hand_out_old(
-    tx: Transaction, name: StudyName, asks: Sequence[Ask], now: float
+    tx: Transaction, name: StudyName, asks: Sequence[Ask], now: float, quotas: Quotas = UNLIMITED
 ) -> tuple[list[Asked | Exception | None], Change | None]:
     """Answers, in order, every ask that needs no new points, in one transaction. None stands for each of the others."""
-    unit = Unit.lock(tx, name, now)
+    unit = Unit.lock(tx, name, now, quotas)
     unit.settle()
     answers: dict[int, Asked | Exception] = _recalled(unit, asks)
     for i, ask in enumerate(asks):
@@ -268,6 +274,12 @@ def _supply(unit: Unit, lacking: int, start: bool, computed: Round | None) -> li
 
     # Those that an answer has no room for wait on.
     need = _room(study, lacking, min(lacking, study.counts[TrialState.REQUESTED]), start)
+    try:
+        need = unit.quotas.room(unit.tx, study.name.owner, need, ROW)
+    except ResourceExhausted:
+        if not waiting:
+            raise
+        return waiting
     if not need:
         return waiting
 

@@ -10,18 +10,28 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..domain.names import TrialName
+from ..domain.size import MEASUREMENT
 from ..domain.totals import without_end
 from ..domain.trial import Instruction, Measurement, StopGoal, Trial, TrialState
-from ..storage.store import Transaction
+from ..storage.store import Transaction, Usage
 from ..suggestion.stopping.rule import Stop
 from .attempts import check_measurements, current, instruction
 from .feed import Change
 from .live import LiveStudy
+from .quotas import UNLIMITED, Quotas
 from .unit import Unit
 
 
-def report(tx: Transaction, name: TrialName, number: int, measurements: Sequence[Measurement]) -> Trial:
-    """Stores measurements of the trial's live attempt. Raises NotFound, StaleAttempt, InvalidArgument.
+def report(
+    tx: Transaction,
+    name: TrialName,
+    number: int,
+    measurements: Sequence[Measurement],
+    quotas: Quotas = UNLIMITED,
+) -> Trial:
+    """Stores measurements of the trial's live attempt. Raises NotFound, StaleAttempt, InvalidArgument, and
+    ResourceExhausted
+    where the owner has no room for them: training code keeps them until there is.
 
     Takes no lock on the study and no revision.
     """
@@ -29,6 +39,9 @@ def report(tx: Transaction, name: TrialName, number: int, measurements: Sequence
     trial = tx.trial(name)
     current(trial, number)
     if measurements:
+        added = Usage(name.owner, bytes=MEASUREMENT * sum(len(m.metrics) for m in measurements))
+        quotas.admit(tx, name.owner, size=added.bytes)
+        quotas.note(added)
         tx.add_measurements(trial, number, measurements)
     return trial
 

@@ -40,6 +40,7 @@ from .optimal import optimal_from
 from .pages import Some, first_of, read_measurements, read_studies, read_trials
 from .presence import Presence
 from .progress import DEFAULT_TRIALS, MAX_POINTS, MAX_TRIALS, Progresses
+from .quotas import Quotas
 from .requests import Request
 from .settings import ServiceSettings
 from .trials import Enqueued
@@ -70,6 +71,7 @@ class Service:
         self._progress = Progresses(self._live, clock)
         writer = Writer(store)
         self._units = Units(writer, self._feed, clock)
+        self._quotas = Quotas(self.settings.quotas)
         self._asking = Asking(
             writer,
             self._feed,
@@ -77,6 +79,7 @@ class Service:
             pool=self._pool,
             turns=Turns(store.exchange),
             settings=self.settings,
+            quotas=self._quotas,
             clock=clock,
         )
         self._leases = LeaseKeeper(self._feed)
@@ -189,7 +192,9 @@ class Service:
         async with self._drafting:
             draft = await asyncio.to_thread(studies.draft, name, spec, extra, self._clock())
         return await self._write(
-            lambda tx, now: studies.create(tx, draft, request, resume, now, validate_only=validate_only)
+            lambda tx, now: studies.create(
+                tx, draft, request, resume, now, validate_only=validate_only, quotas=self._quotas
+            )
         )
 
     async def study(self, name: StudyName) -> Study:
@@ -222,7 +227,7 @@ class Service:
         return await self._asking.suggest(ask, deadline)
 
     async def create_trial(self, name: StudyName, given: Enqueued, request: Request) -> Trial:
-        return await self._write(lambda tx, now: trials.create(tx, name, given, request, now))
+        return await self._write(lambda tx, now: trials.create(tx, name, given, request, now, self._quotas))
 
     async def trial(self, name: TrialName) -> Trial:
         return await self._read(lambda view: view.trial(name))
@@ -261,7 +266,7 @@ class Service:
     async def update_metadata(
         self, name: StudyName | TrialName, put: Mapping[str, str], remove: Sequence[str]
     ) -> dict[str, str]:
-        return await self._write(lambda tx, now: metadata.update(tx, name, put, remove, now))
+        return await self._write(lambda tx, now: metadata.update(tx, name, put, remove, now, self._quotas))
 
     # Attempts
 
@@ -282,7 +287,7 @@ class Service:
         self, name: TrialName, attempt: int, measurements: Sequence[Measurement], infeasible: str
     ) -> Instruction:
         self._beat(name, attempt)
-        trial = await self._units.submit(lambda tx: reporting.report(tx, name, attempt, measurements))
+        trial = await self._units.submit(lambda tx: reporting.report(tx, name, attempt, measurements, self._quotas))
         if infeasible:
             trial = await self._write(lambda tx, now: reporting.call_infeasible(tx, name, attempt, infeasible, now))
         told = attempts.instruction(trial)

@@ -17,10 +17,11 @@ from ..domain.errors import (
 )
 from ..domain.limits import check_limits
 from ..domain.names import StudyName
+from ..domain.size import size_of_study
 from ..domain.space import Double, Parameter, Space
 from ..domain.study import PAUSED_BY_A_PERSON, EndReason, Study, StudySpec, StudyState
 from ..domain.totals import MAX_STUDY_METADATA, check_metadata
-from ..storage.store import Transaction
+from ..storage.store import Transaction, Usage
 from ..suggestion.designer import choice_of
 from ..suggestion.registry import called_as_here, make_designer, make_rule
 from ..suggestion.space.sampling import check_feasible
@@ -28,6 +29,7 @@ from ..wire.pattern import compiled
 from .compute.answering import problem_of
 from .feed import Change
 from .metadata import check_labels
+from .quotas import UNLIMITED, Quotas
 from .requests import Request, recall, remember
 from .taken import taken
 from .unit import Unit
@@ -87,7 +89,14 @@ def _checked(study: Study) -> Study:
 
 
 def create(
-    tx: Transaction, study: Study, request: Request, resume: bool, now: float, *, validate_only: bool = False
+    tx: Transaction,
+    study: Study,
+    request: Request,
+    resume: bool,
+    now: float,
+    *,
+    validate_only: bool = False,
+    quotas: Quotas = UNLIMITED,
 ) -> tuple[Study, Change | None]:
     """Stores a draft; with `resume`, goes on with the study of that name instead where there is one.
 
@@ -100,10 +109,13 @@ def create(
     try:
         tx.study(study.name)
     except NotFound:
+        added = Usage(study.name.owner, 1, 0, bytes=size_of_study(study))
+        quotas.admit(tx, added.owner, studies=1, size=added.bytes)
         if validate_only:
             return study, None
-        study = replace(study, revision=1)
+        study = replace(study, revision=1, size=added.bytes)
         tx.insert_study(study)
+        quotas.note(added)
         remember(tx, request, [1], now)
         return study, Change(study)
 

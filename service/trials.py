@@ -11,6 +11,7 @@ from ..domain.errors import FailedPrecondition, InvalidArgument
 from ..domain.growing import check_enqueued
 from ..domain.names import StudyName, TrialName
 from ..domain.parameters import Parameters
+from ..domain.size import MEASUREMENT, size_of
 from ..domain.study import EndReason, Study, StudyState
 from ..domain.totals import MAX_ATTEMPTS, MAX_FINAL_METRICS, MAX_TRIAL_METADATA, check_count, check_metadata
 from ..domain.trial import LIVE, Measurement, Origin, StopGoal, Trial, TrialState
@@ -18,6 +19,7 @@ from ..storage.store import Transaction
 from .attempts import check_measurements, final_metrics
 from .feed import Change
 from .metadata import check_labels
+from .quotas import UNLIMITED, Quotas
 from .requests import Request, recall, remember
 from .unit import Unit
 
@@ -55,10 +57,10 @@ class Enqueued:
 
 
 def create(
-    tx: Transaction, name: StudyName, given: Enqueued, request: Request, now: float
+    tx: Transaction, name: StudyName, given: Enqueued, request: Request, now: float, quotas: Quotas = UNLIMITED
 ) -> tuple[Trial, Change | None]:
     """Enqueues or records a trial. Raises InvalidArgument where its parameters do not lie in the space."""
-    unit = Unit.lock(tx, name, now)
+    unit = Unit.lock(tx, name, now, quotas)
 
     if (numbers := recall(tx, request)) is not None:
         return unit.trial(numbers[0]), None
@@ -90,6 +92,8 @@ def create(
     if given.state is not TrialState.REQUESTED:
         trial = _recorded(study, trial, given, now)
 
+    values = sum(len(m.metrics) for m in given.measurements)
+    quotas.admit(tx, name.owner, trials=1, size=size_of(trial) + values * MEASUREMENT)
     (trial,) = unit.add([trial], None)
     if given.measurements:
         tx.add_measurements(trial, 1, given.measurements)

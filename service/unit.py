@@ -10,10 +10,12 @@ from ..domain.attempt import Attempt, AttemptState
 from ..domain.failures import Case, Common, cases, common, too_many
 from ..domain.names import StudyName
 from ..domain.records import altered
+from ..domain.size import growth, size_of
 from ..domain.study import STOPS_RUNNING, EndReason, Study, StudyState, check_study_move, ending, fruitless
 from ..domain.trial import EVALUATED, NOT_EVALUATED, StopGoal, Trial, TrialState, move
-from ..storage.store import Transaction, TrialFilter
+from ..storage.store import Transaction, TrialFilter, Usage
 from .feed import Change
+from .quotas import UNLIMITED, Quotas
 
 PAGE = 250
 
@@ -44,12 +46,13 @@ class Unit:
     changed: dict[int, Trial] = field(default_factory=dict)
     added: list[Trial] = field(default_factory=list)
     deleted: list[int] = field(default_factory=list)
+    quotas: Quotas = UNLIMITED
 
     @classmethod
-    def lock(cls, tx: Transaction, name: StudyName, now: float) -> Unit:
-        """Locks the study. `now` in Unix seconds. Raises NotFound."""
+    def lock(cls, tx: Transaction, name: StudyName, now: float, quotas: Quotas = UNLIMITED) -> Unit:
+        """Locks the study. `now` in Unix seconds. `quotas`: where the unit adds something. Raises NotFound."""
         study = tx.lock(name)
-        return cls(tx, study, altered(study, revision=study.revision + 1), now)
+        return cls(tx, study, altered(study, revision=study.revision + 1), now, quotas=quotas)
 
     def trial(self, trial_id: int) -> Trial:
         return self.changed.get(trial_id) or self.tx.trial(self.study.name.trial(trial_id))
@@ -61,15 +64,19 @@ class Unit:
         counts = self.study.counts
         for trial in trials:
             counts = counts.moved(None, trial.state)
-        self.study = altered(self.study, counts=counts, next_trial_id=self.study.next_trial_id + len(trials))
+        size = self.study.size + sum(map(size_of, trials))
+        self.study = altered(self.study, counts=counts, next_trial_id=self.study.next_trial_id + len(trials), size=size)
         self.added.extend(trials)
         return trials
 
     def put(self, before: Trial, after: Trial) -> Trial:
         """Stores a changed trial and keeps the counts right."""
         after = self._revised(after)
+        size = self.study.size + growth(before, after)
         if before.state is not after.state:
-            self.study = altered(self.study, counts=self.study.counts.moved(before.state, after.state))
+            self.study = altered(self.study, counts=self.study.counts.moved(before.state, after.state), size=size)
+        else:
+            self.study = altered(self.study, size=size)
         self.tx.update_trial(self.study, after)
         self.changed[after.id] = after
         return after
@@ -101,7 +108,8 @@ class Unit:
 
     def delete(self, trial: Trial) -> None:
         self.tx.delete_trial(self.study, trial)
-        self.study = altered(self.study, counts=self.study.counts.moved(trial.state, None))
+        counts = self.study.counts.moved(trial.state, None)
+        self.study = altered(self.study, counts=counts, size=max(0, self.study.size - size_of(trial)))
         self.deleted.append(trial.id)
 
     def with_states(self, states: Iterable[TrialState]) -> Iterable[Trial]:
@@ -164,6 +172,8 @@ class Unit:
             self.study = self.before
             return None
         self.tx.update_study(self.study)
+        added = len(self.added) - len(self.deleted)
+        self.quotas.note(Usage(self.study.name.owner, 0, added, bytes=self.study.size - self.before.size))
         # A trial may be added and changed in one unit: tell of it once, as it is now.
         trials = {t.id: t for t in self.added} | self.changed
         return Change(self.study, list(trials.values()), self.deleted)

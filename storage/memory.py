@@ -21,6 +21,7 @@ from ..domain.errors import AlreadyExists, NotFound, RevisionCompacted, Unavaila
 from ..domain.fault import uses_point
 from ..domain.names import StudyName, TrialName
 from ..domain.parameters import digest
+from ..domain.size import MEASUREMENT
 from ..domain.study import UNENDED, Study
 from ..domain.trial import Measurement, Trial
 from .derived import audited, curve, labelled, loss, no_study
@@ -38,6 +39,7 @@ from .store import (
     Transaction,
     TrialFilter,
     Unreadable,
+    Usage,
     View,
     refuse,
 )
@@ -94,6 +96,16 @@ class _MemoryView(View):
             and (where.since is None or s.create_time >= where.since)
         )
         return heapq.nsmallest(limit, found, key=lambda s: s.name)
+
+    def usage(self, owner: str) -> list[Usage]:
+        found: dict[str, Usage] = {}
+        for study in self._tables.studies.values():
+            name = study.name.owner
+            if owner in ("", name):
+                known = found.get(name, Usage(name))
+                size = study.size + self._tables.sequences[study.uid] * MEASUREMENT
+                found[name] = Usage(name, known.studies + 1, known.trials + study.counts.total, known.bytes + size)
+        return [found[name] for name in sorted(found)]
 
     def trial(self, name: TrialName) -> Trial:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-REVISION = "v0006"
+REVISION = "v0007"
 """The newest step in `migrations/versions/`."""
 
 VERSION_TABLE = "wazir_schema"

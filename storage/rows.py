@@ -125,6 +125,8 @@ def progress_values(study: Study) -> Values:
         "gpu_seconds": study.gpu_seconds,
         "algorithm_status": _algorithm_status.encode(study.algorithm_status),
         "revision": study.revision,
+        "trials": study.counts.total,
+        "bytes": study.size,
     }
 
 
@@ -166,6 +168,7 @@ def study_of(row: Any) -> Study:
         spec_version=row.spec_version,
         revision=row.revision,
         metadata=from_text(row.metadata),
+        size=row.bytes or 0,
         algorithm_status=_algorithm_status_of(row.algorithm_status),
         thinning=None if row.curve_points is None else Thinning(row.curve_points, row.thin_time),
     )

@@ -93,6 +93,9 @@ studies = Table(
     # Since its curves are being thinned: how many points of one are kept at most, and when that was done last.
     Column("curve_points", BigInteger),
     Column("thin_time", Double),
+    # Of all its trials, without their measurements; null is what servers of the version before leave.
+    Column("trials", BigInteger),
+    Column("bytes", BigInteger),
     Index("ix_studies_end_time_key", "end_time", "key"),
     Index("uq_studies_owner_id", "owner", "id", unique=True),
     Index("uq_studies_uid", "uid", unique=True),

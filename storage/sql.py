@@ -59,6 +59,7 @@ from .store import (
     Transaction,
     TrialFilter,
     Unreadable,
+    Usage,
     refuse,
 )
 from .view import SqlView
@@ -102,6 +103,10 @@ class SqlTransaction(SqlView, Transaction):
     def studies(self, owner: str, where: StudyFilter, after: str, limit: int) -> list[Study]:
         self.flush()
         return super().studies(owner, where, after, limit)
+
+    def usage(self, owner: str) -> list[Usage]:
+        self.flush()
+        return super().usage(owner)
 
     def trial(self, name: TrialName) -> Trial:
         for writes in (self._writes, self._shared.writes):

@@ -138,6 +138,12 @@ class _Reads:
     IDS_OF_OWNER = "SELECT id FROM studies WHERE owner = :owner ORDER BY id LIMIT :limit"
     STUDIES = "SELECT * FROM studies WHERE (owner, id) > (:after_owner, :after_id) ORDER BY owner, id LIMIT :limit"
     STUDIES_OF_OWNER = "SELECT * FROM studies WHERE owner = :owner AND id > :after_id ORDER BY owner, id LIMIT :limit"
+    _USAGE = (
+        "SELECT owner, count(*) AS studies, coalesce(sum(trials), 0) AS trials, coalesce(sum(bytes), 0) AS bytes, "
+        "coalesce(sum(value), 0) AS values_reported FROM studies JOIN sequences ON study = key "
+    )
+    USAGE = _USAGE + "GROUP BY owner ORDER BY owner"
+    USAGE_OF_OWNER = _USAGE + "WHERE owner = :owner GROUP BY owner"
     TRIAL = (
         "SELECT trials.* FROM trials JOIN studies ON studies.key = trials.study "
         "WHERE studies.owner = :owner AND studies.id = :study_id AND trials.id = :trial"

@@ -62,6 +62,15 @@ KEY_OF_UID = select(studies.c.key).where(studies.c.uid == bindparam("uid"))
 IDS_OF_OWNER = (
     select(studies.c.id).where(studies.c.owner == bindparam("owner")).order_by(studies.c.id).limit(bindparam("limit"))
 )
+_usage = select(
+    studies.c.owner,
+    func.count().label("studies"),
+    func.coalesce(func.sum(studies.c.trials), 0).label("trials"),
+    func.coalesce(func.sum(studies.c.bytes), 0).label("bytes"),
+    func.coalesce(func.sum(sequences.c.value), 0).label("values_reported"),
+).join(sequences, sequences.c.study == studies.c.key)
+USAGE = _usage.group_by(studies.c.owner).order_by(studies.c.owner)
+USAGE_OF_OWNER = _usage.where(studies.c.owner == bindparam("owner")).group_by(studies.c.owner)
 TRIAL = (
     select(trials)
     .join(studies, studies.c.key == trials.c.study)
@@ -231,7 +240,7 @@ STUDIES_OF_OWNER = _page.where(studies.c.owner == bindparam("owner"), studies.c.
 _this_study = studies.c.key == bindparam("this_study")
 _PROGRESS = (
     "state", "ending", "reason", "end_time", "counts", "next_trial_id", "rounds", "memo", "exhausted", "gpu_seconds",
-    "algorithm_status", "revision",
+    "algorithm_status", "revision", "trials", "bytes",
 )  # fmt: skip
 _SPEC = ("uid", "create_time", "seed", "spec", "spec_version", "growing", "metadata", "curve_points", "thin_time")
 UPDATE_PROGRESS = update(studies).where(_this_study).values({c: bindparam(c) for c in _PROGRESS})

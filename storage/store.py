@@ -52,6 +52,17 @@ class Changes:
 
 
 @dataclass(frozen=True, slots=True)
+class Usage:
+    """What an owner has, as its studies count it."""
+
+    owner: str
+    studies: int = 0
+    trials: int = 0
+    bytes: int = 0
+    """About: see `domain/size.py`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Point:
     """One metric at one step, as the measurement table keeps it."""
 
@@ -129,6 +140,11 @@ class View(abc.ABC):
     def studies(self, owner: str, where: StudyFilter, after: str, limit: int) -> list[Study]:
         """At most `limit` studies of `owner` (of all where it is empty), ordered by (owner, id), those after `after`
         (`{owner}/{study}`, or empty)."""
+
+    @abc.abstractmethod
+    def usage(self, owner: str) -> list[Usage]:
+        """Of that owner, or of all where it is empty, by owner. Who has no study is left out. Costs in proportion to
+        the number of studies."""
 
     @abc.abstractmethod
     def trial(self, name: TrialName) -> Trial:

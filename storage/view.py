@@ -17,11 +17,24 @@ from ..domain.attempt import Attempt
 from ..domain.audit import AuditFilter, Outcome, id_at
 from ..domain.errors import NotFound, RevisionCompacted
 from ..domain.names import StudyName, TrialName
+from ..domain.size import MEASUREMENT
 from ..domain.study import UNENDED, Study, StudyState
 from ..domain.trial import Measurement, Trial, TrialState
 from . import rows
 from .derived import curve, labelled, no_study
-from .store import AUDIT_SCAN, Answer, AuditPage, Changes, Point, StudyFilter, TrialFilter, Unreadable, View, refuse
+from .store import (
+    AUDIT_SCAN,
+    Answer,
+    AuditPage,
+    Changes,
+    Point,
+    StudyFilter,
+    TrialFilter,
+    Unreadable,
+    Usage,
+    View,
+    refuse,
+)
 
 CHUNK = 100
 """The least number of rows fetched at a time where some may be left out of the answer."""
@@ -80,6 +93,13 @@ class SqlView(View):
                 break
             after_owner, after_id = page[-1].owner, page[-1].id
         return found[:limit]
+
+    def usage(self, owner: str) -> list[Usage]:
+        found = self._all(self._reads.USAGE_OF_OWNER, owner=owner) if owner else self._all(self._reads.USAGE)
+        return [
+            Usage(row.owner, row.studies, int(row.trials), int(row.bytes) + int(row.values_reported) * MEASUREMENT)
+            for row in found
+        ]
 
     def trial(self, name: TrialName) -> Trial:
         row = self._one(self._reads.TRIAL, owner=name.owner, study_id=name.study, trial=name.id)
