@@ -24,6 +24,7 @@ from ..storage.sqlite_file import OpenFile, named
 from ..storage.store import StudyFilter
 from .audited import record_if_possible, record_of
 from .options import database_option
+from .quotas import usage
 from .thin import thin
 
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -35,6 +36,7 @@ def db() -> None:
 
 
 db.add_command(thin)
+db.add_command(usage)
 
 
 @db.command()

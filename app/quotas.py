@@ -10,6 +10,7 @@ import click
 
 from ..clients.cli.errors import reported
 from ..clients.cli.output import Format, console, emit, new_table
+from ..clients.cli.session import format_option
 from ..domain.database import Database
 from ..domain.document.amounts import parse_memory
 from ..domain.errors import MISSING, InvalidArgument, nearest
@@ -59,17 +60,17 @@ def _amount(kind: str, text: str) -> int:
 
 @click.command()
 @database_option
-@click.option("-o", "--output", "form", type=click.Choice([f.value for f in Format]), default=Format.TABLE.value)
+@format_option
 @reported
-def usage(db: Database, form: str) -> None:
+def usage(db: Database, form: Format) -> None:
     """Show how many studies, trials and bytes each owner has. May be served meanwhile."""
     if isinstance(db, Path) and not db.exists():
         raise InvalidArgument("--db", str(db), "does not exist", "Name a database with --db or WAZIR_DB")
     with closing(open_store(db)) as store:
         found = store.read(lambda view: view.usage(""))
 
-    if Format(form) is not Format.TABLE:
-        emit([{"owner": u.owner} | {kind: getattr(u, kind) for kind in KINDS} for u in found], Format(form))
+    if form is not Format.TABLE:
+        emit([{"owner": u.owner} | {kind: getattr(u, kind) for kind in KINDS} for u in found], form)
         return
     table = new_table()
     for name in ("owner", *KINDS):

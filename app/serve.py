@@ -27,6 +27,7 @@ from .local_service import LocalService
 from .logs import log_to_stderr
 from .loop import run
 from .options import database_option
+from .quotas import quotas_of
 from .signals import ENDING, heard
 from .thin import check_points
 
@@ -90,6 +91,12 @@ SHORTEST_AUDIT = 3_600.0
 @click.option(
     "--health", metavar="HOST:PORT", help="Answer for health alone there, to everybody and without TLS, for probes."
 )
+@click.option(
+    "--quota",
+    metavar="[OWNER:]LIMITS",
+    multiple=True,
+    help="How much an owner's studies may hold: studies=1000,trials=1000000,bytes=10Gi; may be repeated for owners.",
+)
 @click.option("--metrics", metavar="HOST:PORT", help="Show figures for Prometheus there, to everybody on this machine.")
 @click.option(
     "--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True, help="One line a record."
@@ -121,6 +128,7 @@ def serve(
     audit_keep: str,
     audit_keep_at_most: int,
     health: str | None,
+    quota: tuple[str, ...],
     metrics: str | None,
     log_format: str,
     keep_measurements: str | None,
@@ -162,6 +170,7 @@ def serve(
         if keep_measurements is None
         else parse_duration("--keep-measurements", keep_measurements),
         keep_points=keep_points,
+        quotas=quotas_of(quota),
     )
 
     warn_of_key(key_file, authenticated=auth == "tokens", shared=isinstance(db, str))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 TO_THE_FIRST: Final = """
+ALTER TABLE studies DROP COLUMN trials;
+ALTER TABLE studies DROP COLUMN bytes;
 DROP INDEX ix_studies_end_time_key;
 ALTER TABLE studies DROP COLUMN curve_points;
 ALTER TABLE studies DROP COLUMN thin_time;

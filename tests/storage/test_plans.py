@@ -64,12 +64,17 @@ OTHER_VALUES: Mapping[str, Mapping[str, object]] = {
 }
 """Of statements whose parameters mean something else."""
 
+WHOLE = {"USAGE", "USAGE_OF_OWNER"}
+"""Statements that sum up all studies of an owner, where its quota is nearly used; a quota of studies bounds that."""
+
 SMALL = {"tokens", "secrets"}
 """Tables of a few rows, which are read whole."""
 
 
 def named_statements() -> Iterator[tuple[str, Executable]]:
     for name, value in vars(statements).items():
+        if name in WHOLE:
+            continue
         if isinstance(value, Executable) and not name.startswith("_"):
             yield name, value
         elif isinstance(value, dict) and name != "SPELLINGS":

@@ -201,6 +201,7 @@ STATEMENTS = {
     if isinstance(value, Select | Update | Delete) and name not in OF_POSTGRES
 } | {f"TRIALS{key}": value for key, value in statements.TRIALS.items()}
 SORTS = {
+    "USAGE": "the studies of all owners, for people",
     "LIVE": "the few trials that live, once at the start of a server",
     "UNENDED": "the studies that are open, once at the start of a server",
     "LONG_CURVES": "the metrics of some trials, while curves are thinned",
