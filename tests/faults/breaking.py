@@ -62,11 +62,8 @@ async def _pause(stage: Stage, servers: list[Served]) -> None:
 
 
 KILL = Fault("a server is killed", kill)
-PROCESSES = (
-    KILL,
-    Fault("a server is paused for longer than leases", pause_one),
-    Fault("all servers are paused for longer than leases", pause_all),
-)
+PAUSE_ONE = Fault("one server is paused for longer than leases", pause_one)
+PAUSE_ALL = Fault("all servers are paused for longer than leases", pause_all)
 
 
 # Networks
@@ -230,6 +227,7 @@ DISKS = (
     Fault("every third write fails", disk("write", error=errno.EIO, nth=3)),
     Fault("the disk fails", disk("write", "sync", error=errno.EIO)),
     Fault("every second sync fails", disk("sync", error=errno.EIO, nth=2)),
+    Fault("every third write is interrupted", disk("write", error=errno.EINTR, nth=3)),
     Fault("syncs take 0.3 s", disk("sync", seconds=0.3)),
     Fault("the clock jumps forward", clock_jumps),
 )
@@ -266,5 +264,5 @@ POSTGRESQL_LOOPS = tuple(
     make(p) for p in ("writer", "exchange", "neighbours", *COMMON_LOOPS) for make in (loop_raises, loop_hangs)
 )
 
-ON_FILE = (*PROCESSES, *CLIENT_NETWORKS, *DISKS, *FILE_LOOPS)
-ON_POSTGRESQL = (*PROCESSES, *CLIENT_NETWORKS, *DATABASE_NETWORKS, *POSTGRESQL, *POSTGRESQL_LOOPS)
+ON_FILE = (KILL, PAUSE_ALL, *CLIENT_NETWORKS, *DISKS, *FILE_LOOPS)
+ON_POSTGRESQL = (KILL, PAUSE_ONE, PAUSE_ALL, *CLIENT_NETWORKS, *DATABASE_NETWORKS, *POSTGRESQL, *POSTGRESQL_LOOPS)

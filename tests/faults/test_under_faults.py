@@ -25,7 +25,7 @@ from .workload import Workload
 
 SEED = int(os.environ.get("WAZIR_FAULT_SEED", "0")) or random.randrange(1, 2**32)
 MINUTES = float(os.environ.get("WAZIR_FAULT_MINUTES", "5"))
-FEW = 0
+FEW = 2
 """Faults of a test that `make test` has time for."""
 
 
