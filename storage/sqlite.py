@@ -40,6 +40,17 @@ from .view import SqlView
 T = TypeVar("T")
 SETTINGS = ("synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY")
 """Pragmas of every connection."""
+OF_THE_DISK = frozenset(
+    {
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+    }
+)
+"""Result codes after which the next unit will hardly fare better."""
 LOCK_SECONDS = 5.0
 """How long to wait for another process that writes. It holds the lock for one commit at a time, unless it hangs."""
 
@@ -194,6 +205,11 @@ def _code(error: sqlite3.Error) -> int:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
+def _is_of_the_disk(error: BaseException) -> bool:
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return isinstance(cause, sqlite3.Error) and _code(cause) in OF_THE_DISK
+
+
 class _TransactionLost(Exception):
     """The transaction must be rolled back, or SQLite has done so, and with it the units before the one that failed."""
 
@@ -272,6 +288,8 @@ class _SqliteStore(GroupStore):
             return self._refused(units)
         shared = Shared(exclusive=True)
         try:
+            if not self._reached:
+                self._write_something()
             outcomes.extend(self._run(unit, shared) for unit in units)
             shared.flush(self._writer.session)
             self._writer.raw.execute("COMMIT")
@@ -280,7 +298,9 @@ class _SqliteStore(GroupStore):
             if self._writer.raw.in_transaction:
                 self._writer.raw.execute("ROLLBACK")
             if len(units) == 1:
-                return [(None, self._database.meaning(error.__cause__ or error))]
+                cause = error.__cause__ or error
+                self._reached = not _is_of_the_disk(cause)
+                return [(None, self._database.meaning(cause))]
             if not isinstance(error, _TransactionLost):
                 # What they wrote together was refused. Each on its own, none takes another with it.
                 return [outcome for unit in units for outcome in self._commit([unit])]
@@ -298,6 +318,11 @@ class _SqliteStore(GroupStore):
 
     def _refused(self, units: Sequence[Unit]) -> list[Outcome]:
         return [(None, Unavailable(self.lost)) for _ in units]
+
+    def _write_something(self) -> None:
+        """After a failure, because a commit of nothing succeeds on a full disk too."""
+        (version,) = self._writer.raw.execute("PRAGMA user_version").fetchone()
+        self._writer.raw.execute(f"PRAGMA user_version={version}")
 
     def _look_where_others_wrote(self) -> None:
         # It is another number where another connection has committed since; this one's own commits do not count.

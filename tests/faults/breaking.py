@@ -31,6 +31,8 @@ class Fault:
     strike: Callable[[Stage], Coroutine[Any, Any, None]]
     severs: bool = False
     """Workers may be cut off from every server, so nobody can tell them from dead ones."""
+    quick: bool = True
+    """False where clients need most of a minute to see that their connection is dead, which `make test` has not."""
 
 
 # Processes
@@ -105,8 +107,11 @@ DISTURBANCES: tuple[tuple[str, Callable[[Network], None]], ...] = (
     ("loses the other machine", vanish),
 )
 
+UNNOTICED = ("goes silent", "is half-open at the near side", "loses the other machine")
+
 CLIENT_NETWORKS = tuple(
-    Fault(f"the network to clients {what}", network(doors, break_it), severs=True) for what, break_it in DISTURBANCES
+    Fault(f"the network to clients {what}", network(doors, break_it), severs=True, quick=what not in UNNOTICED)
+    for what, break_it in DISTURBANCES
 )
 DATABASE_NETWORKS = tuple(
     Fault(f"the network to PostgreSQL {what}", network(wires, break_it)) for what, break_it in DISTURBANCES
