@@ -143,7 +143,86 @@ class Get(Wazir):
         """Nothing."""
 
 
-WORKLOADS: dict[str, type[Workload]] = {"noop": Noop, "wazir": Wazir, "report": Report, "get": Get, "vizier": Vizier}
+class Look:
+    """One call that only reads, about the study as a whole."""
+
+    method: str
+
+    def __init__(self, channel: grpc.aio.Channel, study: str, client: int) -> None:
+        from wazir.proto.v1 import study_service_pb2 as api
+        from wazir.proto.v1 import study_service_pb2_grpc
+
+        self._call: Any = getattr(study_service_pb2_grpc.StudyServiceStub(channel), self.method)
+        self._request = self.ask(getattr(api, f"{self.method}Request"), f"owners/default/studies/load-{study}")
+
+    def ask(self, message: Any, study: str) -> Any:
+        """The request about the study of that name."""
+        return message(name=study)
+
+    async def first(self) -> Any:
+        return await self._call(self._request)
+
+    async def second(self, answer: Any) -> None:
+        """Nothing."""
+
+
+class Show(Look):
+    method = "GetStudy"
+
+
+class Progress(Look):
+    method = "GetStudyProgress"
+
+
+class Best(Look):
+    method = "ListOptimalTrials"
+
+    def ask(self, message: Any, study: str) -> Any:
+        return message(parent=study, limit=10)
+
+
+class List(Look):
+    """A page of the latest 100 trials."""
+
+    method = "ListTrials"
+
+    def ask(self, message: Any, study: str) -> Any:
+        return message(parent=study, page_size=100, descending=True)
+
+
+class Watch(Look):
+    """A watch that goes on from the study's revision: up to its first answer."""
+
+    method = "WatchTrials"
+
+    def __init__(self, channel: grpc.aio.Channel, study: str, client: int) -> None:
+        super().__init__(channel, study, client)
+        self._show = Show(channel, study, client)
+
+    def ask(self, message: Any, study: str) -> Any:
+        return message(parent=study)
+
+    async def first(self) -> Any:
+        if not self._request.since:
+            self._request.since = (await self._show.first()).revision
+        stream = self._call(self._request)
+        answer = await stream.read()
+        stream.cancel()
+        return answer
+
+
+WORKLOADS: dict[str, type[Workload]] = {
+    "noop": Noop,
+    "wazir": Wazir,
+    "report": Report,
+    "get": Get,
+    "list": List,
+    "watch": Watch,
+    "progress": Progress,
+    "best": Best,
+    "show": Show,
+    "vizier": Vizier,
+}
 
 
 async def main(workload: str, address: str, studies: int, first: int, clients: int) -> None:

@@ -8,6 +8,9 @@ SQLite file and with a PostgreSQL of its own (fsync on). In the same run: a no-o
 OSS Vizier's own server on an SQLite file;
 Optuna's storage on a PostgreSQL of its own (fsync on), 32 processes.
 
+`--only scale`: what calls cost beside 1,000 trials and beside 100,000 (SQLite) and 1,000,000 (PostgreSQL), each with 20
+measurements; how long a start and the first calls take, and a deletion.
+
 A figure's window begins after a warm-up. Server CPU is what the kernel accounts to the server's process and all it
 started, the database's is told beside it. On a small machine load and servers share the cores: CPU a trial, and ratios
 within one run, tell more than trials a second.
@@ -15,106 +18,24 @@ within one run, tell more than trials a second.
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 import peers
+import scale
 import servers
 from harness import parser, publish
 from load import DIMENSIONS
 from servers import HERE, Running
-from stored import NAME, SPEC, fill
+from stored import SPEC
+from windows import Sample, Times, clients, run
 
 from wazir.clients.client import Client
-from wazir.domain.attempt import Cause
-from wazir.storage.sqlite import open_sqlite
 
 STUDIES = 50
 WORKERS = 32
 """Of Optuna, and of Wazir beside it."""
-
-ME = Path(sys.executable)
-
-
-@dataclass(frozen=True)
-class Times:
-    """Seconds of a warm-up, of a window, and how often the smallest of several windows is taken."""
-
-    warm_up: float
-    window: float
-    windows: int
-
-
-@dataclass(frozen=True)
-class Sample:
-    """What clients and servers did in one window. `calls`: (end, seconds of the first call, seconds of the second)."""
-
-    seconds: float
-    calls: Sequence[tuple[float, float, float]]
-    cpu: Sequence[float]
-    """Seconds of each server watched."""
-
-    @property
-    def rate(self) -> float:
-        return len(self.calls) / self.seconds
-
-    def cpu_ms(self, server: int = 0) -> float:
-        """A trial's, or a call's where there is one in a round."""
-        return 1000 * self.cpu[server] / len(self.calls)
-
-    def latencies(self, call: int) -> dict[str, float]:
-        """Milliseconds of the first (1) or the second (2) call of a round."""
-        ordered = sorted(row[call] for row in self.calls)
-        return {f"p{p}_ms": 1000 * ordered[min(len(ordered) - 1, len(ordered) * p // 100)] for p in (50, 95, 99)}
-
-
-def run(commands: Sequence[Sequence[str | Path]], watched: Sequence[Running], times: Times) -> Sample:
-    """One window of the load that these processes make."""
-    processes = [subprocess.Popen(c, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for c in commands]
-    try:
-        for process in processes:
-            assert process.stdout is not None
-            if process.stdout.readline() != "ready\n":
-                raise RuntimeError("the load did not start; its own words stand above")
-        _tell(processes)
-        time.sleep(times.warm_up)
-        start, before = time.monotonic(), [server.cpu() for server in watched]
-        time.sleep(times.window)
-        end, after = time.monotonic(), [server.cpu() for server in watched]
-        _tell(processes)
-        done = [row for process in processes for row in json.loads(process.communicate()[0])]
-    finally:
-        for process in processes:
-            process.kill()
-            process.communicate()
-    calls = [row for row in done if start < row[0] <= end]
-    if not calls:
-        raise RuntimeError(f"not one round of calls ended within {times.window:g} s")
-    return Sample(end - start, calls, [b - a for a, b in zip(before, after, strict=True)])
-
-
-def _tell(processes: Sequence[subprocess.Popen[str]]) -> None:
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("\n")
-        process.stdin.flush()
-
-
-def clients(workload: str, address: str, number: int, studies: int, python: Path = ME) -> list[list[str | Path]]:
-    """The load's commands: two processes, because one would be busy before the server is."""
-    shares = [share for share in (number - number // 2, number // 2) if share]
-    firsts = [0, shares[0]]
-    return [
-        [python, HERE / "load.py", workload, address, str(studies), str(first), str(share)]
-        for first, share in zip(firsts, shares, strict=False)
-    ]
 
 
 def described(name: str, sample: Sample, database: bool = False) -> dict[str, float]:
@@ -193,44 +114,6 @@ def optuna(python: Path, folder: Path, times: Times) -> dict[str, float]:
     }
 
 
-def scale(folder: Path, times: Times, many: int, measurements: int) -> dict[str, float]:
-    """CPU of a call with few and many trials stored, by one client, so that no two calls share a transaction. In turns,
-    and of each the least, since a shared machine only ever adds."""
-    stored = {
-        "100_trials": (100, 0),
-        f"{many}_trials": (many, 0),
-        f"{many}_trials_of_{measurements}_measurements": (many, measurements),
-    }
-    figures: dict[str, float] = {}
-    with ExitStack() as stack:
-        running = {}
-        for name, (trials, each) in stored.items():
-            file = folder / f"{name}.db"
-            store = open_sqlite(file)
-            fill(store, trials, each)
-            store.close()
-            server = running[name] = stack.enter_context(servers.wazir(file, folder / f"{name}.log"))
-            with Client(server.address, timeout=300.0) as client:
-                # The first one reads the study; what is measured is every later one.
-                (trial,) = client.suggest(NAME, client_id="client-0", start=True).trials
-                client.end_attempt(trial.name, 1, Cause.SUCCEEDED, final={"loss": 0.5})
-        for workload in ("wazir", "report", "get"):
-            word = "trial" if workload == "wazir" else workload
-            for _ in range(times.windows):
-                for name, server in running.items():
-                    cpu = run(clients(workload, server.address, 1, 1), [server], times).cpu_ms()
-                    key = f"scale.{name}.{word}_cpu_ms"
-                    figures[key] = min(cpu, figures.get(key, cpu))
-        for name, server in running.items():
-            figures[f"scale.{name}.memory_mib"] = server.memory()
-    first, *others = stored
-    for name in others:
-        for word in ("trial", "report", "get"):
-            ratio = figures[f"scale.{name}.{word}_cpu_ms"] / figures[f"scale.{first}.{word}_cpu_ms"]
-            figures[f"scale.{name}.{word}_cpu_ratio"] = ratio
-    return figures
-
-
 def ratios(figures: Mapping[str, float]) -> dict[str, float]:
     """What the service is to reach beside its peers, where they were there."""
     found = {}
@@ -271,7 +154,7 @@ def main() -> None:
         if "optuna" in given.only and (python := pythons["optuna"]):
             figures |= optuna(python, folder / "optuna", times)
         if "scale" in given.only:
-            figures |= scale(folder, times, *((5_000, 20) if quick else (100_000, 200)))
+            figures |= scale.measured(folder, quick=quick)
     versions = {f"{peer} (peer)": peers.version_of(peer, given.peers) for peer in peers.STEPS}
     publish(figures | ratios(figures), given.json, versions)
 
