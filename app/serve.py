@@ -10,25 +10,27 @@ from pathlib import Path
 
 import click
 
-from ..clients.cli.errors import reported
+from ..clients.cli.errors import Exit, reported
 from ..clients.cli.terminal import say
 from ..clients.local_address import is_loopback
 from ..domain.database import Database, shown
 from ..domain.document import parse_duration
-from ..domain.errors import MISSING, InvalidArgument
+from ..domain.errors import MISSING, FailedPrecondition, InvalidArgument
 from ..service.auditing.settings import AuditSettings
 from ..service.security.attempt_tokens import SHORTEST_KEY
 from ..service.security.tls import TlsFiles
 from ..service.server import Server
 from ..service.settings import ServiceSettings
+from ..storage.lasting import failed
 from ..storage.open import open_store
 from .claim import Claim
+from .ending import SLACK, Ending
 from .local_service import LocalService
 from .logs import log_to_stderr
 from .loop import run
 from .options import database_option
 from .quotas import quotas_of
-from .signals import ENDING, heard
+from .signals import heard
 from .thin import check_points
 
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -176,9 +178,12 @@ def serve(
     warn_of_key(key_file, authenticated=auth == "tokens", shared=isinstance(db, str))
 
     if isinstance(db, str):
-        run(serve_url(db, listen, settings))
+        serve_url(db, listen, settings)
     else:
         serve_file(db, listen, settings)
+    if failed():
+        # The log says what: this process could not go on.
+        raise click.exceptions.Exit(Exit.FAILED)
 
 
 def check_listen(listen: Sequence[str], *, authenticated: bool, encrypted: bool) -> None:
@@ -207,8 +212,10 @@ def check_listen(listen: Sequence[str], *, authenticated: bool, encrypted: bool)
 def serve_file(db: Path, listen: Sequence[str], settings: ServiceSettings) -> None:
     """Serves a SQLite file, which no other server may serve."""
     ended = threading.Event()
+    ending = Ending(settings.drain + SLACK)
+    ending.then(ended.set)
     with (
-        heard(lambda _: ended.set()),
+        heard(ending.heard),
         LocalService(db, listen=listen, settings=settings, stand_by=False, on_failure=ended.set) as service,
     ):
         for address, port in zip(listen, service.ports, strict=True):
@@ -216,14 +223,32 @@ def serve_file(db: Path, listen: Sequence[str], settings: ServiceSettings) -> No
             say(f"Serving {service.name} at {host}:{port} and {service.address}", err=True)
         ended.wait()
         service.check()
-        say("Ending: calls in flight are answered first ...", err=True)
 
 
-async def serve_url(url: str, listen: Sequence[str], settings: ServiceSettings) -> None:
+def serve_url(url: str, listen: Sequence[str], settings: ServiceSettings) -> None:
     """Serves a database that other servers may serve as well."""
+    ending = Ending(settings.drain + SLACK)
+    errors: list[BaseException] = []
+
+    def serve() -> None:
+        try:
+            run(_serve_url(url, listen, settings, ending))
+        except BaseException as error:  # noqa: BLE001 - raised on the main thread
+            errors.append(error)
+
+    # On a thread of its own: signals are heard on the main thread, also if the event loop is stuck.
+    serving = threading.Thread(target=serve, name="wazir-service", daemon=True)
+    with heard(ending.heard):
+        serving.start()
+        serving.join()
+    if errors:
+        raise errors[0]
+
+
+async def _serve_url(url: str, listen: Sequence[str], settings: ServiceSettings, ending: Ending) -> None:
     ended = asyncio.Event()
-    for number in ENDING:
-        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    loop = asyncio.get_running_loop()
+    ending.then(lambda: loop.call_soon_threadsafe(ended.set))
 
     store = open_store(url)
     claim = Claim(url)
@@ -240,12 +265,16 @@ async def serve_url(url: str, listen: Sequence[str], settings: ServiceSettings) 
         also = f" and {claim.address}" if local else ""
         for address, port in zip(listen, server.ports, strict=False):
             say(f"Serving {shown(url)} at {address.rpartition(':')[0]}:{port}{also}", err=True)
-        await ended.wait()
-        say("Ending: calls in flight are answered first ...", err=True)
+        waits = [asyncio.ensure_future(event.wait()) for event in (ended, server.lost)]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
         await server.stop()
     finally:
         store.close()
         claim.release()
+    if store.lost:
+        raise FailedPrecondition(store.lost)
 
 
 def audit_time(text: str) -> float:

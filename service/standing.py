@@ -30,6 +30,8 @@ async def until_lost(store: Store, on_lost: Callable[[str], Awaitable[None]], ev
         except WazirError as error:
             # Away for the moment, or lost.
             logger.debug("a look at the store failed: %s", error)
+        except Exception:
+            logger.exception("a look at the store failed", extra={"action": "look_failed"})
 
     logger.error("%s", store.lost, extra={"action": "store_lost"})
     await on_lost(store.lost)
