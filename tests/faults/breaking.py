@@ -157,20 +157,22 @@ async def rename(stage: Stage) -> None:
     assert stage.postgres is not None
     name = stage.database.rpartition("/")[2]
     async with await psycopg.AsyncConnection.connect(stage.postgres.url(), autocommit=True) as connection:
-        for before, after, seconds in ((name, f"{name}_away", 4.0), (f"{name}_away", name, 0.5)):
-            await _without_sessions(connection, before, f"ALTER DATABASE {before} RENAME TO {after}")
-            await asyncio.sleep(seconds)
+        await _rename(connection, name, f"{name}_away")
+        await asyncio.sleep(4.0)
+        await _rename(connection, f"{name}_away", name)
+    await stage.a_while(0.5, 1.0)
 
 
-async def _without_sessions(connection: psycopg.AsyncConnection[Any], name: str, statement: str) -> None:
-    while True:
-        with suppress(psycopg.errors.ObjectInUse):  # somebody was quicker to come back
-            await connection.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
-            await connection.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
-            await connection.execute(statement)
-            await connection.execute(statement.partition(" RENAME")[0] + " ALLOW_CONNECTIONS true")
-            return
-        await asyncio.sleep(0.05)
+async def _rename(connection: psycopg.AsyncConnection[Any], before: str, after: str) -> None:
+    """Which nobody may be connected to meanwhile."""
+    await connection.execute(f"ALTER DATABASE {before} ALLOW_CONNECTIONS false")
+    renamed = False
+    while not renamed:
+        await connection.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{before}'")
+        with suppress(psycopg.errors.ObjectInUse):  # not all of them have ended yet
+            await connection.execute(f"ALTER DATABASE {before} RENAME TO {after}")
+            renamed = True
+    await connection.execute(f"ALTER DATABASE {after} ALLOW_CONNECTIONS true")
 
 
 async def keep_out(stage: Stage) -> None:
