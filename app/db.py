@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import sqlite3
-import subprocess
+import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import click
@@ -15,14 +13,15 @@ import click
 from ..clients.cli.errors import Exit, reported
 from ..clients.cli.output import counted
 from ..clients.cli.terminal import say
-from ..domain.database import Database, shown, without_password
-from ..domain.errors import FailedPrecondition, InvalidArgument, Unavailable
+from ..domain.database import Database, shown
+from ..domain.errors import FailedPrecondition, InvalidArgument
 from ..storage.audit import problems
 from ..storage.open import open_store
-from ..storage.revision import REVISION, VERSION_TABLE
+from ..storage.revision import REVISION
 from ..storage.sqlite_file import OpenFile, named
 from ..storage.store import StudyFilter
 from .audited import record_if_possible, record_of
+from .backup import Progress, back_up, check_backup, postgres_program
 from .options import database_option
 from .quotas import usage
 from .thin import thin
@@ -75,15 +74,10 @@ def backup(db: Database, file: Path, force: bool) -> None:
     """Copy a database to FILE as it is at one moment, while it is served or not."""
     if file.exists() and not force:
         raise FailedPrecondition(f"{file} is there already. Name another file, or overwrite it with --force")
-    fresh = file.with_name(file.name + ".part")
-    try:
-        if isinstance(db, Path):
-            _copy(there(db), fresh)
-        else:
-            _program("pg_dump", db, "--format=custom", "--no-owner", f"--file={fresh}")
-        fresh.replace(file)
-    finally:
-        fresh.unlink(missing_ok=True)
+    if isinstance(db, Path):
+        there(db)
+    with _shown_progress() as progress:
+        back_up(db, file, progress)
     record_if_possible(db, "BackUpDatabase")
     say(f"{shown(db)} is copied to {file}.")
 
@@ -97,9 +91,9 @@ def restore(db: Database, file: Path) -> None:
     if isinstance(db, Path):
         if db.exists():
             raise FailedPrecondition(f"{db} is there already. Restore to a new file, and serve that with --db")
-        _hold_studies(file)
+        check_backup(file)
         db.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _copy(file, db)
+        back_up(file, db)
     else:
         with closing(open_store(db)) as store:
             if store.read(lambda view: view.studies("", StudyFilter(), "", 1)):
@@ -107,7 +101,8 @@ def restore(db: Database, file: Path) -> None:
         from ..storage.postgres_alone import alone
 
         with alone(db):
-            _program("pg_restore", db, "--clean", "--if-exists", "--no-owner", "--single-transaction", str(file))
+            how = ("--clean", "--if-exists", "--no-owner", "--single-transaction")
+            postgres_program("pg_restore", db, *how, str(file))
     with closing(open_store(db)) as store:
         store.write(lambda tx: tx.add_audit_records([record_of("RestoreDatabase")]))
         studies = store.read(lambda view: len(view.studies("", StudyFilter(), "", 1_000_000)))
@@ -137,43 +132,11 @@ def _file_problems(file: Path) -> Iterator[str]:
         yield f"SQLite: {error}"
 
 
-def _hold_studies(file: Path) -> None:
-    """Refuses what is not a backup before anything is written: an empty file would be restored as no studies."""
-    try:
-        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
-    except sqlite3.DatabaseError as error:
-        raise FailedPrecondition(f"{file} cannot be read as a backup: {error}") from error
-    if VERSION_TABLE not in tables:
-        raise InvalidArgument(
-            "FILE", str(file), "holds no database of Wazir", "Name a file that `wazir db backup` made"
-        )
-
-
-def _copy(source: Path, target: Path) -> None:
-    """All pages of one moment, while others write."""
-    try:
-        with (
-            closing(OpenFile(named(source), make=False)),
-            closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as read,
-            closing(sqlite3.connect(target)) as write,
-        ):
-            read.backup(write)
-    except sqlite3.Error as error:
-        target.unlink(missing_ok=True)
-        raise FailedPrecondition(f"{source} cannot be copied to {target}: {error}") from error
-
-
-def _program(name: str, url: str, *arguments: str) -> None:
-    """Runs a program of PostgreSQL on the database. The password is not in its arguments, which everybody can read."""
-    path = shutil.which(name)
-    if path is None:
-        raise FailedPrecondition(f"{name} is not installed here (Debian, Ubuntu: apt install postgresql-client)")
-    bare, password = without_password(url)
-    environment = dict(os.environ)
-    if password is not None:
-        environment["PGPASSWORD"] = password
-    done = subprocess.run([path, f"--dbname={bare}", *arguments], env=environment, capture_output=True, text=True)
-    if done.returncode:
-        words = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        raise Unavailable(f"{name} failed: {' | '.join(words[:3])}")
+@contextmanager
+def _shown_progress() -> Iterator[Progress]:
+    """On a terminal, how far a copy is that takes more than a moment."""
+    with click.progressbar(length=1000, label="Copying", file=sys.stderr) as bar:
+        if not sys.stderr.isatty():
+            yield lambda done: None
+            return
+        yield lambda done: bar.update(round(1000 * done) - bar.pos)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 
 from ..clients.json_text import json_text
+from ..domain.errors import FailedPrecondition
 from ..domain.visible import visible
+from .private_files import make_private
 
 _OF_EVERY_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
@@ -50,6 +54,8 @@ def log_to_file(path: str, level: int = logging.INFO) -> None:
     """For commands whose terminal shows something else."""
     # If the log cannot be written, on a full disk for instance, the terminal stays as it is and the run goes on.
     logging.raiseExceptions = False
+    with suppress(FailedPrecondition):
+        make_private(Path(path))
     handler = logging.FileHandler(path)
     handler.setFormatter(VisibleFormatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     logging.basicConfig(level=level, handlers=[handler])

@@ -29,6 +29,7 @@ from .local_service import LocalService
 from .logs import log_to_stderr
 from .loop import run
 from .options import database_option
+from .private_files import check_database, check_key
 from .quotas import quotas_of
 from .signals import heard
 from .thin import check_points
@@ -180,6 +181,8 @@ def serve(
     if isinstance(db, str):
         serve_url(db, listen, settings)
     else:
+        if settings.authenticate:
+            check_database(db)
         serve_file(db, listen, settings)
     if failed():
         # The log says what: this process could not go on.
@@ -300,14 +303,13 @@ def key_of(file: Path | None) -> bytes | None:
             f"holds {len(key)} bytes, and must hold {SHORTEST_KEY} or more",
             "For instance what `openssl rand -hex 32` prints",
         )
+    check_key("--key-file", file)
     return key
 
 
 def warn_of_key(file: Path | None, *, authenticated: bool, shared: bool) -> None:
     """Says who else may have the key that attempts' tokens are made from. `shared`: the database is a PostgreSQL, which
     has administrators and backups of its own."""
-    if file is not None and file.stat().st_mode & 0o004:
-        logger.warning("everybody on this machine can read the key in %s (chmod 600)", file, extra={"action": "key"})
     if file is None and authenticated and shared:
         logger.warning(
             "tokens of attempts are made from a key in the database: who reads that or a backup can speak for any "
@@ -327,6 +329,7 @@ def tls_files(cert: Path | None, key: Path | None, client_ca: Path | None) -> Tl
         )
     files = TlsFiles(cert, key, client_ca)
     files.check()
+    check_key("--tls-key", key)
     return files
 
 

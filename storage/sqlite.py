@@ -65,7 +65,7 @@ def open_sqlite(path: str | os.PathLike[str], *, lock_seconds: float = LOCK_SECO
     """
     file = named(path)
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise FailedPrecondition(
             f"{file.parent}, the folder of the database, cannot be made: {error.strerror}. "

@@ -38,6 +38,7 @@ class Authority:
         )
         cert, key_file = self._folder / f"{name}.crt", self._folder / f"{name}.key"
         cert.write_bytes(_pem(builder.sign(self._key, hashes.SHA256())))
+        key_file.touch(0o600)
         key_file.write_bytes(
             key.private_bytes(
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
