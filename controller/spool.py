@@ -11,10 +11,17 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from ..domain.errors import InvalidArgument
 from ..domain.metric import check_metric_name
+from ..domain.totals import MAX_METRICS
 from ..domain.trial import Measurement
+
+MAX_LINE = 4 * 1024 * 1024
+"""Bytes of one report."""
+MAX_REASON = 4_000
+"""Characters of what is said of infeasible parameters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +38,13 @@ def parse(data: bytes) -> Spooled:
     measurements: list[Measurement] = []
     infeasible = ""
     rejected = 0
-    for line in data.splitlines():
+    for line in data.split(b"\n"):
         if not line.strip():
             continue
         try:
-            item = json.loads(line)
+            item = json.loads(line) if len(line) <= MAX_LINE else None
             if isinstance(item, dict) and isinstance(item.get("infeasible"), str):
-                infeasible = item["infeasible"]
+                infeasible = item["infeasible"][:MAX_REASON]
             else:
                 measurements.append(_measurement(item))
         except (ValueError, TypeError, KeyError, OverflowError, RecursionError, InvalidArgument):
@@ -45,12 +52,12 @@ def parse(data: bytes) -> Spooled:
     return Spooled(tuple(measurements), infeasible, rejected)
 
 
-def _measurement(item: dict[str, object]) -> Measurement:
+def _measurement(item: Any) -> Measurement:
     step, metrics, time = item["step"], item["metrics"], item["time"]
     if isinstance(step, bool) or not isinstance(step, int) or not 0 <= step < 2**63:
         raise ValueError("no step")
-    if not isinstance(metrics, dict) or not metrics:
-        raise ValueError("no metrics")
+    if not isinstance(metrics, dict) or not 1 <= len(metrics) <= MAX_METRICS:
+        raise ValueError("no metrics, or too many")
     if isinstance(time, bool) or not isinstance(time, int | float) or not math.isfinite(time):
         raise ValueError("no time")
     for name, value in metrics.items():

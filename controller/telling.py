@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from ..domain.attempt import AttemptState, Cause
 from ..domain.errors import FailedPrecondition, InvalidArgument, StaleAttempt
@@ -65,9 +66,20 @@ class Telling:
         attempt.collected = self._clock()
 
     def _report(self, trial: Trial, key: Key, collector: Collector) -> None:
-        for batch in batches(collector.unsent):
-            self._service.report(trial.name, key.attempt, batch)
+        refused = self._send(trial, key, [*batches(collector.unsent)])
+        collector.lost = collector.lost or refused
         collector.unsent.clear()
+
+    def _send(self, trial: Trial, key: Key, reports: Sequence[Sequence[Measurement]]) -> str:
+        """Sends all that the service takes. Why it does not take the rest: to send that again would not help."""
+        refused = ""
+        for measurements in reports:
+            try:
+                self._service.report(trial.name, key.attempt, measurements)
+            except InvalidArgument as error:
+                log.error("%s: %s", key, error, extra={"action": "report_refused", "attempt": str(key)})
+                refused = f"the service does not take some of them: {error}"
+        return refused
 
     def end(
         self, study: Study, trial: Trial, key: Key, outcome: Outcome, execution: Execution | None, attempt: Remembered
@@ -93,8 +105,8 @@ class Telling:
                 self._service.report(trial.name, key.attempt, (), infeasible=spooled.infeasible)
 
             *rest, last = [*batches([*collector.unsent, *spooled.measurements])] or [()]
-            for batch in rest:
-                self._service.report(trial.name, key.attempt, batch)
+            if refused := self._send(trial, key, rest):
+                lost.append(refused)
 
             tail = last_words(self._runtime.tail(key, MAX_TAIL))
             outcome = with_output(outcome, tail)
@@ -105,17 +117,15 @@ class Telling:
             outcome = with_lost(outcome, "; ".join(lost))
 
         exit_time = execution.exit.time if execution is not None and execution.exit is not None else now
+        tell = partial(self._service.end_attempt, trial.name, key.attempt, log_tail=tail, end_time=exit_time)
         try:
-            ended = self._service.end_attempt(
-                trial.name,
-                key.attempt,
-                outcome.cause,
-                measurements=last,
-                message=outcome.message,
-                exit_code=outcome.exit_code,
-                log_tail=tail,
-                end_time=exit_time,
-            )
+            try:
+                ended = tell(outcome.cause, measurements=last, message=outcome.message, exit_code=outcome.exit_code)
+            except InvalidArgument as error:
+                if not last:
+                    raise
+                outcome = with_lost(outcome, f"the service does not take the last of them: {error}")
+                ended = tell(outcome.cause, message=outcome.message, exit_code=outcome.exit_code)
         except FailedPrecondition as error:
             # It has ended otherwise: a person released it, or an answer was lost and the code had its own word.
             log.info("%s: %s", key, error, extra={"action": "ended_otherwise", "attempt": str(key)})

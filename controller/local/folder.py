@@ -41,8 +41,8 @@ Record = dict[str, Any]
 EXIT_SIZE = 8192
 """Bytes that are kept free for the exit record, more than it ever has."""
 MAX_RECORD = 16 * 1024 * 1024
-MAX_SPOOL = 256 * 1024 * 1024
-"""Bytes of a spool that are read: some millions of reports."""
+MAX_SPOOL = 128 * 1024 * 1024
+"""Bytes of a spool that are read: a million reports."""
 
 log = logging.getLogger(__name__)
 

@@ -176,6 +176,12 @@ def test_output_that_a_full_disk_did_not_take_is_lost(world: World, small_disk: 
     ("damage", "words"),
     [
         pytest.param("open(path, 'a').write('{\"step\": 7, \"met')", "1 of the reports", id="a line that was cut off"),
+        pytest.param(
+            "import json; open(path, 'a').write(json.dumps({'step': 1, 'time': 0, 'metrics': "
+            "{f'm{i}': 0 for i in range(20_000)}}) + '\\n')",
+            "1 of the reports",
+            id="a report that the service would never take",
+        ),
         pytest.param("os.mkfifo(path)", "no regular file", id="a pipe in its place"),
         pytest.param("os.symlink('/etc/hosts', path)", "a link", id="a link in its place"),
     ],
