@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,11 @@ class Launcher:
         self._requests = self._zygote.stdin
         self._events = self._zygote.stdout
         os.set_blocking(self._events.fileno(), False)
+        # It may be stopped, by a person or by training code of the same user: then a pipe takes so much and no more.
+        os.set_blocking(self._requests.fileno(), False)
+        self._unsent = bytearray()
+        self._unanswered = 0
+        self._heard = time.monotonic()
         self.events = self._events.fileno()
         self.process = os.pidfd_open(self._zygote.pid)
         self._rest = b""
@@ -46,9 +52,27 @@ class Launcher:
 
     def request(self, request: dict[str, Any]) -> None:
         """Raises BrokenPipeError where the zygote is gone."""
-        data = memoryview(json.dumps(request).encode() + b"\n")
-        while data:
-            data = data[self._requests.write(data) or 0 :]
+        if not self._unanswered:
+            self._heard = time.monotonic()
+        self._unanswered += 1
+        self._unsent += json.dumps(request).encode() + b"\n"
+        self.flush()
+
+    def flush(self) -> None:
+        """Writes what the pipe takes now. Raises BrokenPipeError where the zygote is gone."""
+        while self._unsent:
+            try:
+                del self._unsent[: os.write(self._requests.fileno(), self._unsent)]
+            except BlockingIOError:
+                return
+
+    @property
+    def silence(self) -> float | None:
+        """Seconds for which it has answered nothing, although there is something to answer; None if there is not."""
+        return time.monotonic() - self._heard if self._unanswered else None
+
+    def kill(self) -> None:
+        self._zygote.kill()
 
     def read(self) -> Iterator[dict[str, Any]]:
         """The events that have come, without waiting."""
@@ -60,7 +84,10 @@ class Launcher:
             if not data:
                 return
             *lines, self._rest = (self._rest + data).split(b"\n")
-            yield from map(json.loads, lines)
+            for line in lines:
+                self._unanswered = max(0, self._unanswered - 1)
+                self._heard = time.monotonic()
+                yield json.loads(line)
 
     def close(self) -> None:
         """Lets the zygote end, and waits for it; what it has started goes on."""

@@ -33,6 +33,9 @@ log = logging.getLogger(__name__)
 CHUNK = 1 << 20
 """Bytes of output read at a time."""
 
+LOOK_EVERY = 0.2
+"""Seconds between two looks at whether the zygote takes what it is asked."""
+
 MAX_TRIES = 3
 """Zygotes that may die under one launch before the machine is to blame."""
 
@@ -58,7 +61,8 @@ class LocalRuntime:
     """Runs attempts below the folder `root`, which one controller at a time may use.
 
     `devices`: GPUs that it may hand out, as CUDA_VISIBLE_DEVICES names them. `launch_again`: seconds until what the
-    machine could not launch is tried again. Raises FailedPrecondition where another controller uses `root`.
+    machine could not launch is tried again; `launch_patience`: until a launching process that does not answer is
+    replaced. Raises FailedPrecondition where another controller uses `root`.
     """
 
     def __init__(
@@ -69,12 +73,14 @@ class LocalRuntime:
         node: str = "",
         clock: Callable[[], float] = time.time,
         launch_again: float = 5.0,
+        launch_patience: float = 60.0,
     ) -> None:
         self._root = root.absolute()
         self._devices = devices
         self._node = node or socket.gethostname()
         self._clock = clock
         self._launch_again = launch_again
+        self._launch_patience = launch_patience
         (self._root / "live").mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = _lock(self._root)
         self._identity = _identity(self._root)
@@ -192,9 +198,12 @@ class LocalRuntime:
         discard(self._root, uid, trials)
 
     def wait(self, timeout: float | None) -> None:
+        self._push()
         due = [max(0.0, attempt.again - time.monotonic()) for attempt in self._attempts.values() if attempt.again]
         if timeout is not None:
             due.append(max(0.0, timeout))
+        if self._launcher is not None and self._launcher.silence is not None:
+            due.append(LOOK_EVERY)
         for handle, _ in self._poll.poll(min(due, default=None)):
             if handle == self._alarm:
                 with contextlib.suppress(BlockingIOError):
@@ -225,6 +234,18 @@ class LocalRuntime:
         self._poll.close()
         os.close(self._alarm)
         os.close(self._lock)
+
+    def _push(self) -> None:
+        """Sees to it that the zygote gets on with what it was asked. One that is stopped is replaced."""
+        launcher = self._launcher
+        if launcher is None or launcher.silence is None:
+            return
+        with contextlib.suppress(BrokenPipeError):
+            launcher.flush()
+        if launcher.silence > self._launch_patience:
+            words = "the launching process has answered nothing for %.0f s"
+            log.warning(words, launcher.silence, extra={"action": "zygote_silent"})
+            launcher.kill()
 
     # ---- starting -----------------------------------------------------------------------------------------------
 

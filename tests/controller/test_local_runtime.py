@@ -255,6 +255,22 @@ def test_what_the_machine_cannot_launch_waits_and_says_why(tmp_path: Path) -> No
     runtime.close()
 
 
+@pytest.mark.parametrize("requests", [1, 300], ids=["one", "more than the pipe takes"])
+def test_a_launching_process_that_is_stopped_is_replaced_and_holds_up_nobody(tmp_path: Path, requests: int) -> None:
+    """Training code of the same user may stop it."""
+    runtime = LocalRuntime(tmp_path / "runs", launch_patience=0.3)
+    run(runtime, order("true", trial=1))
+    assert runtime._launcher is not None
+    os.kill(runtime._launcher.pid, signal.SIGSTOP)
+    whats = [order("true", trial=trial, env={"PAD": "x" * 1000}) for trial in range(2, requests + 2)]
+    for what in whats:
+        runtime.launch(what)
+    while any(runtime.observe()[what.key].phase is not Phase.ENDED for what in whats):
+        runtime.wait(None)
+    assert {runtime.observe()[what.key].exit.code for what in whats} == {0}  # type: ignore[union-attr]
+    runtime.close()
+
+
 @pytest.mark.parametrize("end", [LocalRuntime.kill, lambda runtime, key: runtime.terminate(key, Why.STOP)])
 def test_what_waits_for_the_machine_can_be_ended(tmp_path: Path, end: Callable[[LocalRuntime, Key], None]) -> None:
     runtime = LocalRuntime(tmp_path / "runs")
