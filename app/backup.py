@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sqlite3
 import subprocess
-from collections import Counter
-from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Final
@@ -16,18 +13,10 @@ from typing import Final
 from ..domain.database import Database, without_password
 from ..domain.errors import FailedPrecondition, InvalidArgument, Unavailable
 from ..storage.revision import VERSION_TABLE
-from ..storage.sqlite_file import OpenFile, named
-from ..storage.sqlite_look import writable
-from .private_files import make_private
-
-PAGES: Final = 2_000
-"""Of SQLite, copied between two reports of how far it is: 8 MB."""
+from ..storage.sqlite_copy import Progress, check_file, copy_file, fresh
 
 TABLES: Final = ("studies", "trials", "attempts", "measurements")
 """Whose rows a dump of PostgreSQL must hold."""
-
-Progress = Callable[[float], object]
-"""Is told which part of the copy is done, from 0 to 1."""
 
 
 def back_up(database: Database, file: Path, progress: Progress = lambda done: None) -> None:
@@ -35,67 +24,13 @@ def back_up(database: Database, file: Path, progress: Progress = lambda done: No
 
     Raises FailedPrecondition if it cannot be copied or the copy is no good, Unavailable if a PostgreSQL is away.
     """
-    fresh = file.with_name(file.name + ".part")
-    try:
-        make_private(fresh)
+    with fresh(file) as part:
         if isinstance(database, Path):
-            copy_file(database, fresh, progress)
-            check_file(fresh)
+            copy_file(database, part, progress)
+            check_file(part)
         else:
-            postgres_program("pg_dump", database, "--format=custom", "--no-owner", f"--file={fresh}")
-            check_dump(fresh)
-        _flush(fresh)
-        fresh.replace(file)
-        _flush(file.parent)
-    finally:
-        for left in (fresh, *(fresh.with_name(fresh.name + end) for end in ("-wal", "-shm", "-journal"))):
-            left.unlink(missing_ok=True)
-
-
-def copy_file(source: Path, target: Path, progress: Progress = lambda done: None) -> None:
-    """All pages of one moment of a SQLite file, while others write; `target` is there, and private."""
-    source = named(source)
-    # Who may not write leaves the log there that reading makes.
-    how = "rw" if writable(source) else "ro"
-
-    def told(_: int, remaining: int, total: int) -> None:
-        progress(1 - remaining / total if total else 1.0)
-
-    try:
-        with (
-            closing(OpenFile(source, make=False)),
-            closing(sqlite3.connect(f"{source.as_uri()}?mode={how}", uri=True, isolation_level=None)) as read,
-            closing(sqlite3.connect(target)) as write,
-        ):
-            # One moment for all steps: a copy that meets a change begins again, and under steady writes never ends.
-            read.execute("BEGIN")
-            read.execute("SELECT 1 FROM sqlite_schema").fetchone()
-            read.backup(write, pages=PAGES, progress=told, sleep=0.0)
-            # One file, beside which nobody who reads it puts a log.
-            write.execute("PRAGMA journal_mode=DELETE")
-    except sqlite3.Error as error:
-        raise FailedPrecondition(f"{source} cannot be copied to {target}: {error}") from error
-
-
-def check_file(file: Path) -> None:
-    """Raises FailedPrecondition if a copy is damaged, or its rows do not agree."""
-    try:
-        with closing(sqlite3.connect(file)) as connection:
-            for problem in _problems(connection):
-                raise FailedPrecondition(f"the copy {file} is no good ({problem}). See `wazir db check`")
-    except sqlite3.DatabaseError as error:
-        raise FailedPrecondition(f"the copy {file} is no good ({error}). See `wazir db check`") from error
-
-
-def _problems(connection: sqlite3.Connection) -> Iterator[str]:
-    yield from (words for (words,) in connection.execute("PRAGMA integrity_check(1)") if words != "ok")
-    counted: dict[int, Counter[str]] = {}
-    for study, state, number in connection.execute("SELECT study, state, count(*) FROM trials GROUP BY study, state"):
-        counted.setdefault(study, Counter())[state] = number
-    for key, owner, name, counts in connection.execute("SELECT key, owner, id, counts FROM studies"):
-        kept = +Counter(json.loads(counts))
-        if kept != counted.get(key, Counter()):
-            yield f"{owner}/{name} counts {dict(kept)}, and its trials are {dict(counted.get(key, {}))}"
+            postgres_program("pg_dump", database, "--format=custom", "--no-owner", f"--file={part}")
+            check_dump(part)
 
 
 def check_dump(file: Path) -> None:
@@ -138,11 +73,3 @@ def _run(name: str, *arguments: str, environment: dict[str, str] | None = None) 
         words = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
         raise Unavailable(f"{name} failed: {' | '.join(words[:3])}")
     return done.stdout
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -18,10 +18,11 @@ from ..domain.errors import FailedPrecondition, InvalidArgument
 from ..storage.audit import problems
 from ..storage.open import open_store
 from ..storage.revision import REVISION
+from ..storage.sqlite_copy import Progress
 from ..storage.sqlite_file import OpenFile, named
 from ..storage.store import StudyFilter
 from .audited import record_if_possible, record_of
-from .backup import Progress, back_up, check_backup, postgres_program
+from .backup import back_up, check_backup, postgres_program
 from .options import database_option
 from .quotas import usage
 from .thin import thin

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..clients.json_text import json_text
 from ..domain.errors import FailedPrecondition
 from ..domain.visible import visible
-from .private_files import make_private
+from ..storage.private import make_private
 
 _OF_EVERY_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 

@@ -12,7 +12,7 @@ import stat
 from pathlib import Path
 
 from ..domain.errors import FailedPrecondition, InvalidArgument
-from ..storage.sqlite_file import PRIVATE, named
+from ..storage.sqlite_file import named
 
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
@@ -52,18 +52,3 @@ def check_key(option: str, file: Path) -> None:
             f"can be read or written by other users (mode {stat.S_IMODE(found.st_mode):o})",
             f"Type: chmod 600 {shlex.quote(str(file))}",
         )
-
-
-def make_private(file: Path) -> None:
-    """An empty file that only this user may read and write, whatever the umask; one that is there becomes so.
-
-    Raises FailedPrecondition if it cannot be made.
-    """
-    try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, PRIVATE)
-        try:
-            os.fchmod(descriptor, PRIVATE)
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        raise FailedPrecondition(f"{file} cannot be written: {error.strerror}. Name another place") from error

@@ -12,6 +12,7 @@ A commit waits for the disk, which takes as long for fifty units as for one; tho
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sqlite3
 import time
@@ -33,11 +34,13 @@ from .pending import Shared
 from .revision import REVISION, VERSION_TABLE
 from .session import Session
 from .sql import SqlTransaction
+from .sqlite_copy import check_file, copy_file, fresh
 from .sqlite_file import OpenFile, named
 from .store import Store, View
 from .view import SqlView
 
 T = TypeVar("T")
+logger = logging.getLogger(__name__)
 SETTINGS = ("synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY")
 """Pragmas of every connection."""
 OF_THE_DISK = frozenset(
@@ -89,7 +92,13 @@ def _ready(database: _Database) -> _Link:
         link = database.connect()
         try:
             link.raw.execute("BEGIN IMMEDIATE")
-            migrate(link.connection, str(file), before=lambda found: found and stack.enter_context(opened.alone()))
+
+            def before(found: str) -> None:
+                if found:
+                    stack.enter_context(opened.alone())
+                    _keep_copy(link, file)
+
+            migrate(link.connection, str(file), before=before)
             # Changes nothing, and is refused where the file is read-only; to begin is not.
             link.raw.execute("DELETE FROM studies WHERE FALSE")
             link.raw.execute("COMMIT")
@@ -99,6 +108,29 @@ def _ready(database: _Database) -> _Link:
             link.connection.close()
             raise
     return link
+
+
+def _keep_copy(link: _Link, file: Path) -> None:
+    """Beside a file with studies that is about to be changed; nobody else writes meanwhile. Raises FailedPrecondition
+    if there is no room."""
+    if link.raw.execute("SELECT 1 FROM studies").fetchone() is None:
+        return
+    copy = file.with_name(f"{file.name}.before-{REVISION}")
+    try:
+        with fresh(copy) as part:
+            copy_file(file, part)
+            check_file(part)
+    except FailedPrecondition as error:
+        raise FailedPrecondition(
+            f"{file} is left as it is, because no copy of it could be kept before it is brought to the schema "
+            f"{REVISION}: {error}. Make room, or move the database to where there is some"
+        ) from error
+    logger.warning(
+        "%s is kept as it was in %s; remove that when all is well with this version of Wazir",
+        file,
+        copy,
+        extra={"action": "copy_kept"},
+    )
 
 
 def _use_wal(link: _Link, file: Path, lock_seconds: float) -> None:

@@ -26,14 +26,13 @@ from pathlib import Path
 from typing import Final
 
 from ..domain.errors import FailedPrecondition
+from .private import PRIVATE
 
 LOCK_BYTE: Final = 0x4000_0000 + 1024
 """SQLite's own locks are on the 512 bytes from 1 GiB on."""
 
 HANDOVER_SECONDS: Final = 1.0
 """For which a server that ends, or was killed, may still hold the lock though its lock file is free already."""
-
-PRIVATE: Final = 0o600
 
 Inode = tuple[int, int]
 """Device and number."""

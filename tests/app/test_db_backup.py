@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from wazir.app import backup
-from wazir.app.backup import back_up, check_dump, check_file, copy_file
+from wazir.app.backup import back_up, check_dump
 from wazir.domain.errors import FailedPrecondition, Unavailable
+from wazir.storage import sqlite_copy
 from wazir.storage.sqlite import open_sqlite
+from wazir.storage.sqlite_copy import check_file, copy_file
 from wazir.storage.sqlite_look import look
 
 from ..contract.store import NAME, add, insert, new_study, new_trial
@@ -54,7 +55,7 @@ def test_a_damaged_copy_is_found_out(file: Path) -> None:
 def test_a_copy_is_of_one_moment_and_ends_although_others_write_all_the_time(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backup, "PAGES", 1)
+    monkeypatch.setattr(sqlite_copy, "PAGES", 1)
     store = open_sqlite(file)
     told: list[float] = []
 
@@ -78,7 +79,7 @@ def test_a_copy_is_of_one_moment_and_ends_although_others_write_all_the_time(
 
 
 def test_writers_do_not_wait_for_a_copy(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backup, "PAGES", 1)
+    monkeypatch.setattr(sqlite_copy, "PAGES", 1)
     store = open_sqlite(file)
     holding, written = threading.Event(), threading.Event()
 

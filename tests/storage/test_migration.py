@@ -22,6 +22,7 @@ from wazir.storage import migration, revision, schema
 from wazir.storage.sqlite import open_sqlite
 from wazir.storage.store import Answer
 
+from ..contract.store import insert, new_study
 from .earlier import TO_THE_FIRST
 
 
@@ -130,3 +131,46 @@ def test_a_database_of_an_earlier_version_is_brought_up_with_all_that_is_in_it(t
         assert store.read(lambda view: view.tokens()) == []
     finally:
         store.close()
+
+
+def earlier(path: Path) -> Path:
+    """A database of the first version with a study, closed."""
+    store = open_sqlite(path)
+    insert(store, new_study())
+    store.close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(TO_THE_FIRST)
+    return path
+
+
+def revision_of(path: Path) -> str:
+    with closing(sqlite3.connect(path)) as connection:
+        return str(connection.execute("SELECT version_num FROM wazir_schema").fetchone()[0])
+
+
+def test_a_file_is_kept_as_it_was_before_it_is_changed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = earlier(tmp_path / "wazir.db")
+    open_sqlite(path).close()
+    copy = tmp_path / f"wazir.db.before-{revision.REVISION}"
+    assert (revision_of(path), revision_of(copy)) == (revision.REVISION, "v0001")
+    assert copy.stat().st_mode & 0o777 == 0o600
+    assert sorted(tmp_path.iterdir()) == sorted([path, copy])
+    assert f"is kept as it was in {copy}" in caplog.text
+
+
+def test_no_copy_is_kept_of_a_file_without_studies(tmp_path: Path) -> None:
+    path = tmp_path / "wazir.db"
+    open_sqlite(path).close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(TO_THE_FIRST)
+    open_sqlite(path).close()
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_of_which_no_copy_can_be_kept_is_not_changed(tmp_path: Path) -> None:
+    path = earlier(tmp_path / "wazir.db")
+    # Where the copy would be written, as a full disk would refuse it.
+    (tmp_path / f"wazir.db.before-{revision.REVISION}.part").symlink_to("/dev/full")
+    with pytest.raises(FailedPrecondition, match=r"left as it is, because no copy.*Make room"):
+        open_sqlite(path)
+    assert revision_of(path) == "v0001"
