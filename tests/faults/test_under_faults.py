@@ -27,6 +27,8 @@ SEED = int(os.environ.get("WAZIR_FAULT_SEED", "0")) or random.randrange(1, 2**32
 MINUTES = float(os.environ.get("WAZIR_FAULT_MINUTES", "5"))
 FEW = 2
 """Faults of a test that `make test` has time for."""
+MANY = 4
+"""Faults of each history of `make soak`."""
 
 
 def history(stage: Stage, faults: Sequence[Fault], seed: int) -> list[str]:
@@ -100,8 +102,14 @@ def test_everything_in_turn(tmp_path: Path) -> None:
             folder = tmp_path / f"{where.__name__}-{seed}"
             folder.mkdir()
             with where(folder, seed) as stage:
-                wrong = history(stage, stage.chance.sample(faults, FEW), seed)
+                try:
+                    wrong = history(stage, stage.chance.sample(faults, MANY), seed)
+                except Exception as error:  # noqa: BLE001 - one more thing that is wrong, and not the end of the soak
+                    wrong = [repr(error)]
                 print(f"seed {seed} {where.__name__} {stage.told}: {wrong or 'nothing wrong'}", flush=True)
-                found += [(seed, where.__name__, stage.told, wrong)] if wrong else []
+                if wrong:
+                    found.append((seed, where.__name__, stage.told, wrong))
+                    for server in stage.servers:
+                        print(f"---- {server.address}\n{server.log()[-5000:]}", flush=True)
         seed += 1
     assert not found
