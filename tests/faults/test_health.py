@@ -19,7 +19,7 @@ from .workload import spec
 
 pytestmark = pytest.mark.slow
 
-NOTICED = 20.0
+NOTICED = 60.0
 """Seconds within which a server has to see that nothing can be written, on a machine that is busy with other tests."""
 
 

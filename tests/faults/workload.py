@@ -35,7 +35,7 @@ KEPT_LEASE = 6.0
 BEAT_EVERY = 0.5
 BEAT_LIMIT = 2.0
 
-DUTIES_LIMIT = 20.0
+DUTIES_LIMIT = 60.0
 """Seconds after which leases and budgets are found to be nobody's business."""
 
 CALL_LIMIT = 10.0
