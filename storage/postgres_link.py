@@ -23,6 +23,9 @@ from .postgres_stamp import Stamp
 from .session import Session
 
 R = TypeVar("R")
+_TIMEOUT: type[Exception] | None = getattr(psycopg.errors, "_WaitTimeout", None)
+"""What the driver raises if it was told how long to wait, from its version 3.3 on."""
+_AT_ONCE = 0.05
 SMALL = 1_000
 """Rows of a table that is analyzed each time that plans are made again: that takes milliseconds."""
 
@@ -45,11 +48,17 @@ class LimitedConnection(psycopg.Connection[Any]):
     slow: Callable[[], None] | None = None
 
     def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:
-        return super().wait(self._limited(gen), *args, **kwargs)
-
-    def _limited(self, gen: Generator[Any, Any, R]) -> Generator[Any, Any, R]:
+        if args or kwargs or _TIMEOUT is None:
+            return super().wait(self._limited(gen, started=False), *args, **kwargs)
+        # Nearly every answer comes at once, and the driver's own loop costs a third less.
         try:
-            wanted = next(gen)
+            return super().wait(gen, timeout=_AT_ONCE)
+        except _TIMEOUT:
+            return super().wait(self._limited(gen, started=True))
+
+    def _limited(self, gen: Generator[Any, Any, R], *, started: bool) -> Generator[Any, Any, R]:
+        try:
+            wanted = gen.send(0) if started else next(gen)
         except StopIteration as done:
             return cast(R, done.value)
 
