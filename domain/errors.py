@@ -193,6 +193,10 @@ class Unavailable(WazirError):
         return _retry_after(self)
 
 
+AWAY = {"away": "database"}
+"""Among the details of an Unavailable whose cause is that the service cannot reach its database."""
+
+
 class Unauthenticated(WazirError):
     reason = "UNAUTHENTICATED"
 

@@ -45,6 +45,7 @@ from .live import LiveStudies, LiveStudy
 from .observe.observer import Observer
 from .quotas import Quotas
 from .settings import ServiceSettings
+from .trouble import said_by_store
 from .writer import Writer
 
 MAX_ROUNDS = 50
@@ -145,7 +146,7 @@ class Asking:
                 try:
                     await self._step(desk, callers)
                 except Exception as error:
-                    if not callers:
+                    if not callers and not said_by_store(error):
                         logger.exception("computing for %s failed", desk.name.short, extra=_about(desk, "compute"))
                     # Each caller gets it; none is left waiting.
                     for caller in callers:

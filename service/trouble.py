@@ -6,7 +6,12 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 
-from ..domain.errors import WazirError
+from ..domain.errors import AWAY, Unavailable, WazirError
+
+
+def said_by_store(error: BaseException) -> bool:
+    """Whether the store has said itself, once for all, what is wrong: its database is away."""
+    return isinstance(error, Unavailable) and AWAY.items() <= error.details.items()
 
 
 class Trouble:
@@ -34,7 +39,7 @@ class Trouble:
         if not self.times:
             self._since = self._clock()
         self.times += 1
-        if type(error) is self._said:
+        if type(error) is self._said or said_by_store(error):
             return
 
         self._said = type(error)
@@ -50,13 +55,14 @@ class Trouble:
 
     def over(self) -> None:
         """It went well."""
-        if not self.times:
+        self.times, times = 0, self.times
+        if self._said is None:
             return
         self._logger.warning(
             "%s: back after %.1f s (failed %d times)",
             self._what,
             self._clock() - self._since,
-            self.times,
+            times,
             extra=self._extra,
         )
-        self.times, self._said = 0, None
+        self._said = None

@@ -12,7 +12,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError
 
 from ..domain.database import shown
-from ..domain.errors import FailedPrecondition, InvalidArgument, ResourceExhausted, Unavailable, WazirError
+from ..domain.errors import AWAY, FailedPrecondition, InvalidArgument, ResourceExhausted, Unavailable, WazirError
 from .limits import Limits
 from .reach import Hindrance, Reach
 from .session import Session
@@ -108,7 +108,7 @@ class PostgresDatabase:
 
     def _passing(self, meaning: BaseException) -> BaseException:
         if self.serves and isinstance(meaning, FailedPrecondition):
-            return Unavailable(meaning.message, retry_after=self.limits.retry)
+            return Unavailable(meaning.message, details=AWAY, retry_after=self.limits.retry)
         return meaning
 
     def _open(self) -> LimitedConnection:
@@ -202,6 +202,7 @@ class PostgresDatabase:
         if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
             return Unavailable(
                 f"{self.name} is away: {words}. Start it, or see to the network, then try again",
+                details=AWAY,
                 retry_after=self.limits.retry,
             )
         return None

@@ -13,6 +13,7 @@ from ...domain.errors import WazirError
 from ...domain.pulse import Pulse
 from ...storage.lasting import LastingTask
 from ...storage.store import Store
+from ..trouble import said_by_store
 from ..writer import Writer
 from .settings import AuditSettings
 
@@ -75,8 +76,9 @@ class Recorder:
                 if not 0 <= now - self._tidied < self._settings.tidy_interval:
                     self._tidied = now
                     await self._tidy(now)
-            except Exception:
-                logger.exception("keeping audit records failed", extra={"action": "audit_failed"})
+            except Exception as error:
+                if not said_by_store(error):
+                    logger.exception("keeping audit records failed", extra={"action": "audit_failed"})
             self.pulse.beat()
 
     async def _write(self) -> None:
