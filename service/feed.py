@@ -35,13 +35,31 @@ UidListener = Callable[[StudyName | None, str | None], None]
 """Is told a study's uid, None if the study is gone; or None and None if any may be another than before."""
 
 
+class News(asyncio.Event):
+    """Is set whenever something changes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._changed: set[StudyName] = set()
+
+    def note(self, name: StudyName) -> None:
+        self._changed.add(name)
+        self.set()
+
+    def take(self) -> set[StudyName]:
+        """What has changed since this was asked last; clears the event."""
+        self.clear()
+        changed, self._changed = self._changed, set()
+        return changed
+
+
 class Feed:
     """Used on the event loop only."""
 
     def __init__(self) -> None:
         self._listeners: list[Callable[[Change], None]] = []
         self._uid_listeners: list[UidListener] = []
-        self._waiting: defaultdict[StudyName | str, set[asyncio.Event]] = defaultdict(set)
+        self._waiting: defaultdict[StudyName | str, set[News]] = defaultdict(set)
         self.beginnings = 0
         """Rises when the database was restored: what was told before is no longer what came before the next news."""
         self.closed = False
@@ -69,8 +87,8 @@ class Feed:
                 )
         self.publish_uid(change.study.name, None if change.deleted else change.study.uid)
         for key in (change.study.name, change.study.name.owner):
-            for event in self._waiting.get(key, ()):
-                event.set()
+            for news in self._waiting.get(key, ()):
+                news.note(change.study.name)
 
     def publish_uid(self, name: StudyName | None, uid: str | None) -> None:
         """Part of `publish`; by itself where there is no more to tell."""
@@ -94,13 +112,13 @@ class Feed:
                 event.set()
 
     @contextmanager
-    def news_of(self, key: StudyName | str) -> Iterator[asyncio.Event]:
-        """An event that is set whenever the study (or some study of the owner) changes. The caller clears it."""
-        event = asyncio.Event()
-        self._waiting[key].add(event)
+    def news_of(self, key: StudyName | str) -> Iterator[News]:
+        """News of the study, or of all studies of the owner."""
+        news = News()
+        self._waiting[key].add(news)
         try:
-            yield event
+            yield news
         finally:
-            self._waiting[key].discard(event)
+            self._waiting[key].discard(news)
             if not self._waiting[key]:
                 del self._waiting[key]

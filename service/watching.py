@@ -12,10 +12,11 @@ from functools import partial
 
 from ..domain.errors import NotFound, RevisionCompacted, Unavailable
 from ..domain.names import StudyName
+from ..domain.size import size_of_study
 from ..domain.study import Study
 from ..storage.store import Changes, Store, StudyFilter, View
 from .feed import Feed
-from .pages import Some, read_changes, read_studies, token_of
+from .pages import PAGE_BYTES, Some, read_changes, read_studies, token_of
 
 PAGE = 1_000
 QUIET = 5.0
@@ -49,31 +50,42 @@ async def watch_trials(store: Store, feed: Feed, name: StudyName, since: int) ->
 async def watch_studies(store: Store, feed: Feed, owner: str) -> AsyncIterator[tuple[list[Study], list[StudyName]]]:
     """All studies of the owner, then those that changed and the names of those that are gone."""
     known: dict[StudyName, tuple[str, int]] = {}
-    first = True
     beginnings = feed.beginnings
     with feed.news_of(owner) as news:
-        while True:
-            news.clear()
-            if feed.beginnings != beginnings:
-                beginnings, known = feed.beginnings, dict.fromkeys(known, ("", 0))
-            now: dict[StudyName, tuple[str, int]] = {}
-            after, more = "", True
-            while more:
-                found = await asyncio.to_thread(store.read, partial(_some_of, owner=owner, after=after))
-                now |= {s.name: (s.uid, s.revision) for s in found.items}
-                changed = [s for s in found.items if known.get(s.name) != now[s.name]]
-                if changed:
-                    first = False
-                    yield changed, []
-                more = found.more
-                after = token_of(found.items[-1]) if more else ""
+        async for studies in _all_of(store, owner):
+            known |= {s.name: (s.uid, s.revision) for s in studies}
+            yield studies, []
+        compared = _now()
 
-            gone = [name for name in known if name not in now]
-            if first or gone:
-                first = False
-                yield [], gone
-            known = now
+        while True:
             await _news(feed, news)
+            changed = news.take()
+            if feed.beginnings != beginnings or _now() - compared >= QUIET:
+                if feed.beginnings != beginnings:
+                    beginnings, known = feed.beginnings, dict.fromkeys(known, ("", 0))
+                # The others may have written unheard. There may be thousands of studies, so they are compared first.
+                there = await asyncio.to_thread(store.read, lambda view: view.revisions(owner))
+                changed |= {name for name in known.keys() | there.keys() if known.get(name) != there.get(name)}
+                compared = _now()
+
+            names = sorted(changed)
+            while names:
+                found, gone, names = await asyncio.to_thread(store.read, partial(_named, names=names))
+                new = [s for s in found if known.get(s.name) != (s.uid, s.revision)]
+                gone = [name for name in gone if known.pop(name, None) is not None]
+                known |= {s.name: (s.uid, s.revision) for s in new}
+                if new or gone:
+                    yield new, gone
+
+
+async def _all_of(store: Store, owner: str) -> AsyncIterator[list[Study]]:
+    """In pages; one empty page if there are none."""
+    after, more = "", True
+    while more:
+        found = await asyncio.to_thread(store.read, partial(_some_of, owner=owner, after=after))
+        yield list(found.items)
+        more = found.more
+        after = token_of(found.items[-1]) if more else ""
 
 
 async def _news(feed: Feed, event: asyncio.Event) -> None:
@@ -84,6 +96,27 @@ async def _news(feed: Feed, event: asyncio.Event) -> None:
                 await event.wait()
     if feed.closed:
         raise Unavailable("the service is ending; watch again from the last revision")
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _named(view: View, names: list[StudyName]) -> tuple[list[Study], list[StudyName], list[StudyName]]:
+    """The first studies of these names, the names of those among them that are gone, and the names that are left."""
+    found: list[Study] = []
+    gone: list[StudyName] = []
+    size = 0
+    for place, name in enumerate(names):
+        if size > PAGE_BYTES or len(found) + len(gone) >= PAGE:
+            return found, gone, names[place:]
+        try:
+            found.append(view.study(name))
+        except NotFound:
+            gone.append(name)
+        else:
+            size += size_of_study(found[-1])
+    return found, gone, []
 
 
 def _since(view: View, name: StudyName, since: int) -> Changes:

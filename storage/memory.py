@@ -107,6 +107,9 @@ class _MemoryView(View):
                 found[name] = Usage(name, known.studies + 1, known.trials + study.counts.total, known.bytes + size)
         return [found[name] for name in sorted(found)]
 
+    def revisions(self, owner: str) -> dict[StudyName, tuple[str, int]]:
+        return {s.name: (s.uid, s.revision) for s in self._tables.studies.values() if s.name.owner == owner}
+
     def trial(self, name: TrialName) -> Trial:
         try:
             return self._trials_of(self.study(name.parent))[name.id]

@@ -108,6 +108,10 @@ class SqlTransaction(SqlView, Transaction):
         self.flush()
         return super().usage(owner)
 
+    def revisions(self, owner: str) -> dict[StudyName, tuple[str, int]]:
+        self.flush()
+        return super().revisions(owner)
+
     def trial(self, name: TrialName) -> Trial:
         for writes in (self._writes, self._shared.writes):
             if (pending := writes.trials.get(name)) is not None:

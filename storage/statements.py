@@ -71,6 +71,7 @@ _usage = select(
 ).join(sequences, sequences.c.study == studies.c.key)
 USAGE = _usage.group_by(studies.c.owner).order_by(studies.c.owner)
 USAGE_OF_OWNER = _usage.where(studies.c.owner == bindparam("owner")).group_by(studies.c.owner)
+REVISIONS = select(studies.c.id, studies.c.uid, studies.c.revision).where(studies.c.owner == bindparam("owner"))
 TRIAL = (
     select(trials)
     .join(studies, studies.c.key == trials.c.study)

@@ -147,6 +147,10 @@ class View(abc.ABC):
         the number of studies."""
 
     @abc.abstractmethod
+    def revisions(self, owner: str) -> dict[StudyName, tuple[str, int]]:
+        """The uid and the revision of each study of the owner."""
+
+    @abc.abstractmethod
     def trial(self, name: TrialName) -> Trial:
         """With all its attempts. Raises NotFound for an unknown study or trial."""
 

@@ -101,6 +101,10 @@ class SqlView(View):
             for row in found
         ]
 
+    def revisions(self, owner: str) -> dict[StudyName, tuple[str, int]]:
+        found = self._all(self._reads.REVISIONS, owner=owner)
+        return {StudyName(owner, row.id): (row.uid, row.revision) for row in found}
+
     def trial(self, name: TrialName) -> Trial:
         row = self._one(self._reads.TRIAL, owner=name.owner, study_id=name.study, trial=name.id)
         if row is None:

@@ -64,8 +64,9 @@ OTHER_VALUES: Mapping[str, Mapping[str, object]] = {
 }
 """Of statements whose parameters mean something else."""
 
-WHOLE = {"USAGE", "USAGE_OF_OWNER"}
-"""Statements that sum up all studies of an owner, where its quota is nearly used; a quota of studies bounds that."""
+WHOLE = {"USAGE", "USAGE_OF_OWNER", "REVISIONS"}
+"""Statements that look at all studies of an owner: what it uses, where its quota is nearly used up, and what a watch of
+them may have missed, every few seconds. A quota of studies bounds that."""
 
 SMALL = {"tokens", "secrets"}
 """Tables of a few rows, which are read whole."""
@@ -85,7 +86,7 @@ def named_statements() -> Iterator[tuple[str, Executable]]:
 
 def statements_of(database: str) -> Iterator[tuple[str, Executable]]:
     yield from named_statements()
-    yield from vars(statements.SPELLINGS[database]).items()
+    yield from ((name, value) for name, value in vars(statements.SPELLINGS[database]).items() if value is not None)
 
 
 SPEC = StudySpec((Objective("loss", Goal.MINIMIZE),), Space((Parameter("x", Double(0.0, 1.0)),)))
@@ -96,7 +97,7 @@ NEW = {
     "metric": "loss", "value": 0.5, "time": 1.0, "sequence": 1, "method": "m", "payload": "p", "result": "r",
     "role": "user", "label": "", "expire_time": None, "revoke_time": None, "attempt": 1, "revision": 7,
     "last_time": 1.0, "count": 1, "caller": "c", "caller_owner": "", "address": "", "outcome": "done", "of_study": "",
-    **{f"outcome{i}": "done" for i in range(4)},
+    **{f"outcome{i}": "done" for i in range(4)}, "records": "[]",
 }  # fmt: skip
 
 
@@ -229,7 +230,7 @@ def on_sqlite() -> Iterator[tuple[str, str, list[object]]]:
             yield name, compiled.string, [values[p] for p in compiled.positiontup]
     for name, value in vars(sqlite_look._Reads).items():
         for key, text in (value if isinstance(value, dict) else {"": value}).items():
-            if not name.startswith("_"):
+            if not name.startswith("_") and name not in WHOLE:
                 names = re.findall(r":(\w+)", text)
                 yield (
                     f"look {name}{list(key) or ''}",
