@@ -41,7 +41,7 @@ PAGES = 150
 
 VALUES: Mapping[str, object] = {
     "owner": "default", "id": "study-1500", "study_id": "study-1", "uid": "uid-1500", "study": 1, "trial": 15_000,
-    "limit": 10, "skip": 0, "since": 1.0, "until": 1_000_000, "after": 15_000,
+    "limit": 10, "skip": 0, "records": "[]", "since": 1.0, "until": 1_000_000, "after": 15_000,
     "after_owner": "default", "after_id": "study-15",
     "digest": "00000000000000000000000000015000", "digests": ["00000000000000000000000000015000"],
     "request_id": "request-15000", "state": "active", "name": "nothing", "before": 3.0,
