@@ -7,7 +7,7 @@ every call, whichever comes (grpcio 1.81, grpc/grpc#43461). Together that is an 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,9 @@ import grpc
 
 if TYPE_CHECKING:
     Handler = grpc.RpcMethodHandler[Any, Any]
+
+
+Metadata = Sequence[tuple[str, str | bytes]]
 
 
 @dataclass
@@ -30,6 +33,8 @@ class Handlers(grpc.GenericRpcHandler):
 
     def __init__(self) -> None:
         self._handlers: dict[str, Handler] = {}
+        self._late: dict[str, Handler] = {}
+        self._recognises: Callable[[Metadata], bool] | None = None
 
     def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
         """Part of what generated code calls. The same handlers come by name as well."""
@@ -51,6 +56,29 @@ class Handlers(grpc.GenericRpcHandler):
                 assert wrapped is not None, f"{type(interceptor).__name__} wraps handlers and takes none away"
                 self._handlers[method] = wrapped
 
+    async def distinguish(
+        self,
+        recognises: Callable[[Metadata], bool],
+        late: Callable[[str, Handler], Handler | None],
+        errors: grpc.aio.ServerInterceptor,
+    ) -> None:
+        """From now on calls whose metadata `recognises` does not know get the handlers that `late` makes of the usual
+        ones, within the interceptor for `errors`."""
+        self._recognises = recognises
+        for method, handler in self._handlers.items():
+            if (other := late(method, handler)) is not None:
+
+                async def inner(_: grpc.HandlerCallDetails, other: Handler = other) -> Handler:
+                    return other
+
+                wrapped = await errors.intercept_service(inner, _Call(method))
+                assert wrapped is not None
+                self._late[method] = wrapped
+
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
         """None for a method that is not there: the server answers UNIMPLEMENTED."""
+        if self._recognises is not None and not self._recognises(handler_call_details.invocation_metadata or ()):
+            late = self._late.get(handler_call_details.method)
+            if late is not None:
+                return late
         return self._handlers.get(handler_call_details.method)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import grpc
@@ -23,6 +24,7 @@ from .handlers import Handlers
 from .health import Health
 from .security.gate import UNIX, Gate
 from .security.interceptor import SecurityInterceptor
+from .security.unread import read_late
 from .service import Service
 from .servicer import StudyServicer
 from .settings import ServiceSettings
@@ -185,6 +187,9 @@ class Server:
             reflection.aio.ReflectionServicer(names), server
         )
         await handlers.intercept(interceptors)
+        if self._gate.attempt_tokens is not None:
+            late = partial(read_late, self._gate, self._auditor)
+            await handlers.distinguish(self._gate.recognises, late, ErrorInterceptor())
         self._server = grpc.aio.server(
             handlers=[handlers],
             options=[
@@ -196,6 +201,7 @@ class Server:
                 ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
                 ("grpc.keepalive_permit_without_calls", 1),
                 *KEEPALIVE,
+                *self.settings.connections.options(),
             ],
         )
         tls = None if self.settings.tls is None else self.settings.tls.credentials()

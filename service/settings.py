@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from .auditing.settings import AuditSettings
+from .connections import ConnectionSettings
 from .quotas import QuotaSettings
 from .security.limits import LimitSettings
 from .security.tls import TlsFiles
@@ -96,6 +97,9 @@ class ServiceSettings:
     health: str = ""
     """HOST:PORT where health alone is answered for, to everybody and without TLS, for probes that know nothing else;
     empty: nowhere but at the other addresses."""
+
+    connections: ConnectionSettings = ConnectionSettings()
+    """How many there may be, and what each may do before anybody is known."""
 
     quotas: QuotaSettings = QuotaSettings()
     """How much the studies of one owner may hold."""

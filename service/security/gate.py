@@ -80,6 +80,19 @@ class Gate:
         """Who calls. Raises Unauthenticated, but for methods that are for everybody; and RateLimited."""
         return anonymous(host_of(context.peer())) if method in OPEN else await self.caller(context)
 
+    def recognises(self, metadata: Iterable[tuple[str, str | bytes]]) -> bool:
+        """Whether a call needs no token, or bears one that was good when it was last looked at. Looks nothing up."""
+        if self.attempt_tokens is None:
+            return True
+        try:
+            token = bearer(metadata)
+            if token.startswith(PREFIX):
+                self.attempt_tokens.attempt(token)
+                return True
+        except Unauthenticated:
+            return False
+        return self._tokens.knows(token)
+
     async def admit(self, caller: Caller, method: str, request: Any) -> None:
         """Raises PermissionDenied and ResourceExhausted if the caller may not make that call; InvalidArgument where the
         request names nothing that could be looked at."""

@@ -81,6 +81,15 @@ class Tokens:
         self._clock = clock
         self._known: Recent[str, _Known | None] = Recent(self._read, max_age, _KEPT)
 
+    def knows(self, text: str) -> bool:
+        """Whether the token was good when it was last looked at."""
+        known = self._known.last(text[len(PREFIX) : len(PREFIX) + _ID_LENGTH])
+        return (
+            known is not None
+            and hmac.compare_digest(known.token.digest, digest(text))
+            and known.token.revoke_time is None
+        )
+
     async def caller(self, text: str, stranger: Callable[[], None] = lambda: None) -> Caller:
         """`stranger` is called before a token is looked up that is not known to be good, and may refuse that.
 

@@ -61,11 +61,11 @@ class Served:
 
 @contextmanager
 def serving(
-    settings: ServiceSettings = SETTINGS, store: Store | None = None, listen: str = "127.0.0.1:0"
+    settings: ServiceSettings = SETTINGS, store: Store | None = None, listen: str = "127.0.0.1:0", also: str = ""
 ) -> Iterator[Served]:
     """`store`: closed by whoever gave it."""
     kept = store or MemoryStore()
-    server = Server(kept, [listen], settings)
+    server = Server(kept, [listen, also] if also else [listen], settings)
     started = threading.Event()
     ends: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
 
