@@ -35,7 +35,7 @@ from ..domain.errors import InvalidArgument, NotFound, StaleAttempt, WazirError
 from ..domain.names import TrialName
 from ..domain.trial import Instruction, Measurement
 from .pauses import pauses
-from .spool import TO_LOG, Item, spool_at
+from .spool import TO_LOG, Item, LogSpool, spool_at, tell_unsent
 from .unsaved import Sign, sign_of
 
 if TYPE_CHECKING:
@@ -141,6 +141,7 @@ class Reporter:
         self._metadata: dict[str, str] = {}
         self._markers: list[_Marker] = []
         self._lost = self._lost_said = 0
+        self._told_unsent = False
         self._away = False
         self._away_since = 0.0
         self._complained = False
@@ -235,6 +236,9 @@ class Reporter:
         # Nothing is left, unless the thread hangs in a call, failed, or somebody reported after its end.
         self._keep_rest()
         self._ended.set()
+        if isinstance(self._spool, LogSpool) and not self._told_unsent and (self._lost or len(self._spool)):
+            self._told_unsent = True
+            tell_unsent(self._lost + len(self._spool))
 
     def leave_behind(self) -> None:
         """In a forked child: forgets what is the parent's to deliver."""

@@ -35,6 +35,10 @@ TO_LOG = "stderr:"
 MARK = b"wazir-report: "
 """Before each line that goes into the log."""
 
+TERMINATION_LOG = "/dev/termination-log"
+"""Where a container leaves its last words, which its pod's status keeps; see the documentation of Kubernetes."""
+UNSENT = b"wazir-unsent: "
+
 logger = logging.getLogger(__name__)
 
 
@@ -48,6 +52,10 @@ class LogSpool:
 
     def __init__(self) -> None:
         self._items: list[Item] = []
+
+    def __len__(self) -> int:
+        """How many reports stand in the log and were not delivered."""
+        return len(self._items)
 
     @property
     def pending(self) -> bool:
@@ -71,6 +79,21 @@ class LogSpool:
         for start in range(0, len(self._items), CHUNK):
             send(self._items[start : start + CHUNK])
         self._items.clear()
+
+
+def tell_unsent(count: int) -> None:
+    """At the end of a process in a pod: how many of its reports nobody has but the log, if that. It is told where the
+    log is not needed to read it, so that a log that is lost is missed."""
+    try:
+        file = os.open(TERMINATION_LOG, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+    except OSError:
+        return  # no pod
+    try:
+        os.write(file, b"%s%d\n" % (UNSENT, count))
+    except OSError as error:
+        logger.error("cannot tell of %d reports in the log: %s", count, error, extra={"action": "unsent_untold"})
+    finally:
+        os.close(file)
 
 
 class Spool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ...clients.spool import UNSENT
 from ...domain.pod import main_container
 
 Json = dict[str, Any]
@@ -24,6 +25,12 @@ def version_of(pod: Json) -> float:
     """Resource versions are opaque; etcd's are numbers that grow, and where they are not, the later news wins."""
     version = str(pod["metadata"].get("resourceVersion", ""))
     return float(version) if version.isdigit() else math.inf
+
+
+def unsent(pod: Json) -> int:
+    """How many reports its processes said at their end that nobody has but the log."""
+    said = (line.removeprefix(UNSENT) for line in last_words(pod).splitlines() if line.startswith(UNSENT))
+    return sum(int(count) for count in said if count.isdigit() and len(count) < 20)
 
 
 def last_words(pod: Json) -> bytes:

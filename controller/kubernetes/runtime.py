@@ -18,7 +18,7 @@ from ..execution import Ending, Execution, Exit, Fault, Key, Order, Phase, Why
 from ..runtime import OutputLost
 from .api import Api, ApiError, Unreachable, events_path, pods_path, secrets_path
 from .output import Follower, last_part
-from .pod_object import began, last_words, main_name, version_of
+from .pod_object import began, last_words, main_name, unsent, version_of
 from .pods import (
     CONTROLLER,
     DONE,
@@ -233,8 +233,14 @@ class KubernetesRuntime:
         return b"".join(line.removeprefix(MARK) for line in self._log_lines(key) if line.startswith(MARK))
 
     def reports_lost(self, key: Key) -> str:
-        """A pod's reports wait in its log, and whether that lacks any cannot be known."""
-        return ""
+        """Its processes said at their end how many reports wait in its log. One that was killed has said nothing."""
+        with self._lock:
+            pod = self._pods.get(key)
+        expected = 0 if pod is None or pod.pod is None else unsent(pod.pod)
+        if not expected:
+            return ""
+        found = sum(line.startswith(MARK) for line in self._log_lines(key))
+        return f"{expected} reports wait in the log of its pod, of which {found} are there" if found < expected else ""
 
     def forget(self, key: Key) -> None:
         with self._lock:

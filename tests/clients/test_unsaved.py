@@ -109,3 +109,29 @@ def test_a_line_that_somebody_else_could_not_finish_spoils_no_other(tmp_path: Pa
     path.write_text('{"step": 1, "met')
     Spool(path).append([Measurement(2, {"loss": 2.0}, 1.0)])
     assert path.read_text().splitlines()[1] == '{"step": 2, "metrics": {"loss": 2.0}, "time": 1.0}'
+
+
+def in_a_pod(recorder: Recorder, folder: Path, code: str) -> str:
+    """What a process leaves as the last words of its container."""
+    words = folder / "termination-log"
+    words.touch()
+    program = f"import wazir.clients.spool as spool; spool.TERMINATION_LOG = {str(words)!r}\n"
+    program += f"import os, wazir; trial = wazir.current_trial()\n{code}"
+    variables = {**os.environ, **environment(recorder), "WAZIR_SPOOL": "stderr:"}
+    subprocess.run([sys.executable, "-c", program], env=variables, check=True, stderr=subprocess.DEVNULL)
+    return words.read_text()
+
+
+def test_in_a_pod_the_last_words_say_how_many_reports_wait_in_the_log(recorder: Recorder, tmp_path: Path) -> None:
+    recorder.stop()
+    said = in_a_pod(recorder, tmp_path, "for step in range(3): trial.report({'loss': 1.0}, step=step)")
+    assert said == "wazir-unsent: 3\n"
+
+
+def test_in_a_pod_they_say_so_if_the_log_takes_nothing(recorder: Recorder, tmp_path: Path) -> None:
+    recorder.stop()
+    assert in_a_pod(recorder, tmp_path, "os.close(2); trial.report({'loss': 1.0}, step=1)") == "wazir-unsent: 1\n"
+
+
+def test_in_a_pod_they_say_nothing_if_all_was_delivered(recorder: Recorder, tmp_path: Path) -> None:
+    assert in_a_pod(recorder, tmp_path, "trial.report({'loss': 1.0}, step=1)") == ""

@@ -9,6 +9,7 @@ import pytest
 
 from wazir.controller.execution import Fault, Phase
 from wazir.controller.kubernetes import pods
+from wazir.controller.kubernetes.pod_object import unsent
 from wazir.controller.kubernetes.status import execution_of, time_of
 
 Json = dict[str, Any]
@@ -276,3 +277,17 @@ def test_a_pod_of_somebody_else_is_refused(missing: str) -> None:
     del strange["metadata"][missing]
     with pytest.raises((KeyError, ValueError)):
         execution_of(strange, NOW)
+
+
+@pytest.mark.parametrize(
+    ("message", "count"),
+    [
+        ("", 0),
+        ("wazir-unsent: 3\n", 3),
+        ("wazir-unsent: 3\nwazir-unsent: 4\n", 7),
+        ("its own last words\nwazir-unsent: 3\n", 3),
+        ("wazir-unsent: -3\nwazir-unsent: many\nwazir-unsent: " + "9" * 5_000, 0),
+    ],
+)
+def test_how_many_reports_its_processes_left_in_the_log(message: str, count: int) -> None:
+    assert unsent(pod(phase="Succeeded", state=ran(0, message=message))) == count
