@@ -144,7 +144,7 @@ class Server:
         self._auditor = Auditor(self._recorder, self.settings.audit)
         self.ports: list[int] = []
         self._addresses = list(addresses)
-        self._health = Health(("", SERVICE_NAME), lambda: self.service.pulses)
+        self._health = Health(("", SERVICE_NAME), lambda: (*self.service.pulses, self._recorder.pulse))
         self._looking: LastingTask | None = None
         self._watchdog = Watchdog(self.service.loop_pulse)
         self._probed: grpc.aio.Server | None = None

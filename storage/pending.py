@@ -184,12 +184,8 @@ def _send_answers(session: Session, answers: dict[tuple[str, str], Answer]) -> N
 
 
 def _send_audit_records(session: Session, records: Sequence[AuditRecord]) -> None:
-    spelling = SPELLINGS[session.database]
-    batch = [rows.audit_values(record) for record in records]
-    if spelling.audit_records is not None:
-        session.run(spelling.audit_records, {"records": json.dumps(batch)})
-    else:
-        session.run_many(spelling.audit_record, batch)
+    document = json.dumps([rows.audit_values(record) for record in records])
+    session.run(SPELLINGS[session.database].audit_records, {"records": document})
 
 
 def _statement(pending: PendingTrial) -> tuple[Executable, rows.Values]:

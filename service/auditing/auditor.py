@@ -38,7 +38,7 @@ from ...domain.errors import (
     Unavailable,
     WazirError,
 )
-from ...domain.visible import visible
+from ...domain.visible import on_one_line
 from ..security.authorize import RULES, Name, Verb
 from ..security.callers import ANONYMOUS, LOCAL, Caller
 from .folding import Folding
@@ -227,10 +227,10 @@ def _about(method: str, request: Any, *, admitted: bool) -> tuple[str, str]:
     try:
         name: Name = rule.name(request)
     except InvalidArgument:
-        return "", visible(written)[:LONGEST_NAME]
+        return "", on_one_line(written)[:LONGEST_NAME]
     if not isinstance(name, str):
         return name.owner, str(name)
-    return name, visible(_with_study(f"owners/{name}", request))[:LONGEST_NAME]
+    return name, on_one_line(_with_study(f"owners/{name}", request))[:LONGEST_NAME]
 
 
 def _with_study(name: str, request: Any) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ...domain.access import Role
 from ...domain.errors import NotFound, PermissionDenied, Unauthenticated
 from ...domain.names import StudyName
-from ...domain.visible import visible
+from ...domain.visible import on_one_line
 from ...storage.store import Store, View
 from ..attempts import current
 from ..settings import ServiceSettings
@@ -131,7 +131,7 @@ class Gate:
         if self._settings.tls is None or self._settings.tls.client_ca is None:
             return ""
         names = context.auth_context().get("x509_common_name") or context.peer_identities() or ()
-        return ", ".join(visible(name.decode(errors="replace")) for name in names)[:_LONGEST_CERTIFICATE_NAME]
+        return ", ".join(on_one_line(name.decode(errors="replace")) for name in names)[:_LONGEST_CERTIFICATE_NAME]
 
     async def watched(
         self, method: str, request: Any, context: Context, responses: AsyncIterator[T]

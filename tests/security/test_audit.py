@@ -255,11 +255,11 @@ def test_a_name_that_is_none_is_kept_harmless_and_short(served: Served) -> None:
         stub: Any = study_service_pb2_grpc.StudyServiceStub(channel)
         with pytest.raises(grpc.RpcError):
             stub.PauseStudy(
-                api.PauseStudyRequest(name="\x1b[2J\x00" + "a" * 10_000),
+                api.PauseStudyRequest(name="\x1b[2J\x00\n\t12:00:00 INFO " + "a" * 10_000),
                 metadata=[("authorization", f"Bearer {text}")],
             )
     (record,) = eventually(served.store, 1)
-    assert record.name.startswith("\\x1b[2J\\x00aaa")
+    assert record.name.startswith("\\x1b[2J\\x00 12:00:00 INFO aaa")
     assert len(record.name) == 200
     assert (record.owner, record.outcome) == ("", Outcome.REFUSED)
 
@@ -391,6 +391,7 @@ def test_an_admin_sees_what_was_done_to_its_owner_and_nothing_else(served: Serve
         for whose in ("speech", None):
             with pytest.raises(PermissionDenied):
                 list(boss.audit_records(whose))
+    eventually(served.store, 7)
     with as_(served, tokens["*"]) as boss:
         everything = list(boss.audit_records())
         assert len(everything) >= 5
