@@ -21,7 +21,7 @@ from . import calls
 from .calls import AnyStudy, Call, Pages, study_name
 from .client import CALL_TIMEOUT, RETRY_FOR
 from .credentials import Credentials, Tls
-from .endpoint import OPTIONS, Endpoint, Patience, resolve_address
+from .endpoint import OPTIONS, STREAM_SECONDS, Endpoint, Patience, resolve_address
 from .method import as_method
 from .watch import Cursor, StudyChanges, StudyCursor, TrialChanges, TrialCursor
 
@@ -186,14 +186,17 @@ class AsyncClient:
         patience = Patience(self._retry_for)
         while True:
             request: Message = cursor.request()
-            call = self._open(cursor.method)(request, metadata=self._endpoint.metadata)
-            wait = None
+            call = self._open(cursor.method)(request, timeout=STREAM_SECONDS, metadata=self._endpoint.metadata)
+            wait, answered = None, False
             try:
                 async for response in call:
                     patience.answered()
+                    answered = True
                     yield cursor.read(response)
             except grpc.aio.AioRpcError as error:
-                told = self._endpoint.explain(error)
+                told = self._endpoint.explain_stream(error, answered=answered)
+                if told is None:
+                    continue
                 wait = patience.wait_after(told, time.monotonic())
                 if wait is None and not cursor.restarts(told):
                     raise told from None

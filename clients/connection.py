@@ -20,7 +20,7 @@ from google.protobuf.message import Message
 from ..domain.errors import Unavailable
 from ..proto.v1 import study_service_pb2_grpc
 from .calls import Call
-from .endpoint import OPTIONS, Endpoint, Patience
+from .endpoint import OPTIONS, STREAM_SECONDS, Endpoint, Patience
 
 T = TypeVar("T")
 
@@ -64,8 +64,9 @@ class Connection:
             time.sleep(wait)
 
     def stream(self, method: str, request: Message) -> Any:
-        """The call of a server stream: iterate over it, or `cancel()` it from any thread. Raises grpc.RpcError."""
-        return getattr(self._connected(), method)(request, metadata=self.endpoint.metadata)
+        """The call of a server stream: iterate over it, or `cancel()` it from any thread. Raises grpc.RpcError, at the
+        latest after STREAM_SECONDS."""
+        return getattr(self._connected(), method)(request, timeout=STREAM_SECONDS, metadata=self.endpoint.metadata)
 
     def close(self) -> None:
         """Ends calls and streams in flight; later ones raise ValueError. Harmless to repeat."""

@@ -30,8 +30,10 @@ OPTIONS: list[tuple[str, int]] = [
     ("grpc.max_receive_message_length", 64 * 1024 * 1024),
     ("grpc.max_send_message_length", 64 * 1024 * 1024),
     # A peer that vanished without a word is noticed, in calls and in streams that are quiet.
-    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_time_ms", 15_000),
     ("grpc.keepalive_timeout_ms", 10_000),
+    # The same where the other kernel, or a proxy, goes on to acknowledge what nobody reads: gRPC's own is a minute.
+    ("grpc.http2.ping_timeout_ms", 10_000),
     # Our own pauses are the longer ones; a service that is back is found at once.
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.min_reconnect_backoff_ms", 1_000),
@@ -39,6 +41,10 @@ OPTIONS: list[tuple[str, int]] = [
     # A forked child's channel would otherwise share the parent's sockets.
     ("grpc.use_local_subchannel_pool", 1),
 ]
+
+STREAM_SECONDS = 300.0
+"""For which one stream of a watch goes on, until the next one takes its place. Pings are answered by whatever is
+connected: a proxy whose server has vanished, or a process that is stuck behind its own sockets."""
 
 _HOST_AND_PORT = re.compile(r"(\[[0-9a-fA-F:.%]+\]|[^\s:/\[\]]+):(\d{1,5})")
 
@@ -144,6 +150,14 @@ class Endpoint:
         if not any(key == STATUS_KEY for key, _ in call.trailing_metadata() or ()):
             told.details["grpc"] = f"{call.code().name}: {call.details() or ''}"
         return told
+
+    def explain_stream(self, error: grpc.RpcError, *, answered: bool) -> WazirError | None:
+        """Like `explain`, of a stream that was given STREAM_SECONDS. None: nothing is wrong, only its time is up.
+        `answered`: whether anything came of it, which is so at once if the service is there."""
+        call: Any = error
+        if call.code() is not grpc.StatusCode.DEADLINE_EXCEEDED:
+            return self.explain(error)
+        return None if answered else Unavailable(f"the service at {self.address} does not answer")
 
     def _explained(self, error: grpc.RpcError, timeout: float | None) -> WazirError:
         call: Any = error

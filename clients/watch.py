@@ -146,16 +146,19 @@ class Watch(Iterator[T]):
         patience = Patience(self._retry_for)
         while not self._cancelled.is_set():
             call = self._call = self._connection.stream(self._cursor.method, self._cursor.request())
-            wait = None
+            wait, answered = None, False
             try:
                 # `cancel` may have come before there was a call to cancel.
                 if self._cancelled.is_set():
                     return
                 for response in call:
                     patience.answered()
+                    answered = True
                     yield self._cursor.read(response)
             except grpc.RpcError as error:
-                told = self._connection.endpoint.explain(error)
+                told = self._connection.endpoint.explain_stream(error, answered=answered)
+                if told is None:
+                    continue
                 wait = patience.wait_after(told, time.monotonic())
                 if not self._cancelled.is_set() and wait is None and not self._cursor.restarts(told):
                     raise told from None

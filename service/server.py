@@ -44,6 +44,8 @@ KEEPALIVE: Final = (
     # A client that vanished without a word is noticed within 30 s, and what it watched is not watched any longer.
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
+    # The same where the other kernel, or a proxy, goes on to acknowledge what nobody reads: gRPC's own is a minute.
+    ("grpc.http2.ping_timeout_ms", 10_000),
     ("grpc.http2.max_pings_without_data", 0),
     # What nobody has used for an hour need not be kept.
     ("grpc.max_connection_idle_ms", 3_600_000),
