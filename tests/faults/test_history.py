@@ -16,6 +16,8 @@ import pytest
 
 from wazir.domain.trial import ENDED, Measurement, Trial, TrialState
 from wazir.service import attempts, handing_out, reporting, trials, watching
+from wazir.service.duties import Duties
+from wazir.service.leases import LeaseKeeper
 from wazir.service.server import Server
 from wazir.service.settings import ServiceSettings
 from wazir.service.unit import Unit
@@ -26,15 +28,18 @@ from wazir.storage.store import View
 from .workload import Workload
 
 
-def in_process(folder: Path, patience: float = 100.0, seed: int = 7) -> list[str]:
-    """What the checker finds in a history of a server in this process, whose bugs are the test's."""
+def in_process(folder: Path, *, seed: int = 7, seconds: float = 0.0, **settings: Any) -> list[str]:
+    """What the checker finds in a history of a server in this process, whose bugs are the test's. With `seconds`
+    clients go on for so long while a worker beats, and in the end the background duties are looked at."""
 
     async def main() -> list[str]:
         store = MemoryStore()
         server = Server(store, [f"unix:{folder}/s"], ServiceSettings(duty_interval=0.05))
         await server.start()
         try:
-            return await Workload([f"unix:{folder}/s"], seed=seed, patience=patience).run()
+            trials = None if seconds else 30
+            workload = Workload([f"unix:{folder}/s"], seed, trials=trials, kept_lease=1.5, **settings)
+            return await workload.run((lambda: asyncio.sleep(seconds)) if seconds else None)
         finally:
             await server.stop(0)
             store.close()
@@ -43,8 +48,9 @@ def in_process(folder: Path, patience: float = 100.0, seed: int = 7) -> list[str
 
 
 @pytest.mark.slow
-def test_a_sound_service_is_found_sound(tmp_path: Path) -> None:
-    assert in_process(tmp_path) == []
+@pytest.mark.parametrize("seconds", [0.0, 1.0], ids=["thirty trials", "some time"])
+def test_a_sound_service_is_found_sound(seconds: float, tmp_path: Path) -> None:
+    assert in_process(tmp_path, seconds=seconds) == []
 
 
 Plant = Callable[[pytest.MonkeyPatch], None]
@@ -144,7 +150,26 @@ def test_the_checker_finds_a_planted_bug(
     # A bug shows when clients happen to meet it, and nobody's clock decides that: a few histories are looked at.
     found: list[str] = []
     for seed in range(7, 13):
-        found = in_process(tmp_path, 10.0, seed)  # with a bug it may go on for ever
+        found = in_process(tmp_path, patience=10.0, seed=seed)  # with a bug it may go on for ever
         if any(words in sentence for sentence in found):
             return
     pytest.fail(f"six histories, and nothing was found but {found[:10]}")
+
+
+@pytest.mark.slow
+def test_the_checker_finds_an_attempt_that_ended_although_its_holder_beat(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LeaseKeeper, "beat", lambda *about: None)
+    assert any("although its holder was never silent" in words for words in in_process(tmp_path, seconds=4.0))
+
+
+@pytest.mark.slow
+def test_the_checker_finds_that_nobody_has_the_duties(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def idle(self: Duties) -> None:
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(Duties, "_turn", idle)
+    found = in_process(tmp_path, seconds=0.5, patience=6.0, duties_limit=3.0)
+    assert "nobody has noticed that a worker died" in found
+    assert "time has not ended a study whose time was up" in found

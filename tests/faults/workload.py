@@ -64,6 +64,8 @@ class Workload:
     clients: int = 6
     pause: float = 0.05
     """Seconds between two trials of a client, at most."""
+    kept_lease: float = KEPT_LEASE
+    duties_limit: float = DUTIES_LIMIT
     undisturbed: str = ""
     """The address of a server by a way that nothing breaks; one of `addresses` if empty."""
     patience: float = 100.0
@@ -102,8 +104,7 @@ class Workload:
 
     async def _keep(self, steady: AsyncClient) -> None:
         """Holds a trial until all is calm, and beats all the while at every server: it must not lose its attempt."""
-        asked = await steady.suggest(STUDY, client_id="keeper", start=True, lease=KEPT_LEASE)
-        for trial in asked.trials:
+        for trial in await self._given(steady, "keeper", self.kept_lease):
             assert trial.attempt is not None
             name, number = trial.name, trial.attempt.number
             self.history.kept.append((trial.id, number))
@@ -127,22 +128,32 @@ class Workload:
         """In the end, a worker that dies is noticed, and time ends a study."""
         short = replace(spec(UNLIMITED), budget=Budget(duration=0.5))
         await steady.create_study(SHORT, short)
-        asked = await steady.suggest(STUDY, client_id="dead", start=True, lease=LEASE)
-        for trial in asked.trials:
+        given = await self._given(steady, "dead", LEASE)
+        for trial in given:
             assert trial.attempt is not None
             await steady.heartbeat(trial.name, trial.attempt.number)
-        until = time.monotonic() + DUTIES_LIMIT
+        until = time.monotonic() + self.duties_limit
 
         alive, open_still = True, True
         while (alive or open_still) and time.monotonic() < until:
             await asyncio.sleep(0.2)
             open_still = (await steady.get_study(SHORT)).state is StudyState.ACTIVE
-            alive = any([(await steady.get_trial(t.name)).attempts[-1].live for t in asked.trials])
+            alive = any([(await steady.get_trial(t.name)).attempts[-1].live for t in given])
 
         if alive:
             self.history.late.append("nobody has noticed that a worker died")
         if open_still:
             self.history.late.append("time has not ended a study whose time was up")
+
+    async def _given(self, steady: AsyncClient, name: str, lease: float) -> tuple[Trial, ...]:
+        """A trial, as soon as there is room for one more."""
+        while time.monotonic() < self._until:
+            asked = await steady.suggest(STUDY, client_id=name, start=True, lease=lease)
+            if asked.trials:
+                return tuple(asked.trials)
+            await asyncio.sleep(0.1)
+        self.history.late.append(f"{name} was never given a trial")
+        return ()
 
     async def _limited(self, what: str, call: Coroutine[Any, Any, T]) -> T:
         """The call, which has to end within its time, well or not."""
