@@ -28,6 +28,9 @@ MAX_VALUES = 5_000
 SLICE = 1.0
 """Seconds for which the output of one attempt is read at a time."""
 
+MOST_UNSENT = 5_000
+"""Measurements after which what is read is told before more is read."""
+
 PIECE = 64 * 1024
 """Bytes of output between two looks at the clock: a few lines, if they are as long as lines may be."""
 
@@ -62,8 +65,8 @@ class Collector:
                 self.lost = str(error)
 
     def read(self, now: float) -> bool:
-        """Adds to `unsent` what was printed since, for SLICE seconds: one that prints without end is not to keep the
-        others waiting. Whether that was all."""
+        """Adds to `unsent` what was printed since, for SLICE seconds and about MOST_UNSENT measurements: one that
+        prints without end is not to keep the others waiting. Whether that was all."""
         if self._reader is None or self.lost:
             return True
         until = monotonic() + SLICE
@@ -73,7 +76,7 @@ class Collector:
                     piece = data[start : start + PIECE]
                     self._offset += len(piece)
                     self.unsent.extend(self._reader.feed(piece, now))
-                    if monotonic() > until:
+                    if monotonic() > until or len(self.unsent) >= MOST_UNSENT:
                         return False
         except OutputLost as error:
             self.lost = str(error)

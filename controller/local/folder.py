@@ -71,6 +71,8 @@ class Folder:
     def enter(self) -> None:
         """Lists the attempt among those not forgotten, and keeps others out of what its study will leave."""
         of_study = self.path.parent.parent
+        # Somebody may have removed the run folder.
+        self._live.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         of_study.mkdir(mode=0o700, exist_ok=True)
         of_study.chmod(0o700)
         self._live.touch(mode=0o600)

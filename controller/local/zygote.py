@@ -335,6 +335,8 @@ def keep(folder: str, record: dict[str, Any]) -> None:
             finally:
                 os.close(file)
             os.rename(reserved, os.path.join(folder, "exit.json"))
+        except FileNotFoundError:
+            return  # somebody has removed the folder
         except OSError as error:
             sys.stderr.write(f"wazir: cannot write how it ended: {error}\n")
             time.sleep(pause)

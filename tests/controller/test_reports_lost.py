@@ -266,3 +266,18 @@ def test_records_that_its_own_code_overwrites_end_its_own_attempt_only(tmp_path:
     for name in ("launch.json", "exit.json", "ending.json"):
         (folder.path / name).write_text(text)
     assert (folder.launched(), folder.exit(), folder.ending()) == (None, None, None)
+
+
+def test_a_run_folder_that_is_removed_while_a_trial_runs_is_made_anew(tmp_path: Path) -> None:
+    """Nobody knows how the attempt ended, so it is not taken for done."""
+    code = "import shutil, wazir\nif wazir.current_trial().attempt == 1: shutil.rmtree(sys.argv[2] + '/runs')\n"
+    with tempfile.TemporaryDirectory() as socket:
+        world = World(tmp_path, Path(socket))
+        try:
+            world.create("import sys\n" + code + "print('loss=1')")
+            world.start().result()
+            (trial,) = world.trials()
+        finally:
+            world.close()
+    assert trial.state is TrialState.SUCCEEDED
+    assert [a.cause for a in trial.attempts] == [Cause.PREEMPTED, Cause.SUCCEEDED]
