@@ -6,7 +6,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +19,10 @@ TABLES: Final = ("studies", "trials", "attempts", "measurements")
 """Whose rows a dump of PostgreSQL must hold."""
 
 
+class Cancelled(Exception):
+    """Raised by who is told of the progress of a backup that is no longer wanted."""
+
+
 def back_up(database: Database, file: Path, progress: Progress = lambda done: None) -> None:
     """Makes `file`, which only this user may read, or leaves what was there. Blocks; the database may be served.
 
@@ -29,17 +33,17 @@ def back_up(database: Database, file: Path, progress: Progress = lambda done: No
             copy_file(database, part, progress)
             check_file(part)
         else:
-            postgres_program("pg_dump", database, "--format=custom", "--no-owner", f"--file={part}")
-            check_dump(part)
+            postgres_program("pg_dump", database, "--format=custom", "--no-owner", f"--file={part}", progress=progress)
+            check_dump(part, progress)
 
 
-def check_dump(file: Path) -> None:
+def check_dump(file: Path, progress: Progress = lambda done: None) -> None:
     """Raises FailedPrecondition if a dump of PostgreSQL lacks a table, or cannot be read to its end."""
     listed = _run("pg_restore", "--list", str(file))
     lacking = [table for table in TABLES if f" TABLE DATA public {table} " not in listed]
     if lacking:
         raise FailedPrecondition(f"{file} is no backup of Wazir: it lacks {', '.join(lacking)}")
-    _run("pg_restore", f"--file={os.devnull}", str(file))
+    _run("pg_restore", f"--file={os.devnull}", str(file), progress=progress)
 
 
 def check_backup(file: Path) -> None:
@@ -55,21 +59,40 @@ def check_backup(file: Path) -> None:
         )
 
 
-def postgres_program(name: str, url: str, *arguments: str) -> None:
-    """Runs a program of PostgreSQL on the database. The password is not in its arguments, which everybody can read."""
+def postgres_program(name: str, url: str, *arguments: str, progress: Progress = lambda done: None) -> None:
+    """Runs a program of PostgreSQL on the database. The password is not in its arguments, which everybody can read.
+    `progress` is called now and then, and may raise Cancelled; how far the program is nobody knows."""
     bare, password = without_password(url)
     environment = dict(os.environ)
     if password is not None:
         environment["PGPASSWORD"] = password
-    _run(name, f"--dbname={bare}", *arguments, environment=environment)
+    _run(name, f"--dbname={bare}", *arguments, environment=environment, progress=progress)
 
 
-def _run(name: str, *arguments: str, environment: dict[str, str] | None = None) -> str:
+def _run(
+    name: str,
+    *arguments: str,
+    environment: dict[str, str] | None = None,
+    progress: Progress = lambda done: None,
+) -> str:
     path = shutil.which(name)
     if path is None:
         raise FailedPrecondition(f"{name} is not installed here (Debian, Ubuntu: apt install postgresql-client)")
-    done = subprocess.run([path, *arguments], env=environment, capture_output=True, text=True)
-    if done.returncode:
-        words = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([path, *arguments], env=environment, text=True, **pipes) as process:  # type: ignore[call-overload]
+        try:
+            said, wrong = _communicate(process, progress)
+        except BaseException:
+            process.kill()
+            raise
+    if process.returncode:
+        words = wrong.strip().splitlines() or [f"exit code {process.returncode}"]
         raise Unavailable(f"{name} failed: {' | '.join(words[:3])}")
-    return done.stdout
+    return said
+
+
+def _communicate(process: subprocess.Popen[str], progress: Progress) -> tuple[str, str]:
+    while True:
+        with suppress(subprocess.TimeoutExpired):
+            return process.communicate(timeout=0.5)
+        progress(0.0)

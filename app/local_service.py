@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from ..service.server import Server
     from ..service.settings import ServiceSettings
+    from .backup_schedule import Plan
 
 STAND_BY_INTERVAL = 0.2
 """Seconds between two tries to take over. A lock that is waited for could not be given up at the end."""
@@ -47,6 +48,7 @@ class LocalService:
         settings: ServiceSettings | None = None,
         stand_by: bool = True,
         on_failure: Callable[[], object] = lambda: None,
+        backups: Plan | None = None,
     ) -> None:
         """`listen`: further addresses. With `stand_by` off a database that is served already is refused. `on_failure`
         is called, on another thread, if the service has to end by itself; `check` says why."""
@@ -57,6 +59,7 @@ class LocalService:
         self._settings = settings
         self._may_stand_by = stand_by
         self._on_failure = on_failure
+        self._backups = backups
         self._claim = Claim(self.database)
         self._closing = threading.Event()
         self._ready = threading.Event()
@@ -146,6 +149,7 @@ class LocalService:
 
         from ..service.server import Server
         from ..storage.open import open_store
+        from .backup_schedule import scheduled
 
         store = open_store(self.database, serve=True)
         try:
@@ -158,7 +162,8 @@ class LocalService:
             self.serving = True
             self._ready.set()
             if not self._closing.is_set():
-                await self._until_told(server)
+                async with scheduled(self._backups, server):
+                    await self._until_told(server)
             await server.stop()
         finally:
             store.close()

@@ -23,6 +23,7 @@ from ..service.server import Server
 from ..service.settings import ServiceSettings
 from ..storage.lasting import failed
 from ..storage.open import open_store
+from .backup_schedule import Plan, plan_of, scheduled
 from .claim import Claim
 from .ending import SLACK, Ending
 from .local_service import LocalService
@@ -115,6 +116,20 @@ SHORTEST_AUDIT = 3_600.0
     show_default=True,
     help="Points of each curve that are kept after that.",
 )
+@click.option(
+    "--backup-every",
+    metavar="DURATION",
+    help="Back up the database so often, for instance 6h, and look into each copy; without it, never.",
+)
+@click.option(
+    "--backup-keep", type=click.IntRange(1), metavar="N", help="How many of these backups stay.  [default: 14]"
+)
+@click.option(
+    "--backup-to",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="Where they lie, best on another disk; `backups` beside the database's logs by default.",
+)
 @click.option("--drain", default=10.0, show_default=True, help="Seconds that calls in flight get at the end.")
 @click.option("-v", "--verbose", is_flag=True, help="Log more.")
 @reported
@@ -136,6 +151,9 @@ def serve(
     log_format: str,
     keep_measurements: str | None,
     keep_points: int,
+    backup_every: str | None,
+    backup_keep: int | None,
+    backup_to: Path | None,
     drain: float,
     verbose: bool,
 ) -> None:
@@ -179,11 +197,11 @@ def serve(
     warn_of_key(key_file, authenticated=auth == "tokens", shared=isinstance(db, str))
 
     if isinstance(db, str):
-        serve_url(db, listen, settings)
+        serve_url(db, listen, settings, plan_of(db, backup_every, backup_keep, backup_to))
     else:
         if settings.authenticate:
             check_database(db)
-        serve_file(db, listen, settings)
+        serve_file(db, listen, settings, plan_of(db, backup_every, backup_keep, backup_to))
     if failed():
         # The log says what: this process could not go on.
         raise click.exceptions.Exit(Exit.FAILED)
@@ -212,14 +230,16 @@ def check_listen(listen: Sequence[str], *, authenticated: bool, encrypted: bool)
             )
 
 
-def serve_file(db: Path, listen: Sequence[str], settings: ServiceSettings) -> None:
+def serve_file(db: Path, listen: Sequence[str], settings: ServiceSettings, plan: Plan | None = None) -> None:
     """Serves a SQLite file, which no other server may serve."""
     ended = threading.Event()
     ending = Ending(settings.drain + SLACK)
     ending.then(ended.set)
     with (
         heard(ending.heard),
-        LocalService(db, listen=listen, settings=settings, stand_by=False, on_failure=ended.set) as service,
+        LocalService(
+            db, listen=listen, settings=settings, stand_by=False, on_failure=ended.set, backups=plan
+        ) as service,
     ):
         for address, port in zip(listen, service.ports, strict=True):
             host = address.rpartition(":")[0]
@@ -228,14 +248,14 @@ def serve_file(db: Path, listen: Sequence[str], settings: ServiceSettings) -> No
         service.check()
 
 
-def serve_url(url: str, listen: Sequence[str], settings: ServiceSettings) -> None:
+def serve_url(url: str, listen: Sequence[str], settings: ServiceSettings, plan: Plan | None = None) -> None:
     """Serves a database that other servers may serve as well."""
     ending = Ending(settings.drain + SLACK)
     errors: list[BaseException] = []
 
     def serve() -> None:
         try:
-            run(_serve_url(url, listen, settings, ending))
+            run(_serve_url(url, listen, settings, ending, plan))
         except BaseException as error:  # noqa: BLE001 - raised on the main thread
             errors.append(error)
 
@@ -248,7 +268,9 @@ def serve_url(url: str, listen: Sequence[str], settings: ServiceSettings) -> Non
         raise errors[0]
 
 
-async def _serve_url(url: str, listen: Sequence[str], settings: ServiceSettings, ending: Ending) -> None:
+async def _serve_url(
+    url: str, listen: Sequence[str], settings: ServiceSettings, ending: Ending, plan: Plan | None
+) -> None:
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     ending.then(lambda: loop.call_soon_threadsafe(ended.set))
@@ -269,7 +291,8 @@ async def _serve_url(url: str, listen: Sequence[str], settings: ServiceSettings,
         for address, port in zip(listen, server.ports, strict=False):
             say(f"Serving {shown(url)} at {address.rpartition(':')[0]}:{port}{also}", err=True)
         waits = [asyncio.ensure_future(event.wait()) for event in (ended, server.lost)]
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        async with scheduled(plan, server):
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:
             wait.cancel()
         await server.stop()

@@ -25,6 +25,7 @@ from ..storage.store import AuditPage, Changes, Store, StudyFilter, Transaction,
 from . import attempts, growing, metadata, reporting, studies, trials
 from .asking import Asking
 from .attempts import End, Sight, Started
+from .backups import Backups
 from .compute.pool import Pool, default_workers
 from .compute.process import Worker
 from .compute.turns import Turns
@@ -96,6 +97,8 @@ class Service:
             patience=self.settings.neighbour_patience,
         )
         self._presence.tell(lambda _: self._neighbours.listen_anew())
+        self.backups: Backups | None = None
+        """How the scheduled backups go, if there are any."""
         self._duties = Duties(
             store.exchange,
             self._units,

@@ -171,6 +171,11 @@ class _State(Collector):
         for pulse in self._service.pulses:
             ages.add_metric([pulse.name], pulse.age)
         yield ages
+        if (backups := self._service.backups) is not None:
+            yield CounterMetricFamily("wazir_backup_failures", "Scheduled backups that failed.", backups.failures)
+            if backups.last is not None:
+                age = time.time() - backups.last
+                yield GaugeMetricFamily("wazir_backup_age_seconds", "Since the newest backup was begun.", age)
         store = self._service.store
         if isinstance(store, GroupStore):
             yield CounterMetricFamily("wazir_commits", "Commits of the database.", store.commits)

@@ -32,8 +32,8 @@ def said(process: subprocess.Popen[str]) -> tuple[int, str]:
 
 
 @contextmanager
-def served(file: Path) -> Iterator[subprocess.Popen[str]]:
-    process = wazir("serve", "--db", file, "--listen", "127.0.0.1:0")
+def served(database: Path | str, *options: object) -> Iterator[subprocess.Popen[str]]:
+    process = wazir("serve", "--db", database, "--listen", "127.0.0.1:0", *options)
     try:
         assert process.stderr is not None
         assert any("Serving" in line for line in process.stderr)
