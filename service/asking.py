@@ -312,7 +312,7 @@ class Asking:
         return _stand_in(live, count, reason, by_algorithm=True)
 
     def _begin(self, desk: Desk, study: Study) -> None:
-        ticket = Ticket(study.uid, desk.deadline())
+        ticket = Ticket(study.uid, desk.deadline(), study.name.owner)
         desk.computation = computation = Computation(ticket)
         computation.task = asyncio.create_task(self._compute(desk, computation))
         computation.task.add_done_callback(lambda _: desk.wake.set())

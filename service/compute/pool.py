@@ -1,4 +1,5 @@
-"""Who may use a worker next: the study whose callers' patience ends first."""
+"""Who may use a worker next: the owner that has had the least, and of its studies the one whose callers' patience ends
+first."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from typing import Final
 
 from ...domain.pulse import Pulse
 from .process import Worker
+from .shares import Shares
 
 GIVING_UP: Final = 60.0
 """Seconds that giving a computation up may take. While workers are busy, and none was given back for so long after all
@@ -27,11 +29,13 @@ def default_workers() -> int:
 class Ticket:
     """A study's place in the queue. `deadline` (seconds, the loop's clock) may change while it waits; inf: nobody does.
 
-    The order is fair: a deadline stays where it is while time passes, so whoever waits is first at last.
+    The order is fair: owners take turns, and a deadline stays where it is while time passes, so whoever waits is first
+    at last.
     """
 
     uid: str
     deadline: float = math.inf
+    owner: str = ""
     granted: asyncio.Future[Worker] | None = field(default=None)
 
 
@@ -47,6 +51,7 @@ class Pool:
         self._busy: set[Worker] = set()
         self._waiting: list[Ticket] = []
         self._ending: set[asyncio.Task[None]] = set()
+        self._shares = Shares()
 
     @property
     def workers(self) -> list[Worker]:
@@ -63,13 +68,17 @@ class Pool:
             worker = await granted
         except asyncio.CancelledError:
             if not granted.cancelled():
+                self._shares.end(ticket.owner, 0.0)
                 self._give_back(granted.result())
             elif ticket in self._waiting:
                 self._waiting.remove(ticket)
             raise
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         try:
             yield worker
         finally:
+            self._shares.end(ticket.owner, loop.time() - began)
             self._give_back(worker)
 
     async def close(self) -> None:
@@ -95,7 +104,7 @@ class Pool:
             self._idle.remove(worker)
             self._end(worker)
         while self._waiting and (self._idle or len(self._busy) < self._most):
-            ticket = min(self._waiting, key=lambda t: t.deadline)
+            ticket = min(self._waiting, key=lambda t: (*self._shares.rank(t.owner), t.deadline))
             self._waiting.remove(ticket)
             # Given up in this very moment, and not yet told.
             if ticket.granted is None or ticket.granted.done():
@@ -104,6 +113,7 @@ class Pool:
             if not self._busy:
                 self.pulse.beat()
             self._busy.add(worker)
+            self._shares.begin(ticket.owner)
             ticket.granted.set_result(worker)
 
     def _choose(self, uid: str) -> Worker:

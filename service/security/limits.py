@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from ...domain.access import EVERY_OWNER
 from ...domain.errors import RateLimited
 from .callers import Caller
 
@@ -27,6 +28,16 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True)
+class Allowed:
+    """For all callers of one owner together, because an owner can have many tokens, and each attempt has one. Callers
+    who may touch everybody's studies are not among them."""
+
+    calls: Rate = Rate(5_000, 20_000)
+    points: Rate = Rate(2_000, 40_000)
+    streams: int = 2_000
+
+
+@dataclass(frozen=True, slots=True)
 class LimitSettings:
     """For each caller: a token, an attempt, or a host where no tokens are asked for. A Unix socket has no limits. The
     defaults are far above what a busy controller needs, and what one service can answer at all."""
@@ -39,6 +50,7 @@ class LimitSettings:
     strangers: Rate = Rate(20, 200)
     """For each host: tokens nobody has heard of, because each is looked up in the database. Those that were good a
     moment ago go on working."""
+    owner: Allowed = Allowed()
 
 
 class Bucket:
@@ -65,12 +77,13 @@ class Bucket:
 
 
 class _Use:
-    __slots__ = ("calls", "points", "strangers", "streams")
+    __slots__ = ("calls", "points", "settings", "strangers", "streams")
 
-    def __init__(self, settings: LimitSettings, now: float) -> None:
+    def __init__(self, settings: LimitSettings | Allowed, strangers: Rate, now: float) -> None:
+        self.settings = settings
         self.calls = Bucket(settings.calls, now)
         self.points = Bucket(settings.points, now)
-        self.strangers = Bucket(settings.strangers, now)
+        self.strangers = Bucket(strangers, now)
         self.streams = 0
 
 
@@ -85,18 +98,18 @@ class Limits:
 
     def call(self, caller: Caller) -> None:
         """Raises RateLimited, as all of these."""
-        if caller.limited:
-            now = self._clock()
-            wait = self._use(caller.id, now).calls.take(1, self._settings.calls, now)
+        now = self._clock()
+        for whose, use in self._uses_of(caller, now):
+            wait = use.calls.take(1, use.settings.calls, now)
             if wait:
-                raise RateLimited(f"more than {self._settings.calls.rate:g} calls a second", wait)
+                raise RateLimited(f"more than {use.settings.calls.rate:g} calls a second{whose}", wait)
 
     def points(self, caller: Caller, count: int) -> None:
-        if caller.limited and count > 0:
-            now = self._clock()
-            wait = self._use(caller.id, now).points.take(count, self._settings.points, now)
+        now = self._clock()
+        for whose, use in self._uses_of(caller, now) if count > 0 else ():
+            wait = use.points.take(count, use.settings.points, now)
             if wait:
-                raise RateLimited(f"more than {self._settings.points.rate:g} trials asked for a second", wait)
+                raise RateLimited(f"more than {use.settings.points.rate:g} trials asked for a second{whose}", wait)
 
     def stranger(self, host: str) -> None:
         """Of a token that nobody has heard of."""
@@ -108,34 +121,45 @@ class Limits:
     @contextlib.contextmanager
     def stream(self, caller: Caller) -> Iterator[None]:
         """For as long as a stream is open."""
-        if not caller.limited:
-            yield
-            return
-        use = self._use(caller.id, self._clock())
-        if use.streams >= self._settings.streams:
-            # One may end at any moment, or in hours.
-            raise RateLimited(f"more than {self._settings.streams} watches at a time", 1.0)
-        use.streams += 1
+        uses = self._uses_of(caller, self._clock())
+        for whose, use in uses:
+            if use.streams >= use.settings.streams:
+                # One may end at any moment, or in hours.
+                raise RateLimited(f"more than {use.settings.streams} watches at a time{whose}", 1.0)
+        for _, use in uses:
+            use.streams += 1
         try:
             yield
         finally:
-            use.streams -= 1
+            for _, use in uses:
+                use.streams -= 1
 
-    def _use(self, key: str, now: float) -> _Use:
+    def _uses_of(self, caller: Caller, now: float) -> tuple[tuple[str, _Use], ...]:
+        """What the caller's calls count against, each with what to say of whose it is."""
+        if not caller.limited:
+            return ()
+        own = ("", self._use(caller.id, now))
+        if caller.owner == EVERY_OWNER:
+            return (own,)
+        return own, (
+            f" by all callers of {caller.owner}",
+            self._use(f"owner:{caller.owner}", now, self._settings.owner),
+        )
+
+    def _use(self, key: str, now: float, settings: Allowed | None = None) -> _Use:
         use = self._uses.get(key)
         if use is None:
             if len(self._uses) >= self._sweep_at:
                 self._uses = {known: use for known, use in self._uses.items() if not self._idle(use, now)}
                 self._sweep_at = len(self._uses) + _SWEEP
-            use = self._uses[key] = _Use(self._settings, now)
+            use = self._uses[key] = _Use(settings or self._settings, self._settings.strangers, now)
         return use
 
     def _idle(self, use: _Use, now: float) -> bool:
         """Whether it is as if it had never been met."""
-        settings = self._settings
         full = (
-            (use.calls, settings.calls),
-            (use.points, settings.points),
-            (use.strangers, settings.strangers),
+            (use.calls, use.settings.calls),
+            (use.points, use.settings.points),
+            (use.strangers, self._settings.strangers),
         )
         return not use.streams and all(bucket.level(limit, now) >= limit.burst for bucket, limit in full)

@@ -14,7 +14,7 @@ from wazir.clients.endpoint import wait_after
 from wazir.domain.access import EVERY_OWNER, Role
 from wazir.domain.errors import NotFound, RateLimited, Unauthenticated, Unavailable, WazirError
 from wazir.service.security.callers import LOCAL, Caller, anonymous
-from wazir.service.security.limits import Bucket, Limits, LimitSettings, Rate
+from wazir.service.security.limits import Allowed, Bucket, Limits, LimitSettings, Rate
 
 from .serving import SETTINGS, SPEC, serving
 
@@ -216,3 +216,37 @@ def test_a_watch_that_may_go_on_loses_nothing() -> None:
             while number not in seen:
                 seen |= {trial.id for trial in next(watch).trials}
         assert seen == set(range(1, 30))
+
+
+# Owners
+
+
+def of_owner(token: str, owner: str) -> Caller:
+    return Caller(f"token:{token}", owner, Role.EDITOR)
+
+
+def test_all_callers_of_an_owner_share_a_limit() -> None:
+    clock = Clock()
+    few = Allowed(calls=Rate(1.0, 6.0), points=Rate(1.0, 10.0), streams=2)
+    limits = Limits(LimitSettings(owner=few), clock)
+    for number in range(6):
+        limits.call(of_owner(str(number), "vision"))
+    with pytest.raises(RateLimited, match="more than 1 calls a second by all callers of vision; try again in 1 s"):
+        limits.call(of_owner("new", "vision"))
+    limits.call(of_owner("x", "speech"))
+    limits.call(caller("of everybody"))
+
+    limits.points(of_owner("a", "vision"), 10)
+    with pytest.raises(RateLimited, match="trials asked for a second by all callers of vision"):
+        limits.points(of_owner("b", "vision"), 1)
+
+    with limits.stream(of_owner("a", "vision")), limits.stream(of_owner("b", "vision")):
+        with (
+            pytest.raises(RateLimited, match="2 watches at a time by all callers of vision"),
+            limits.stream(of_owner("c", "vision")),
+        ):
+            pass
+        with limits.stream(of_owner("c", "speech")):
+            pass
+    with limits.stream(of_owner("c", "vision")):
+        pass
