@@ -1,6 +1,7 @@
 """What all tests share: the marks that need something of the machine."""
 
 import os
+import random
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -17,6 +18,19 @@ os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL
 # A busy machine takes long to draw and to try an example, which is no defect of the test.
 settings.register_profile("wazir", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("wazir")
+
+
+FAULT_SEED = "WAZIR_FAULT_SEED"
+"""Chooses what tests/faults/test_under_faults.py breaks."""
+
+
+def pytest_configure() -> None:
+    # Processes of pytest-xdist inherit the seed that is shown below.
+    os.environ.setdefault(FAULT_SEED, str(random.randrange(1, 2**32)))
+
+
+def pytest_report_header() -> str:
+    return f"{FAULT_SEED}={os.environ[FAULT_SEED]}"
 
 
 def _has_gpu() -> bool:

@@ -1,7 +1,7 @@
 """The history that clients see is possible, whatever breaks: processes, networks, PostgreSQL, disks, clocks, loops.
 
-`make test` kills and restarts, and breaks a few more things, chosen and timed by a seed. It is printed if the test
-fails, and this repeats it:
+`make test` kills and restarts, and breaks a few more things, chosen and timed by a seed. It is printed at
+the start and if a test fails, and this repeats it:
 
     WAZIR_FAULT_SEED=1234 .venv/bin/pytest -n0 tests/faults/test_under_faults.py -k file
 
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +22,8 @@ from .breaking import KILL, ON_FILE, ON_POSTGRESQL, RESTART, Fault
 from .stage import Stage, on_file, on_postgres
 from .workload import Workload
 
-SEED = int(os.environ.get("WAZIR_FAULT_SEED", "0")) or random.randrange(1, 2**32)
+SEED = int(os.environ["WAZIR_FAULT_SEED"])
+"""conftest.py draws one if there is none."""
 MINUTES = float(os.environ.get("WAZIR_FAULT_MINUTES", "5"))
 FEW = 2
 """Faults of a test that `make test` has time for."""
