@@ -11,12 +11,13 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
-from ..clients.cli.errors import reported
+from ..clients.cli.errors import Exit, reported
 from ..clients.cli.session import Session, connection_options
 from ..clients.client import Client
 from ..controller.loop import PULSE_LIMIT, Controller
@@ -137,7 +138,8 @@ def controller(
 ) -> None:
     """Run the trials of a service's studies, on a Kubernetes cluster or on this machine.
 
-    Ends at Ctrl-C or SIGTERM and ends no trial by that: the next controller of the same name goes on with them.
+    Ends at Ctrl-C or SIGTERM, whatever hangs at the second one, and ends no trial by that: the next controller of the
+    same name goes on with them.
     """
     log_to_stderr(logging.DEBUG if verbose else logging.INFO, as_json=log_format == "json")
     if address is None:
@@ -152,7 +154,7 @@ def controller(
     served = Served(kind, dict(map(owner_and_namespace, owners)), settings)
     with (
         answering(health, served.pulse),
-        heard(lambda _: served.ended.set()),
+        heard(partial(leave, served)),
         session.client(address, retry_for=PATIENCE) as client,
     ):
         if not wait_for_service(client, served):
@@ -165,6 +167,13 @@ def controller(
             api = Api.connect(kubeconfig, context)
             home = namespace or default_namespace(kubeconfig, context)
             run_kubernetes(client, served, api, name, home, user)
+
+
+def leave(served: Served, number: int) -> None:
+    """At the first signal in order; at the second as it is, because something hangs. Trials go on either way."""
+    if served.ended.is_set():
+        os._exit(Exit.INTERRUPTED)
+    served.ended.set()
 
 
 @contextmanager

@@ -8,6 +8,9 @@ from pathlib import Path
 from ..clients.spool import MARK
 from ..domain.errors import FailedPrecondition, NotFound, Unavailable, WazirError
 
+LONGEST = 1 << 20
+"""Bytes of a line that are waited for before it is shown in parts."""
+
 
 def pod_log(reference: str, follow: bool, kubeconfig: Path | None, context: str | None) -> Iterator[bytes]:
     """What the pod of an attempt's `log_path` has printed; with `follow` also what it prints, until it ends.
@@ -41,6 +44,9 @@ def pod_log(reference: str, follow: bool, kubeconfig: Path | None, context: str 
             *lines, rest = (rest + chunk).split(b"\n")
             # Reports that wait in the log for the controller are none of the training code's words.
             yield b"".join(line + b"\n" for line in lines if not line.startswith(MARK))
+            if len(rest) > LONGEST and not rest.startswith(MARK):
+                yield rest
+                rest = b""
         yield rest
     except Unreachable as error:
         raise Unavailable(str(error)) from error

@@ -23,6 +23,8 @@ MAX_READ = 8 * 1024 * 1024
 """Bytes of a log that are looked at after the fact, from its end."""
 MAX_KEPT = 1 << 30
 """Bytes of the log of one running pod that are kept: endless output of one must not fill the disk for all."""
+MAX_LINE = 1 << 20
+"""Bytes of one line that are kept."""
 TAIL_LINES = 5_000
 SILENCE = 600.0
 """Seconds after which a followed log without a word is asked for again: the connection may be dead."""
@@ -148,6 +150,8 @@ class Follower:
         for chunk in stream.chunks():
             *whole, rest = (rest + chunk).split(b"\n")
             yield from (line + b"\n" for line in whole)
+            # One that never ends must not fill the memory; nobody reads lines of that length.
+            rest = rest[:MAX_LINE]
         if rest and self.over:
             yield rest
 

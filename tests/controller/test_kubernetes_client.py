@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from wazir.controller.execution import Key
-from wazir.controller.kubernetes import leader
+from wazir.controller.kubernetes import leader, output
 from wazir.controller.kubernetes.access import check_access
 from wazir.controller.kubernetes.api import Api, ApiError, Unreachable, default_namespace
 from wazir.controller.kubernetes.leader import Lease
@@ -130,6 +130,54 @@ def test_a_log_that_breaks_off_is_read_on_with_nothing_lost_or_twice() -> None:
         assert follower.lost == ""
         follower.close()
     assert len(asked) >= 4
+
+
+def test_of_a_line_without_end_the_beginning_is_kept() -> None:
+    parts = [b"2026-01-01T00:00:00Z " + b"x" * 100, *[b"x" * 100_000] * 30, b"\n2026-01-01T00:00:01Z last\n"]
+    with api_server(lambda *_: (200, parts)) as api:
+        follower = Follower(api, "ns", "pod", "main", lambda: None)
+        follower.end()
+        assert follower.finished.wait(LIMIT)
+        kept = b""
+        while more := follower.read(len(kept), 1 << 20):
+            kept += more
+        follower.close()
+    assert kept.endswith(b"x\nlast\n")
+    # What comes with the chunk in which the line has its end is kept, too.
+    assert output.MAX_LINE - 100 <= len(kept) < output.MAX_LINE + 200_000
+
+
+def test_a_log_that_cannot_be_kept_is_lost_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Endless output of one pod must not fill the disk for all."""
+    monkeypatch.setattr(output, "MAX_KEPT", 20)
+    lines = [b"2026-01-01T00:00:0%dZ line %d\n" % (n, n) for n in range(9)]
+    with api_server(lambda *_: (200, lines)) as api:
+        follower = Follower(api, "ns", "pod", "main", lambda: None)
+        assert follower.finished.wait(LIMIT)
+        assert follower.read(0, 100) == b"line 0\nline 1\n"
+        assert "the rest is not read" in follower.lost
+        follower.close()
+
+
+def test_an_answer_that_nobody_thought_of_does_not_end_the_watch() -> None:
+    listed = threading.Event()
+    answers: list[Answer] = [
+        (200, {"items": [], "metadata": {"resourceVersion": "1"}}),
+        (200, [b'{"type": "ADDED", "object": 7}\n']),
+    ]
+
+    def script(method: str, path: str, query: Query, body: Json) -> Answer:
+        if answers:
+            return answers.pop(0)
+        listed.set()
+        return 200, {"items": [], "metadata": {"resourceVersion": "2"}}
+
+    seen = Seen()
+    with api_server(script) as api:
+        reflector = Reflector(api, "/pods", "l=1", seen.listed, seen.changed)
+        reflector.start()
+        assert listed.wait(LIMIT)
+        reflector.close()
 
 
 def test_a_log_that_is_gone_is_over() -> None:
