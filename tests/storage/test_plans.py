@@ -263,6 +263,14 @@ def test_every_index_is_needed_and_would_be_missed(file: Path, index: str, tmp_p
         assert any(steps(connection, statement, values) > STEPS for _, statement, values in on_sqlite())
 
 
+def test_what_changes_with_each_trial_of_a_study_is_in_no_index() -> None:
+    """So PostgreSQL puts the study's new row on the same page and touches no index: its row is updated for each trial,
+    and would otherwise leave as many dead rows and entries behind."""
+    changing = {c.name for c in statements.UPDATE_PROGRESS.table.c} & set(statements._PROGRESS)
+    indexed = {c.name for index in schema.studies.indexes for c in index.columns}
+    assert changing & indexed == {"end_time"}, "which changes when the study ends"
+
+
 def test_every_foreign_key_is_found_by_an_index() -> None:
     """Otherwise deleting one row would read all of the table that refers to it."""
     for table in schema.metadata.sorted_tables:
