@@ -34,6 +34,12 @@ KEEP_INTERVAL = 1.0
 START_TIMEOUT = 60.0
 """Seconds for migrations and start; a database that takes longer is better migrated by hand."""
 
+DRAIN = 10.0
+"""Seconds that calls in flight get if no settings say otherwise, as the settings have it."""
+
+CLOSE_SLACK = 20.0
+"""Seconds that the end of a service may take beyond that."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -106,7 +112,8 @@ class LocalService:
             raise self._error
 
     def close(self) -> None:
-        """Drains calls in flight, closes the database and lets others serve it."""
+        """Drains calls in flight, closes the database and lets others serve it. Leaves behind what hangs: the process
+        is about to end."""
         self._closing.set()
         loop, stop = self._loop, self._stop
         if loop is not None and stop is not None:
@@ -115,7 +122,10 @@ class LocalService:
             except RuntimeError:
                 logger.debug("the service's loop has ended already")
         if self._thread.is_alive():
-            self._thread.join()
+            drain = DRAIN if self._settings is None else self._settings.drain
+            self._thread.join(drain + CLOSE_SLACK)
+        if self._thread.is_alive():
+            logger.warning("the service on %s does not end", self.name, extra={"action": "service_hangs"})
 
     def _run(self) -> None:
         while not self._claim.held:

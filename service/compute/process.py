@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import socket
@@ -41,6 +42,11 @@ BATCH: Final = 500
 
 LAST_WORDS: Final = 2.0
 """Seconds that a worker which has hung up gets to end by itself, so that its exit code says why."""
+
+KILLED: Final = 10.0
+"""Seconds that a killed process gets to be gone. One that waits for a device or a network disk may take for ever."""
+
+logger = logging.getLogger(__name__)
 
 # Not multiprocessing: it would run the main module once more, which may be anybody's script.
 _BOOTSTRAP: Final = (
@@ -124,12 +130,17 @@ class Worker:
         return suggestions, digest
 
     async def end(self) -> None:
-        """Kills the process and waits until it is gone. Harmless to repeat."""
+        """Kills the process and waits until it is gone, for KILLED at most. Harmless to repeat."""
         if self._writer is not None:
             self._writer.close()
-        if self._process is not None:
-            self._process.kill()
-            await asyncio.to_thread(self._process.wait)
+        if self._process is None:
+            return
+        self._process.kill()
+        try:
+            await asyncio.to_thread(self._process.wait, KILLED)
+        except subprocess.TimeoutExpired:
+            pid = self._process.pid
+            logger.warning("process %d was killed and is still there", pid, extra={"action": "worker_lingers"})
 
     async def _start(self) -> None:
         ours, theirs = socket.socketpair()
