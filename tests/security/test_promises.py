@@ -23,8 +23,14 @@ from wazir.app.cli import COMMANDS, cli
 from wazir.app.serve import check_listen
 from wazir.clients.cli.trial_log import read_log
 from wazir.clients.client import Client
+from wazir.clients.collect.stdout import StdoutReader
 from wazir.clients.credentials import Tls
 from wazir.clients.local_address import address_of
+from wazir.controller.execution import Key
+from wazir.controller.local.folder import Folder
+from wazir.controller.local.reading import NotAFile, read_part
+from wazir.controller.local.runtime import LocalRuntime
+from wazir.controller.runtime import OutputLost
 from wazir.domain.access import Role
 from wazir.domain.attempt import Cause
 from wazir.domain.audit import AuditFilter, AuditRecord, Outcome
@@ -50,6 +56,7 @@ from wazir.service.security.tls import TlsFiles
 from wazir.storage.memory import MemoryStore
 from wazir.storage.sqlite import open_sqlite
 
+from ..contract.runtime import order, run
 from .certificates import Authority
 from .serving import SETTINGS, SPEC, Served, serving
 
@@ -291,6 +298,25 @@ def test_harmless_on_a_terminal(running: tuple[Client, str], as_: As) -> None:
     assert "\\x1b" in shown
 
 
+def test_odd_files_harm_itself(tmp_path: Path) -> None:
+    folder = Folder(tmp_path, Key("uid", 1, 1))
+    folder.path.mkdir(parents=True)
+    os.mkfifo(folder.spool)
+    folder.log.symlink_to("/dev/zero")
+    (folder.path / "exit.json").write_text("[" * 10_000)
+    with pytest.raises(OutputLost, match="no regular file"):
+        folder.spooled()
+    with pytest.raises(NotAFile, match="a link"):
+        read_part(folder.log, 0, 100)
+    assert folder.exit() is None
+
+
+def test_patterns_in_linear_time() -> None:
+    """The suite's time limit would end an engine that backtracks."""
+    reader = StdoutReader(["loss"], r"(?P<name>(a+)+)=(?P<value>\d)")
+    assert reader.feed(b"a" * 8_000 + b"\n", 1.0) == []
+
+
 # Local users
 
 
@@ -317,6 +343,19 @@ def test_socket_for_one_user(tmp_path: Path) -> None:
     folder = Path(address.removeprefix("unix:")).parent
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert folder.stat().st_uid == os.geteuid()
+
+
+def test_run_folders_for_one_user(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        runtime = LocalRuntime(tmp_path / "runs")
+        what = order("true")
+        run(runtime, what)
+        runtime.close()
+    finally:
+        os.umask(before)
+    folder = Folder(tmp_path / "runs", what.key).path
+    assert not any(path.stat().st_mode & 0o077 for path in (folder, folder.parent.parent, *folder.iterdir()))
 
 
 def test_no_token_in_arguments() -> None:
