@@ -21,6 +21,7 @@ from ..storage.revision import REVISION
 from ..storage.sqlite_copy import Progress
 from ..storage.sqlite_file import OpenFile, named
 from ..storage.store import StudyFilter
+from ..storage.vacuum import vacuum_file, vacuum_postgres
 from .audited import record_if_possible, record_of
 from .backup import back_up, check_backup, postgres_program
 from .options import database_option
@@ -108,6 +109,28 @@ def restore(db: Database, file: Path) -> None:
         store.write(lambda tx: tx.add_audit_records([record_of("RestoreDatabase")]))
         studies = store.read(lambda view: len(view.studies("", StudyFilter(), "", 1_000_000)))
     say(f"{shown(db)} is restored from {file}: {studies} {'study' if studies == 1 else 'studies'}.")
+
+
+@db.command()
+@database_option
+@reported
+def vacuum(db: Database) -> None:
+    """Give back the room of what was deleted.
+
+    A SQLite file becomes smaller, and must not be served meanwhile. In a PostgreSQL, which may be served, the room is
+    used for new rows.
+    """
+    if isinstance(db, Path):
+        sizes = vacuum_file(there(db))
+        say(f"{shown(db)} took {in_megabytes(sizes.before)} and takes {in_megabytes(sizes.after)}.")
+    else:
+        sizes = vacuum_postgres(db)
+        freed = f", {in_megabytes(sizes.before - sizes.after)} less" if sizes.after < sizes.before else ""
+        say(f"{shown(db)} takes {in_megabytes(sizes.after)}{freed}; the room of deleted rows is free for new ones.")
+
+
+def in_megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"
 
 
 def there(file: Path) -> Path:
