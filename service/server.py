@@ -143,10 +143,11 @@ class Server:
         self._gate = Gate(store, self.settings)
         self.service.feed.listen_for_uids(self._gate.note_uid)
         self._recorder = Recorder(store, self.settings.audit)
+        self.service.further_pulses.append(self._recorder.pulse)
         self._auditor = Auditor(self._recorder, self.settings.audit)
         self.ports: list[int] = []
         self._addresses = list(addresses)
-        self._health = Health(("", SERVICE_NAME), lambda: (*self.service.pulses, self._recorder.pulse))
+        self._health = Health(("", SERVICE_NAME), lambda: self.service.pulses)
         self._looking: LastingTask | None = None
         self._watchdog = Watchdog(self.service.loop_pulse)
         self._probed: grpc.aio.Server | None = None

@@ -110,6 +110,8 @@ class Service:
             settings=self.settings,
         )
         self._loops: list[LastingTask] = []
+        self.further_pulses: list[Pulse] = []
+        """Of loops beside the service's own in this process."""
         self._drafting = asyncio.Semaphore(DRAFTS)
 
     async def start(self) -> None:
@@ -145,7 +147,7 @@ class Service:
     def pulses(self) -> Sequence[Pulse]:
         """Those of all loops that must not die, the store's among them."""
         own = (self._presence.pulse, self._duties.pulse, self._neighbours.pulse, self._pool.pulse)
-        return (*own, *self._store.pulses)
+        return (*own, *self._store.pulses, *self.further_pulses)
 
     @property
     def loop_pulse(self) -> Pulse:

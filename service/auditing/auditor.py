@@ -125,7 +125,8 @@ class Auditor:
         record = self._record(now, method, caller, request, peer, outcome=outcome, reason=reason)
         if caller is None and isinstance(error, Unauthenticated) and (token := error.details.get("token")):
             # Whoever is told that a token was revoked has shown the whole of it.
-            record = replace(record, caller=f"token:{token}")
+            owner = error.details.get("owner", "")
+            record = replace(record, caller=f"token:{token}", caller_owner=owner, owner=owner)
 
         key = (record.caller, record.address, method, record.name, outcome, reason)
         if self._refusals.count(key, now):

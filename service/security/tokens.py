@@ -109,18 +109,23 @@ class Tokens:
         if token.revoke_time is not None:
             raise Unauthenticated(
                 f"token {token.id} was revoked at {when(token.revoke_time)}; ask for another",
-                details={"token": token.id},
+                details=_told(token),
             )
         if token.expired(self._clock()):
             assert token.expire_time is not None
             raise Unauthenticated(
-                f"token {token.id} expired at {when(token.expire_time)}; ask for another", details={"token": token.id}
+                f"token {token.id} expired at {when(token.expire_time)}; ask for another", details=_told(token)
             )
         return known.caller
 
     async def _read(self, token_id: str) -> _Known | None:
         token = await asyncio.to_thread(self._store.read, lambda view: view.token(token_id))
         return None if token is None else _Known(token, Caller(f"token:{token.id}", token.owner, token.role))
+
+
+def _told(token: Token) -> dict[str, str]:
+    """To whoever has shown the whole token."""
+    return {"token": token.id, "owner": token.owner}
 
 
 def when(time: float) -> str:

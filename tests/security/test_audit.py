@@ -223,6 +223,8 @@ def test_a_revoked_token_is_named_and_another_stranger_is_not(store: Store) -> N
             with as_(served, token) as client, pytest.raises(Unauthenticated):
                 client.delete_study("vision/s")
     first, *others = records(store)
+    # So the owner's admin sees that it was tried.
+    assert (first.caller_owner, first.owner) == ("vision", "vision")
     assert (first.caller, *told(first)) == (
         f"token:{text.split('_')[1]}", "DeleteStudy", "", "denied", "UNAUTHENTICATED",
     )  # fmt: skip

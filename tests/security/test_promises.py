@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from typing import Any
 import click
 import grpc
 import pytest
+from click.testing import CliRunner
 
 from wazir.app.cli import COMMANDS, cli
 from wazir.app.serve import check_listen
@@ -40,16 +42,21 @@ from wazir.domain.errors import (
     NotFound,
     PermissionDenied,
     RateLimited,
+    ResourceExhausted,
     StaleAttempt,
     Unauthenticated,
     Unavailable,
     WazirError,
 )
+from wazir.domain.limits import MAX_CONSTRAINTS
 from wazir.domain.totals import MAX_METADATA_VALUE, MAX_TRIAL_METADATA
 from wazir.domain.visible import visible
 from wazir.proto.v1 import study_service_pb2 as api
 from wazir.proto.v1 import study_service_pb2_grpc
+from wazir.service import pages
 from wazir.service.auditing.settings import AuditSettings
+from wazir.service.connections import ConnectionSettings
+from wazir.service.quotas import Quota, QuotaSettings
 from wazir.service.security.attempt_tokens import AttemptTokens
 from wazir.service.security.limits import LimitSettings, Rate
 from wazir.service.security.tls import TlsFiles
@@ -452,3 +459,88 @@ def test_key_elsewhere(tmp_path: Path) -> None:
             code.heartbeat(trial.name, 1)
     kept = b"".join(path.read_bytes() for path in tmp_path.iterdir())
     assert key not in kept
+
+
+# What a caller can use up, and what files can be read
+
+
+def test_quotas_hold() -> None:
+    with serving(replace(QUICK, quotas=QuotaSettings(Quota(studies=1)))) as served:
+        with Client(served.address, token=served.token("vision", Role.EDITOR), retry_for=0) as client:
+            client.create_study("vision/a", SPEC)
+            with pytest.raises(ResourceExhausted):
+                client.create_study("vision/b", SPEC)
+        with Client(served.address, token=served.token("speech", Role.EDITOR), retry_for=0) as client:
+            client.create_study("speech/a", SPEC)
+
+
+def test_no_endless_work(served: Served, as_: As) -> None:
+    boss = as_(served.token("vision", Role.EDITOR))
+    space = SPEC.space
+    assert space is not None
+    many = replace(SPEC, space=replace(space, constraints=("x >= 0",) * (MAX_CONSTRAINTS + 1)))
+    with pytest.raises(InvalidArgument, match=f"{MAX_CONSTRAINTS}"):
+        boss.create_study("vision/s", many)
+
+
+def test_lists_stay_readable(running: tuple[Client, str], as_: As, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "PAGE_BYTES", 16 * 1_024)
+    boss, token = running
+    code = as_(token)
+    for number in range(4):
+        code.update_metadata("vision/s/1", {f"key{number}": "x" * 60_000})
+    assert [trial.id for trial in boss.list_trials("vision/s")] == [1, 2]
+
+
+def test_files_of_one_user(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        with closing(open_sqlite(tmp_path / "wazir.db")) as store:
+            store.write(lambda tx: tx.keep_secret("attempt-tokens", "k" * 32))
+            modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+        done = CliRunner().invoke(cli, ["db", "backup", "--db", str(tmp_path / "wazir.db"), str(tmp_path / "copy")])
+        assert done.exit_code == 0, done.output
+    finally:
+        os.umask(before)
+    modes["copy"] = stat.S_IMODE((tmp_path / "copy").stat().st_mode)
+    assert {"wazir.db", "wazir.db-wal", "copy"} <= set(modes)
+    assert set(modes.values()) == {0o600}
+
+
+def test_no_open_database(tmp_path: Path) -> None:
+    file = tmp_path / "wazir.db"
+    open_sqlite(file).close()
+    file.chmod(0o644)
+    refused = CliRunner().invoke(cli, ["serve", "--auth", "tokens", "--db", str(file), "--listen", "127.0.0.1:0"])
+    assert refused.exit_code == 4
+    assert "chmod 600" in refused.output
+
+
+def test_strangers_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[int] = []
+    read = api.CreateStudyRequest.FromString
+
+    def counting(data: bytes) -> api.CreateStudyRequest:
+        decoded.append(len(data))
+        return read(data)
+
+    monkeypatch.setattr(api.CreateStudyRequest, "FromString", counting)
+    with serving(QUICK) as served, grpc.insecure_channel(served.address) as channel:
+        call: Any = channel.unary_unary("/wazir.v1.StudyService/CreateStudy")
+        with pytest.raises(grpc.RpcError):
+            call(api.CreateStudyRequest(parent="owners/vision", study_id="s" * 100_000).SerializeToString(), timeout=60)
+    assert [size for size in decoded if size] == []
+
+
+def test_few_connections() -> None:
+    with serving(replace(QUICK, connections=ConnectionSettings(connections=2))) as served, ExitStack() as stack:
+        host, _, port = served.address.rpartition(":")
+        for _ in range(2):
+            assert stack.enter_context(socket.create_connection((host, int(port)))).recv(1)
+        beyond = stack.enter_context(socket.create_connection((host, int(port))))
+        beyond.settimeout(PATIENCE)
+        try:
+            while beyond.recv(4_096):
+                pass
+        except ConnectionError:
+            pass
