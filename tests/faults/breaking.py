@@ -265,7 +265,7 @@ def loop_hangs(point: str) -> Fault:
     return Fault(f"{point} is slow", strike)
 
 
-COMMON_LOOPS = ("duties", "expiry", "budgets", "asking")
+COMMON_LOOPS = ("duties", "expiry", "budgets", "asking", "audit")
 FILE_LOOPS = tuple(make(p) for p in ("file writer", *COMMON_LOOPS) for make in (loop_raises, loop_hangs))
 POSTGRESQL_LOOPS = tuple(
     make(p) for p in ("writer", "exchange", "neighbours", *COMMON_LOOPS) for make in (loop_raises, loop_hangs)

@@ -31,6 +31,7 @@ POINTS = {
     "neighbours": "wazir.service.neighbours:Neighbours._publish",
     "news": "wazir.service.neighbours:Neighbours._take",
     "asking": "wazir.service.asking:Asking._step",
+    "audit": "wazir.service.auditing.recorder:Recorder._write",
     "controller": "wazir.controller.loop:Controller._turn",
     "plan": "wazir.controller.loop:Controller._snapshot",
 }

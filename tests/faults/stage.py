@@ -23,11 +23,14 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from wazir.domain.audit import AuditFilter, Outcome
 from wazir.storage.audit import problems
 from wazir.storage.open import open_store
+from wazir.storage.store import View
 
 from ..postgres import Postgres, running
 from .failpoints import Failpoints
+from .history import History
 from .network import Network
 from .shim import Shim
 
@@ -118,12 +121,12 @@ class Stage:
             await asyncio.sleep(0.1)
         return [f"{server.address} is not serving {RECOVERY:g} s after its start or the last fault" for server in ill]
 
-    def audit(self) -> list[str]:
-        """What does not agree in the database. Ends the servers."""
+    def audit(self, history: History) -> list[str]:
+        """What does not agree in the database, with itself and with what clients were told. Ends the servers."""
         self.close()
         path = self.database if self.postgres else Path(self.database)
         with closing(open_store(path)) as store:
-            return store.read(lambda view: list(problems(view)))
+            return store.read(lambda view: [*problems(view), *_unrecorded(view, history)])
 
     @asynccontextmanager
     async def supervised(self) -> AsyncIterator[None]:
@@ -144,6 +147,21 @@ class Stage:
     def close(self) -> None:
         for server in self.servers:
             server.kill()
+
+
+def _unrecorded(view: View, history: History) -> Iterator[str]:
+    """What a person changes is recorded with the change."""
+    made = {call.request_id for call in history.calls if call.what == "enqueue"}
+    where = AuditFilter(method="CreateTrial", outcomes=frozenset({Outcome.DONE}))
+    recorded, before = 0, ""
+    while True:
+        page = view.audit_records(where, before, 1_000)
+        recorded += sum(record.count for record in page.records)
+        before = page.before
+        if not before:
+            break
+    if recorded < len(made):
+        yield f"{len(made)} trials were made and acknowledged, and there are {recorded} records of that"
 
 
 @contextmanager

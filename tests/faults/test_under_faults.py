@@ -52,7 +52,7 @@ def history(stage: Stage, faults: Sequence[Fault], seed: int) -> list[str]:
     workload.patience = 600.0 + 10.0 * len(faults)
     found = asyncio.run(run())
     assert len(workload.history.calls) > 10 * len(faults)
-    return [*found, *ill, *stage.audit()]
+    return [*found, *ill, *stage.audit(workload.history)]
 
 
 def check(stage: Stage, faults: Sequence[Fault], seed: int) -> None:
