@@ -6,10 +6,13 @@ all the time, each by a client of its own.
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
@@ -23,6 +26,9 @@ from wazir.domain.names import TrialName
 from wazir.domain.space import Double, Parameter, Space
 from wazir.domain.study import Algorithm, StudySpec
 from wazir.domain.trial import LIVE, Trial
+from wazir.service.server import Server
+from wazir.service.settings import ServiceSettings
+from wazir.storage.memory import MemoryStore
 
 from ..postgres import Postgres
 from .world import World
@@ -105,6 +111,40 @@ def test_no_live_attempt_ends_when_the_server_was_paused(world: World) -> None:
 @pytest.mark.soak
 def test_no_live_attempt_of_ten_ends_when_the_server_was_paused_for_three_leases(world: World) -> None:
     paused(world, number=10, lease=10.0, seconds=30.0)
+
+
+@pytest.mark.slow
+def test_no_live_attempt_ends_when_work_holds_up_the_event_loop() -> None:
+    """Meanwhile beats wait in sockets."""
+    store, loops, ended = MemoryStore(), list[asyncio.AbstractEventLoop](), threading.Event()
+    server = Server(store, ["127.0.0.1:0"], ServiceSettings(duty_interval=0.05))
+
+    async def main() -> None:
+        await server.start()
+        loops.append(asyncio.get_running_loop())
+        await asyncio.to_thread(ended.wait)
+        await server.stop(0)
+
+    with ThreadPoolExecutor(1) as pool:
+        serving = pool.submit(lambda: asyncio.run(main()))
+        try:
+            while not loops:
+                time.sleep(0.01)
+            address = f"127.0.0.1:{server.ports[0]}"
+            with Client(address) as client:
+                client.create_study("s", SPEC)
+                with workers(address, 3, 1.0) as those:
+                    held_up = threading.Event()
+                    loops[0].call_soon_threadsafe(time.sleep, 3.0)
+                    loops[0].call_soon_threadsafe(held_up.set)
+                    assert held_up.wait(60.0)
+                    since = time.monotonic()
+                    while time.monotonic() < since + 2.0:
+                        assert those.lost(client) == []
+        finally:
+            ended.set()
+        serving.result()
+    store.close()
 
 
 @pytest.mark.slow
