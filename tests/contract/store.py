@@ -19,7 +19,7 @@ from wazir.domain.metric import Goal, Objective, Pick, SafetyMetric
 from wazir.domain.names import StudyName
 from wazir.domain.parameters import Parameters, Value
 from wazir.domain.space import Categorical, Condition, Double, Integer, Parameter, Scale, Space
-from wazir.domain.study import Algorithm, Budget, Counts, EndReason, Stopping, Study, StudySpec, StudyState
+from wazir.domain.study import Algorithm, Budget, Counts, EndReason, Stopping, Study, StudySpec, StudyState, Thinning
 from wazir.domain.template import MetricsFrom, MetricsSource, Resources, Runtime, TrialTemplate
 from wazir.domain.trial import (
     ENDED,
@@ -257,6 +257,7 @@ RICH_STUDY = Study(
     algorithm_status=AlgorithmStatus(
         chosen="gp", chosen_because="the space is not finite", stand_ins=2**40, stand_in_reason="späť", failed_rounds=4
     ),
+    thinning=Thinning(4, 0.1 + 0.2),
 )
 
 RICH_TRIAL = Trial(

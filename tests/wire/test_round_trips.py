@@ -18,7 +18,7 @@ from wazir.domain.metric import Goal, Objective, Pick, SafetyMetric
 from wazir.domain.names import StudyName
 from wazir.domain.progress import MetricProgress, Pace, StudyProgress, TrialProgress
 from wazir.domain.space import Categorical, Condition, Discrete, Double, Integer, Parameter, Scale, Space
-from wazir.domain.study import Algorithm, Budget, Counts, EndReason, Stopping, Study, StudySpec, StudyState
+from wazir.domain.study import Algorithm, Budget, Counts, EndReason, Stopping, Study, StudySpec, StudyState, Thinning
 from wazir.domain.template import MetricsFrom, MetricsSource, Resources, Runtime, TrialTemplate
 from wazir.domain.trial import Measurement, Origin, Provenance, StopGoal, Trial, TrialState
 from wazir.proto.v1 import types_pb2
@@ -96,6 +96,7 @@ def test_a_study_comes_back_as_clients_see_it() -> None:
         algorithm_status=AlgorithmStatus(
             chosen="gp", chosen_because="so", stand_ins=3, stand_in_reason="late", failed_rounds=2
         ),
+        thinning=Thinning(200, 1_763_000_200.25),
     )
     assert study_from_wire(study_to_wire(study)) == study
 
