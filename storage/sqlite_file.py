@@ -58,9 +58,22 @@ class OpenFile:
                 self._lock()
             else:
                 self._check_name()
+            self._check_log()
         except BaseException:
             _give_back(self._shared)
             raise
+
+    def _check_log(self) -> None:
+        """What lies beside the file may be the log of one that was there before, and is still open. SQLite would take
+        it for this file's, and destroy it."""
+        until = time.monotonic() + HANDOVER_SECONDS
+        while (pid := _holder_of_other_log(self.file, self._shared.inode)) is not None:
+            if time.monotonic() > until:
+                raise FailedPrecondition(
+                    f"{self.file} has taken the place of a file that process {pid} still has open, and whose log is "
+                    "beside it. End that process, then try again"
+                )
+            time.sleep(0.02)
 
     @property
     def moved(self) -> str:
@@ -266,6 +279,28 @@ def _links_of_other_processes() -> Iterator[Path]:
         if process.name != str(os.getpid()):
             with contextlib.suppress(OSError):
                 yield from (process / "fd").iterdir()
+
+
+def _holder_of_other_log(file: Path, inode: Inode) -> int | None:
+    """A process that has the log beside the file open, and not the file. SQLite locks both for as long as it has a
+    database with a log open."""
+    index = _inode_of(file.with_name(file.name + "-shm"))
+    if index is None:
+        return None
+    locked = list(_locks())
+    of_file = {pid for pid, found in locked if found == inode}
+    return next((pid for pid, found in locked if found == index and pid not in of_file), None)
+
+
+def _locks() -> Iterator[tuple[int, Inode]]:
+    """The POSIX locks on this machine, as far as this process may see them. To ask for those of one file takes a
+    descriptor of it, see above."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/locks").read_text().splitlines():
+            fields = line.split()
+            if "POSIX" in fields and "->" not in fields:
+                major, minor, number = fields[5].split(":")
+                yield int(fields[4]), (os.makedev(int(major, 16), int(minor, 16)), int(number))
 
 
 def _inode_of(file: Path) -> Inode | None:

@@ -223,6 +223,21 @@ def test_all_that_was_acknowledged_is_in_the_file_that_lost_its_log(path: Path) 
     store.close()
 
 
+def test_the_log_of_a_file_that_is_still_open_is_not_read_as_that_of_the_one_in_its_place(path: Path) -> None:
+    with served_by_another_process(path) as server:
+        replaced(path)
+        before = path.read_bytes()
+        for serve in (True, False):
+            with pytest.raises(
+                FailedPrecondition, match=rf"that process {server.pid} still has open.*End that process"
+            ):
+                open_sqlite(path, serve=serve)
+        with pytest.raises(FailedPrecondition, match="still has open"), look(path):
+            pass
+        assert path.read_bytes() == before
+    open_sqlite(path, serve=True).close()
+
+
 def test_a_reader_does_not_see_the_file_that_took_the_place(path: Path) -> None:
     store = open_sqlite(path)
     replaced(path)
