@@ -15,8 +15,8 @@ from ..clients.cli.output import counted
 from ..clients.cli.terminal import say
 from ..domain.database import Database, shown
 from ..domain.errors import FailedPrecondition, InvalidArgument
-from ..storage.audit import problems
 from ..storage.open import open_store
+from ..storage.problems import problems
 from ..storage.revision import REVISION
 from ..storage.sqlite_copy import Progress
 from ..storage.sqlite_file import OpenFile, named

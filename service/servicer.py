@@ -378,6 +378,8 @@ def _few(field: str, items: C) -> C:
 def _reason(text: str) -> str:
     if len(text) > 1_000:
         raise InvalidArgument("reason", text[:40] + "...", "may have at most 1000 characters")
+    if "\0" in text:
+        raise InvalidArgument("reason", text[:40], "may not contain the character NUL, which databases cannot keep")
     return text
 
 

@@ -24,8 +24,8 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from wazir.domain.audit import AuditFilter, Outcome
-from wazir.storage.audit import problems
 from wazir.storage.open import open_store
+from wazir.storage.problems import problems
 from wazir.storage.store import View
 
 from ..postgres import Postgres, running

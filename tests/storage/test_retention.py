@@ -13,9 +13,9 @@ from wazir.domain.names import StudyName
 from wazir.domain.study import StudyState, Thinning
 from wazir.domain.trial import Measurement, Trial, TrialState
 from wazir.storage import sql
-from wazir.storage.audit import problems
 from wazir.storage.memory import MemoryStore
 from wazir.storage.postgres import open_postgres
+from wazir.storage.problems import problems
 from wazir.storage.sqlite import open_sqlite
 from wazir.storage.store import Store, StudyFilter
 
