@@ -22,8 +22,9 @@ INTERVAL: Final = 0.25
 TOLERANCE: Final = 0.25
 """Seconds that a look may be late on a busy machine."""
 
-WORTH_SAYING: Final = 2.0
-"""Seconds away that are logged."""
+LONG: Final = 2.0
+"""Seconds away that are logged, and after which what waits in sockets is heard first. A shorter absence is only taken
+off: on a machine that is always late nobody would ever be found silent."""
 
 LIMIT: Final = 10.0
 """Seconds after which an event loop that does not turn is taken to be stuck."""
@@ -63,10 +64,10 @@ class Presence:
         if away <= TOLERANCE:
             return
 
-        self._back = now[0]
         for listener in self._listeners:
             listener(away)
-        if away > WORTH_SAYING:
+        if away > LONG:
+            self._back = now[0]
             logger.warning(
                 "this process did nothing for %.1f s: it was stopped, its machine was, or something held it up",
                 away,
@@ -77,5 +78,5 @@ class Presence:
     def here(self) -> bool:
         """Whether this process has been there without a break for so long that it has heard what waited in sockets."""
         now = self._clocks[0]()
-        looked = now - self._last[0] <= INTERVAL + TOLERANCE
+        looked = now - self._last[0] <= LONG
         return looked and (self._back is None or now - self._back > INTERVAL + TOLERANCE)

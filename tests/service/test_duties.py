@@ -293,6 +293,18 @@ def test_who_was_away_says_so_and_is_not_taken_to_be_here_before_the_sockets_are
     assert len(absences) == 1
 
 
+def test_who_is_always_late_is_here_all_the_same() -> None:
+    clocks, absences = Two(), list[float]()
+    presence = clocks.presence()
+    presence.tell(absences.append)
+    for _ in range(5):
+        clocks.monotonic += INTERVAL + 0.75
+        clocks.boottime += INTERVAL + 0.75
+        presence.look()
+        assert is_here(presence)
+    assert absences == [pytest.approx(0.75)] * 5
+
+
 def _held(clock: Clock, lease: float) -> tuple[LeaseKeeper, Trial]:
     attempt = Attempt(1, AttemptState.RUNNING, 0.0, lease_seconds=lease)
     trial = Trial(NAME.trial(1), TrialState.ACTIVE, {}, 0.0, attempts=(attempt,))
