@@ -387,6 +387,8 @@ class Reporter:
         if self._complained:
             self._complained = False
             logger.info("the service takes reports of %s again", self._trial.short, extra=self._extra("service_back"))
+        # Before somebody who waited for it ends the process.
+        self._show_saved()
         self._settle(True)
         if self._deadline is None:
             self._urgent.clear()
