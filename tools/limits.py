@@ -15,6 +15,7 @@ from wazir.service.connections import MOST, ConnectionSettings
 from wazir.service.handing_out import MAX_COUNT
 from wazir.service.security.limits import LimitSettings
 from wazir.service.settings import ServiceSettings
+from wazir.storage.store import AUDIT_SCAN
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "limits.md"
 
@@ -45,6 +46,9 @@ Measurements count 100 bytes a value, text a byte a character. Without room noth
 out, and training code keeps its reports until there is room
 ([0092](decisions/0092-quotas-are-sums-of-studies.md))."""
 
+AUDIT = """Beyond them, like calls share a record ([0095](decisions/0095-audit-records.md)). `wazir serve --audit-keep`
+and `--audit-keep-at-most` set how long records are kept."""
+
 SETTINGS, DEFAULT, CONNECTIONS = ServiceSettings(), LimitSettings(), ConnectionSettings()
 
 Row = tuple[str, str]
@@ -57,6 +61,7 @@ def sections() -> Iterator[tuple[str, str, list[Row]]]:
     yield "Callers", CALLERS, callers()
     yield "Connections", CONNECTED, connections()
     yield "Quotas of owners", OWNERS, []
+    yield "Audit records", AUDIT, audit()
 
 
 def spec() -> list[Row]:
@@ -138,6 +143,19 @@ def connections() -> list[Row]:
         ("until a connection has said what it is", f"{CONNECTIONS.handshake:g} s"),
         ("headers of a call", size(CONNECTIONS.metadata)),
         ("received of a call before its token is known", "about 64 KiB, and none of it is decoded"),
+    ]
+
+
+def audit() -> list[Row]:
+    kept = SETTINGS.audit
+    return [
+        ("age", f"{kept.keep / 86_400:g} days"),
+        ("records", number(kept.keep_at_most)),
+        ("records of like reports of one training", f"one, and one each {kept.reports / 3_600:g} h"),
+        ("records of like refused calls of one caller", f"one, and one each {kept.refusals:g} s"),
+        ("kinds of refused calls of one caller that are told apart", f"{kept.kinds} in {kept.refusals:g} s"),
+        ("records that wait for a database that is away", number(kept.waiting)),
+        ("records that one page of a list looks at", number(AUDIT_SCAN)),
     ]
 
 
