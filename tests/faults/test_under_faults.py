@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from .breaking import KILL, ON_FILE, ON_POSTGRESQL, RESTART, Fault
+from .breaking import KILL, ON_FILE, ON_POSTGRESQL, POSTGRESQL, RESTART, Fault
 from .stage import Stage, on_file, on_postgres
 from .workload import Workload
 
@@ -31,16 +31,17 @@ MANY = 4
 """Faults of each history of `make soak`."""
 
 
-def history(stage: Stage, faults: Sequence[Fault], seed: int) -> list[str]:
-    """What cannot be of a history with these faults in it, one after another."""
+def history(stage: Stage, faults: Sequence[Fault], seed: int, at_once: int = 1) -> list[str]:
+    """What cannot be of a history with these faults in it, so many at a time."""
     workload = Workload(stage.addresses, seed, trials=None, pause=0.3, undisturbed=stage.servers[0].address)
     ill: list[str] = []
 
     async def trouble() -> None:
         await stage.a_while(0.5, 1.0)
-        for fault in faults:
-            stage.told.append(fault.name)
-            await fault.strike(stage)
+        for start in range(0, len(faults), at_once):
+            some = faults[start : start + at_once]
+            stage.told.append(" and ".join(fault.name for fault in some))
+            await asyncio.gather(*(fault.strike(stage) for fault in some))
         if any(fault.severs for fault in faults):
             workload.history.kept.clear()
         ill.extend(await stage.recovered())
@@ -59,6 +60,14 @@ def check(stage: Stage, faults: Sequence[Fault], seed: int) -> None:
     found = history(stage, faults, seed)
     logs = "\n".join(f"---- {server.address}\n{server.log()[-3000:]}" for server in stage.servers)
     assert not found, f"WAZIR_FAULT_SEED={seed} repeats it. Broken in turn: {stage.told}\n{found[:20]}\n{logs}"
+
+
+def pairs(stage: Stage, faults: Sequence[Fault]) -> list[Fault]:
+    """Each two beside each other may strike together: a stranger's session does not survive what ends all sessions."""
+    first = stage.chance.sample(faults, MANY // 2)
+    others = [fault for fault in faults if fault not in POSTGRESQL and fault not in first]
+    second = stage.chance.sample(others, MANY // 2)
+    return [fault for pair in zip(first, second, strict=True) for fault in pair]
 
 
 def a_few(stage: Stage, faults: Sequence[Fault]) -> list[Fault]:
@@ -103,7 +112,9 @@ def test_everything_in_turn(tmp_path: Path) -> None:
             folder.mkdir()
             with where(folder, seed) as stage:
                 try:
-                    wrong = history(stage, stage.chance.sample(faults, MANY), seed)
+                    together = stage.chance.random() < 0.5
+                    chosen = pairs(stage, faults) if together else stage.chance.sample(faults, MANY)
+                    wrong = history(stage, chosen, seed, at_once=2 if together else 1)
                 except Exception as error:  # noqa: BLE001 - one more thing that is wrong, and not the end of the soak
                     wrong = [repr(error)]
                 print(f"seed {seed} {where.__name__} {stage.told}: {wrong or 'nothing wrong'}", flush=True)
