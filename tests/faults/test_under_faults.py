@@ -27,6 +27,8 @@ SEED = int(os.environ["WAZIR_FAULT_SEED"])
 MINUTES = float(os.environ.get("WAZIR_FAULT_MINUTES", "5"))
 FEW = 2
 """Faults of a test that `make test` has time for."""
+PATIENCE = 270.0
+"""Seconds for a history; less than pytest's own limit, which says nothing of what was seen."""
 MANY = 4
 """Faults of each history of `make soak`."""
 
@@ -50,7 +52,7 @@ def history(stage: Stage, faults: Sequence[Fault], seed: int, at_once: int = 1) 
         async with stage.supervised():
             return await workload.run(trouble)
 
-    workload.patience = 600.0 + 10.0 * len(faults)
+    workload.patience = PATIENCE
     found = asyncio.run(run())
     assert len(workload.history.calls) > 10 * len(faults)
     return [*found, *ill, *stage.audit(workload.history)]
