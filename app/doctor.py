@@ -21,6 +21,7 @@ from ..clients.cli.errors import Exit, reported
 from ..clients.cli.output import Format, console, emit
 from ..clients.cli.session import Session, connection_options, format_option
 from ..clients.endpoint import resolve_address
+from ..clients.health import is_serving
 from ..clients.local_address import address_of, socket_of
 from ..domain.database import Database, shown
 from ..domain.errors import WazirError
@@ -141,7 +142,23 @@ def service(session: Session, db: Database, address: str | None) -> Iterator[Fin
             took = (time.monotonic() - began) * 1000
             return f"{address} answers in {took:.0f} ms and shows {number} {'study' if number == 1 else 'studies'}"
 
-    yield _looked_at("service", look)
+    found = _looked_at("service", look)
+    yield found
+    if found.state == "ok":
+        yield _health(session, address)
+
+
+def _health(session: Session, address: str) -> Finding:
+    try:
+        with session.client(resolve_address(address), retry_for=1.0) as client:
+            if is_serving(client):
+                return Finding("health", "ok", "every loop of the service turns")
+    except WazirError as error:
+        return Finding("health", "wrong", str(error))
+    advice = "Its log says which loop does not turn, and so does wazir_pulse_age_seconds of its --metrics"
+    return Finding(
+        "health", "wrong", f"{address} is not SERVING: it or its database is in trouble, or it is ending", advice
+    )
 
 
 def devices() -> Iterator[Finding]:

@@ -37,6 +37,7 @@ def test_a_machine_in_order(tmp_path: Path) -> None:
     assert found["database"] == ("ok", f"{database} opens, and holds 0 studies")
     assert found["service"][0] == "ok"
     assert address in found["service"][1]
+    assert found["health"][0] == "ok"
     assert found["wazir[server]"][0] == "ok"
     assert "SQLAlchemy" in found["wazir[server]"][1]
     assert found["python"][0] == "ok"

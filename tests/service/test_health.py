@@ -15,6 +15,8 @@ import pytest
 import yaml
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from wazir.clients.client import Client
+from wazir.clients.health import is_serving as is_serving_to
 from wazir.domain.pulse import Pulse
 from wazir.service.health import LIVE
 from wazir.service.server import SERVICE_NAME, Server
@@ -103,6 +105,21 @@ def test_health_is_not_serving_while_a_loop_does_not_turn_and_its_watchers_hear_
         asyncio.run(main(store))
     said = [r.getMessage() for r in caplog.records if r.name == "wazir.service.health"]
     assert said == ["not healthy: nothing is heard of a loop for 6 s", "healthy again: a loop"]
+
+
+def test_clients_can_ask_for_it() -> None:
+    async def main(store: Stops) -> None:
+        server = Server(store, ["127.0.0.1:0"], SETTINGS)
+        await server.start()
+        with Client(f"127.0.0.1:{server.ports[0]}", retry_for=0.0) as client:
+            assert await asyncio.to_thread(is_serving_to, client)
+            store.now = 6.0
+            await until(lambda: _not(asyncio.to_thread(is_serving_to, client)))
+        await server.stop()
+
+    store = Stops()
+    with closing(store):
+        asyncio.run(main(store))
 
 
 def test_a_watcher_that_never_reads_keeps_health_from_nobody() -> None:
