@@ -30,6 +30,7 @@ from .compute.pool import Pool, default_workers
 from .compute.process import Worker
 from .compute.turns import Turns
 from .duties import Duties
+from .fair import FairTurns
 from .feed import Change, Feed
 from .handing_out import Ask, Asked
 from .leases import LeaseKeeper
@@ -51,9 +52,6 @@ from .watching import watch_studies, watch_trials
 from .writer import Units, Writer
 
 T = TypeVar("T")
-DRAFTS = 1
-"""Studies that are checked at a time. They share the interpreter with the event loop: more would not be done earlier,
-and all other calls would wait longer."""
 logger = logging.getLogger(__name__)
 
 
@@ -112,7 +110,7 @@ class Service:
         self._loops: list[LastingTask] = []
         self.further_pulses: list[Pulse] = []
         """Of loops beside the service's own in this process."""
-        self._drafting = asyncio.Semaphore(DRAFTS)
+        self._drafting = FairTurns()
 
     async def start(self) -> None:
         """Begins to listen to the other servers, and takes its turn at the duties: leases of live attempts, and
@@ -194,7 +192,8 @@ class Service:
         resume: bool = False,
         validate_only: bool = False,
     ) -> Study:
-        async with self._drafting:
+        # One at a time: they share the interpreter with the event loop, and more would not be done earlier.
+        async with self._drafting.turn(name.owner):
             draft = await asyncio.to_thread(studies.draft, name, spec, extra, self._clock())
         return await self._write(
             lambda tx, now: studies.create(

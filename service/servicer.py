@@ -76,7 +76,7 @@ class StudyServicer(study_service_pb2_grpc.StudyServiceServicer):
         name = StudyName(owner, check_id("study", request.study_id))
         study = await self._service.create_study(
             name,
-            await self._specs.read(request.study.spec),
+            await self._specs.read(owner, request.study.spec),
             dict(request.study.metadata),
             _identity(owner, request),
             resume=_known("on_existing", request.on_existing, ON_EXISTING) == api.ON_EXISTING_RESUME,
@@ -106,7 +106,7 @@ class StudyServicer(study_service_pb2_grpc.StudyServiceServicer):
         name = parse_study(request.study.name, "study.name")
         paths = list(_few("update_mask", request.update_mask.paths))
         study = await self._service.study(name)
-        spec = await self._specs.read(request.study.spec, study.spec, paths)
+        spec = await self._specs.read(name.owner, request.study.spec, study.spec, paths)
         return study_to_wire(await self._service.update_study(name, spec, paths, request.study.etag))
 
     async def DeleteStudy(self, request: api.DeleteStudyRequest, context: Context) -> empty_pb2.Empty:

@@ -186,9 +186,18 @@ LONG_RULES = 300
 tenth of a second even if hardly any of them will do."""
 
 
+WIDE = 100
+"""Parameters beyond which none is either: a thousand points of them take a tenth of a second."""
+
+
+def at_hand(problem: Problem) -> bool:
+    """Whether points of the space are made so quickly that a round may be computed on an event loop."""
+    return problem.space.rules_size <= LONG_RULES and len(problem.space.parameters) <= WIDE
+
+
 def cheap(designer: Designer, problem: Problem) -> bool:
     """Whether every round may be computed on an event loop."""
-    return designer.cheap and problem.space.rules_size <= LONG_RULES
+    return designer.cheap and at_hand(problem)
 
 
 class StartsWithoutModel(ABC):
@@ -206,7 +215,7 @@ def suggest_at_once(
     designer: Designer, problem: Problem, history: History, count: int, rng: np.random.Generator, memo: str
 ) -> Suggestions | None:
     """The designer's answer if it may be computed on an event loop; else None."""
-    if problem.space.rules_size > LONG_RULES:
+    if not at_hand(problem):
         return None
     if designer.cheap:
         return designer.suggest(problem, history, count, rng, memo)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from wazir.service.compute.pool import Pool, Ticket
 from wazir.service.compute.shares import Shares
+from wazir.service.fair import FairTurns
 
 
 def turns(shares: Shares, seconds: dict[str, float], number: int) -> list[str]:
@@ -75,3 +76,28 @@ def test_an_owner_with_many_studies_does_not_keep_another_waiting() -> None:
     order = asyncio.run(scenario())
     assert order.index("small") == 1
     assert len(order) == 101
+
+
+def test_a_lock_goes_round_the_owners_and_survives_those_who_give_up() -> None:
+    async def scenario() -> list[str]:
+        turns, order = FairTurns(), list[str]()
+
+        async def work(owner: str) -> None:
+            async with turns.turn(owner):
+                order.append(owner)
+                await asyncio.sleep(0.001)
+
+        tasks = [asyncio.create_task(work("large")) for _ in range(20)]
+        await asyncio.sleep(0)
+        tasks.append(asyncio.create_task(work("small")))
+        await asyncio.sleep(0)
+        for given_up in tasks[5:10]:
+            given_up.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        async with asyncio.timeout(30):
+            await work("after all")
+        return order
+
+    order = asyncio.run(scenario())
+    assert order.index("small") == 1
+    assert Counter(order) == {"large": 15, "small": 1, "after all": 1}

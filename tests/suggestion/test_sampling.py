@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 
 from wazir.domain.errors import InvalidArgument
+from wazir.domain.metric import Goal, Objective
 from wazir.domain.space import Categorical, Double, Integer, Parameter, Space
+from wazir.domain.study import Algorithm
+from wazir.suggestion.designer import Problem, cheap, suggest_at_once
+from wazir.suggestion.history import TrialHistory
+from wazir.suggestion.registry import make_designer
 from wazir.suggestion.space.sampling import check_feasible, find_feasible, sample
 
 X, Y = Parameter("x", Double(0.0, 1.0)), Parameter("y", Double(0.0, 1.0))
@@ -100,3 +105,20 @@ def test_of_a_hundred_constraints_the_two_that_exclude_one_another_are_found() -
     with pytest.raises(InvalidArgument, match="satisfies these two together") as told:
         check_feasible(space)
     assert '["x < y", "y < x"]' in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("space", "at_once"),
+    [
+        (Space((X, Y), ("x + y < 1",)), True),
+        (Space((X,), ("x >= 0 and x <= 1",) * 42), True),
+        (Space((X,), ("x >= 0 and x <= 1",) * 43), False),
+        (Space(tuple(Parameter(f"p{i}", Double(0.0, 1.0)) for i in range(100))), True),
+        (Space(tuple(Parameter(f"p{i}", Double(0.0, 1.0)) for i in range(101))), False),
+    ],
+)
+def test_points_that_take_long_to_make_are_made_by_workers(space: Space, at_once: bool) -> None:
+    problem = Problem(space, (Objective("loss", Goal.MINIMIZE),))
+    designer = make_designer(Algorithm("random"), problem)
+    found = suggest_at_once(designer, problem, TrialHistory(), 1, np.random.default_rng(0), "")
+    assert (found is not None, cheap(designer, problem)) == (at_once, at_once)
