@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import deque
@@ -47,13 +48,15 @@ class Recorder:
         self._task = LastingTask(self._run(), "audit")
 
     async def close(self) -> None:
-        """Writes what there is."""
+        """Writes what there is, if that is possible soon."""
         if self._task is not None:
             await self._task.end()
-            await self._write()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.patience):
+                    await self._write()
         if self._unwritten:
             logger.error(
-                "%d audit records could not be written; this log has them",
+                "audit records that could not be written, and that only this log has: %d",
                 len(self._unwritten),
                 extra={"action": "audit_lost"},
             )
@@ -91,7 +94,9 @@ class Recorder:
             self._unwritten.popleft()
             self._lost += 1
         if self._lost:
-            logger.error("%d audit records were lost: there are too many", self._lost, extra={"action": "audit_lost"})
+            logger.error(
+                "audit records that are lost, because too many wait: %d", self._lost, extra={"action": "audit_lost"}
+            )
             self._lost = 0
 
         while self._unwritten:

@@ -33,5 +33,8 @@ class AuditSettings:
     waiting: int = 50_000
     """Records that may wait for a store that is away, in memory."""
 
+    patience: float = 5.0
+    """For the last records, when the server ends and the store does not answer."""
+
     tidy_interval: float = 600.0
     """Between two looks for records that are not to be kept any longer."""

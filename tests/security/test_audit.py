@@ -429,3 +429,15 @@ def test_pages_of_the_call_join_and_a_made_up_one_is_refused(served: Served) -> 
                 stub.ListAuditRecords(api.ListAuditRecordsRequest(parent="owners/vision", **wrong), metadata=metadata)
             error: Any = refusal.value
             assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_a_server_whose_store_does_not_answer_ends_all_the_same_and_says_what_is_lost(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    settings = replace(QUICK, audit=replace(QUICK.audit, interval=3600.0, patience=0.01))
+    with pytest.MonkeyPatch.context() as patch, serving(settings) as served:
+        with Client(served.address, token="nonsense", retry_for=0) as client, pytest.raises(Unauthenticated):
+            client.delete_study("vision/s")
+        patch.setattr(type(served.store), "submit", lambda store, work: Future())
+    assert "audit records that could not be written, and that only this log has: 1" in caplog.text
+    assert "stranger at 127.0.0.1: DeleteStudy: denied" in caplog.text
