@@ -63,6 +63,11 @@ NOT_ITS_FAULT = frozenset({Cause.PREEMPTED, Cause.NODE_LOST, Cause.UNSCHEDULABLE
 """Causes that use up `retries.preempted`."""
 
 
+MAX_REPORTS_LOST = 2
+"""So often a trial is tried again because its reports were lost: whole trainings are repeated for it, and a cause that
+lasts, such as code that cuts its own log short, would have the next one lost as well."""
+
+
 @dataclass(frozen=True)
 class Attempt:
     """Times are Unix seconds. `number` counts from 1 within the trial and fences all that is said of the attempt."""
@@ -150,6 +155,7 @@ def after_end(
     lost_before: int,
     policy: RetryPolicy,
     study_open: bool,
+    reports_lost_before: int = 0,
     message: str = "",
     looked_for: str = "",
 ) -> Next:
@@ -157,8 +163,8 @@ def after_end(
 
     `goal`: what the trial was told if it is STOPPING. `value`: its objective values if it has them all. `measured`:
     whether anything at all was reported. `failed_before`, `lost_before`: earlier attempts ended by own and others'
-    fault. `study_open`: whether the study still wants trials run. `looked_for`: the metrics, for the message when
-    none came.
+    fault; of these, `reports_lost_before` for the reports that they lost. `study_open`: whether the study still
+    wants trials run. `looked_for`: the metrics, for the message when none came.
 
     | cause                        | told to end              | not told                                         |
     |------------------------------|--------------------------|--------------------------------------------------|
@@ -170,6 +176,8 @@ def after_end(
     | own fault                    | as the goal says         | REQUESTED while `failed` lasts, then FAILED      |
     |                              |                          | (out of memory: INFEASIBLE)                      |
     | not its fault                | as the goal says         | REQUESTED while `preempted` lasts, then FAILED   |
+    | reports lost                 | as the goal says         | the same, but REQUESTED at most MAX_REPORTS_LOST |
+    |                              |                          | times                                            |
     | too large                    | as the goal says         | FAILED                                           |
     | config broken                | FAILED                   | FAILED                                           |
 
@@ -196,7 +204,8 @@ def after_end(
 
     own = cause in OWN_FAULT
     tried, allowed = (failed_before, policy.failed) if own else (lost_before, policy.preempted)
-    if tried < allowed and cause is not Cause.TOO_LARGE:
+    hopeless = cause is Cause.TOO_LARGE or (cause is Cause.REPORTS_LOST and reports_lost_before >= MAX_REPORTS_LOST)
+    if tried < allowed and not hopeless:
         return Next(TrialState.REQUESTED, message) if study_open else ended
     if cause is Cause.OUT_OF_MEMORY:
         return Next(TrialState.INFEASIBLE, message or "out of memory")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from ..domain.attempt import (
+    MAX_REPORTS_LOST,
     NOT_ITS_FAULT,
     OWN_FAULT,
     Attempt,
@@ -219,7 +220,6 @@ def end(tx: Transaction, name: TrialName, number: int, how: End, now: float) -> 
     if unknown:
         cause, message = Cause.REPORTS_LOST, unknown
 
-    policy = _retries(spec, trial)
     then = after_end(
         Cause.SUCCEEDED if whole else cause,
         # A study that ends resumes nothing.
@@ -228,8 +228,9 @@ def end(tx: Transaction, name: TrialName, number: int, how: End, now: float) -> 
         measured=value is not None,
         failed_before=sum(c in OWN_FAULT for c in earlier),
         lost_before=sum(c in NOT_ITS_FAULT for c in earlier),
-        # It would go on from the same checkpoint again.
-        policy=replace(policy, preempted=0) if unknown else policy,
+        # One that went on from a checkpoint would do so again.
+        reports_lost_before=MAX_REPORTS_LOST if unknown else earlier.count(Cause.REPORTS_LOST),
+        policy=_retries(spec, trial),
         study_open=unit.study.open,
         message=message or (trial.reason if trial.state is TrialState.STOPPING else ""),
         looked_for=_looked_for(spec, final, how.log_tail) if value is None else "",

@@ -174,6 +174,22 @@ def test_not_told_to_end(
     assert outcome.state is state, why
 
 
+@pytest.mark.parametrize(("before", "state"), [(0, S.REQUESTED), (1, S.REQUESTED), (2, S.FAILED)])
+def test_whole_trainings_are_repeated_twice_for_lost_reports(before: int, state: S) -> None:
+    outcome = after_end(
+        Cause.REPORTS_LOST,
+        goal=None,
+        value=(1.0,),
+        measured=True,
+        failed_before=0,
+        lost_before=before,
+        reports_lost_before=before,
+        policy=RetryPolicy(preempted=20),
+        study_open=True,
+    )
+    assert outcome.state is state
+
+
 def test_a_metric_that_never_came_is_named() -> None:
     assert "val/loss" in after(Cause.SUCCEEDED).reason
     assert after(Cause.SUCCEEDED, message="looked for loss=..., printed: hello").reason.endswith("hello")
