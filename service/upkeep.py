@@ -22,7 +22,7 @@ from .settings import ServiceSettings
 from .trouble import Trouble
 from .writer import Units
 
-BATCH_SECONDS: Final = 0.02
+BATCH_SECONDS: Final = 0.05
 """How long a batch is to take."""
 
 FEWEST_ROWS: Final = 50

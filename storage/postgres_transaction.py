@@ -12,7 +12,7 @@ from .exchange import Topic
 from .known import Known
 from .pending import Shared
 from .sql import SqlTransaction
-from .statements import FREE_REVISION, SAME_POINTS
+from .statements import DELETE_FIRST_POINTS, FREE_REVISION, SAME_POINTS
 
 if TYPE_CHECKING:
     from .postgres_link import Link
@@ -95,6 +95,9 @@ class PostgresTransaction(SqlTransaction):
             self._shared.flush(self._session)
             self._link.execute("SAVEPOINT unit")
         super()._begin_sending()
+
+    def _delete_first_points(self, key: int, limit: int) -> int:
+        return self._send(DELETE_FIRST_POINTS, {"study": key, "limit": limit})
 
     def insert_study(self, study: Study) -> None:
         self._writes_to(study.name)

@@ -243,14 +243,17 @@ class SqlTransaction(SqlView, Transaction):
         row = self._one(NOBODYS)
         if row is None:
             return 0
-        # Rows are named one by one: for a range of them PostgreSQL may choose an index that leads it through all.
-        points = self._all(FIRST_POINTS, study=row.key, limit=limit)
+        points = self._delete_first_points(row.key, limit)
         if points:
-            return self._send_many(DELETE_POINT, [_this(point) for point in points])
+            return points
         found = self._all(FIRST_TRIALS, study=row.key, limit=max(1, limit // ROWS_OF_A_TRIAL))
         if found:
             return self._send_many(DELETE_TRIAL, [{"this_study": row.key, "this_trial": trial.id} for trial in found])
         return self._send(DELETE_STUDY, {"this_study": row.key})
+
+    def _delete_first_points(self, key: int, limit: int) -> int:
+        points = self._all(FIRST_POINTS, study=key, limit=limit)
+        return self._send_many(DELETE_POINT, [_this(point) for point in points])
 
     # Trials
 

@@ -252,6 +252,12 @@ ABANDON_STUDY = (
     .values(owner=NOBODY, id=bindparam("nobodys_id"), uid=bindparam("nobodys_uid"), state="failed", end_time=0.0)
 )
 """What is left has neither name nor uid: nobody finds it, and both are free at once."""
+DELETE_FIRST_POINTS = text(
+    "DELETE FROM measurements WHERE ctid = ANY (ARRAY ("
+    "SELECT ctid FROM measurements WHERE study = :study ORDER BY study, trial, attempt, step, metric LIMIT :limit))"
+)
+"""On PostgreSQL only, and by the places of the rows: for a range of keys it may choose an index that leads it through
+all rows of the study, and rows named one by one take twenty times as long."""
 DELETE_POINT = delete(measurements).where(
     *(column == bindparam(f"this_{column.name}") for column in measurements.primary_key.columns)
 )

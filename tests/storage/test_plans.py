@@ -213,7 +213,7 @@ def scanned(plan: Mapping[str, Any]) -> Iterator[str]:
         yield from scanned(part)
 
 
-POSTGRES_ONLY = {"FREE_REVISION", "SAME_POINTS"}
+POSTGRES_ONLY = {"DELETE_FIRST_POINTS", "FREE_REVISION", "SAME_POINTS"}
 
 
 def values_for(name: str, parameters: Iterable[str]) -> dict[str, object]:
