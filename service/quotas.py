@@ -124,7 +124,7 @@ UNLIMITED = Quotas(QuotaSettings())
 
 def exhausted(owner: str, what: str, used: int, limit: int) -> ResourceExhausted:
     return ResourceExhausted(
-        f"{owner} has {used} {what} of a quota of {limit}. {ROOM}",
+        f"{owner} has {used} of the {limit} {what} that its quota allows. {ROOM}",
         details={"owner": owner, "quota": what, "used": str(used), "limit": str(limit)},
     )
 

@@ -54,7 +54,9 @@ def used(store: Store, owner: str = "default") -> Usage:
 def test_studies_are_counted_and_a_deleted_one_makes_room(client: Client, store: Store) -> None:
     client.create_study("a", SPEC)
     client.create_study("b", SPEC)
-    with pytest.raises(ResourceExhausted, match=r"^default has 2 studies of a quota of 2\. Delete studies or trials"):
+    with pytest.raises(
+        ResourceExhausted, match=r"^default has 2 of the 2 studies that its quota allows\. Delete studies or trials"
+    ):
         client.create_study("c", SPEC)
     client.create_study("a", SPEC, resume=True)
     client.create_study("owners/other/studies/c", SPEC)
@@ -69,7 +71,7 @@ def test_trials_are_suggested_and_enqueued_until_there_are_enough(client: Client
     client.create_trial("s", {"x": 0.5})
     assert len(client.suggest("s", 20, client_id="w", start=True).trials) == 10
     for again in (lambda: client.suggest("s", client_id="v"), lambda: client.create_trial("s", {"x": 0.25})):
-        with pytest.raises(ResourceExhausted, match="default has 10 trials of a quota of 10"):
+        with pytest.raises(ResourceExhausted, match="default has 10 of the 10 trials that its quota allows"):
             again()
     assert used(store).trials == 10
 
@@ -110,7 +112,7 @@ def test_whoever_has_no_room_for_bytes_can_neither_add_nor_report(client: Client
         lambda: client.update_metadata("s", {"a": TEXT}),
         lambda: client.report(trial.name, 1, report),
     ):
-        with pytest.raises(ResourceExhausted, match="bytes of a quota of 1000000"):
+        with pytest.raises(ResourceExhausted, match="of the 1000000 bytes that its quota allows"):
             again()
     client.update_metadata("s/2", {}, remove=["a", "b", "c"])
     client.report(trial.name, 1, report)
@@ -136,7 +138,7 @@ def test_two_servers_agree(request: pytest.FixtureRequest) -> None:
         assert len(second.suggest("s", 6, client_id="w", start=True).trials) == 6
         first.create_study("t", SPEC)
         assert len(first.suggest("t", 6, client_id="w", start=True).trials) == 4
-        with pytest.raises(ResourceExhausted, match="10 trials of a quota of 10"):
+        with pytest.raises(ResourceExhausted, match="10 of the 10 trials"):
             second.suggest("t", 5, client_id="v", start=True)
 
 
