@@ -120,7 +120,7 @@ def _first_calls(name: str, server: Running) -> dict[str, float]:
 
 
 def measured(folder: Path, *, quick: bool) -> dict[str, float]:
-    times = Times(0.5, 1.0, 1) if quick else Times(0.5, 2.5, 3)
+    times = Times(0.5, 1.0, 1) if quick else Times(0.5, 2.0, 2)
     on_file, on_server = (Stored(5_000, 50),) * 2 if quick else (Stored(100_000, 0), Stored(100_000, 9_000))
     return {
         **on_sqlite(folder, times, on_file),
