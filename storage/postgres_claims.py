@@ -43,10 +43,14 @@ class PostgresClaims:
     def claim(self, duty: str) -> Claim | None:
         """Raises Unavailable where the database is away."""
         with self._lock:
-            if self._closing.is_set() or duty in self._held:
+            known = self._held.get(duty)
+            if self._closing.is_set() or (known is not None and not known.lost):
                 return None
             with self._database.errors():
                 session = self._connected()
+                if self._held.pop(duty, None) is not None:
+                    # Its holder was told that it is lost, and the session lives on and would keep it from everybody.
+                    self._ask(session, "SELECT pg_advisory_unlock(%s)", _key(duty))
                 row = self._ask(session, "SELECT pg_try_advisory_lock(%s)", _key(duty))
             if row is None or not row[0]:
                 return None
@@ -54,8 +58,10 @@ class PostgresClaims:
             return claim
 
     def holds(self, claim: _PostgresClaim) -> bool:
-        """Waits for nothing."""
-        return self._held.get(claim.duty) is claim and time.monotonic() - self._beaten < self._limits.held
+        """Waits for nothing. A claim that was lost once stays so, though its session may live on."""
+        if self._held.get(claim.duty) is not claim or time.monotonic() - self._beaten >= self._limits.held:
+            claim.lost = True
+        return not claim.lost
 
     def release(self, claim: _PostgresClaim) -> None:
         with self._lock:
@@ -121,6 +127,7 @@ class _PostgresClaim(Claim):
     def __init__(self, claims: PostgresClaims, duty: str) -> None:
         self._claims = claims
         self.duty = duty
+        self.lost = False
 
     @property
     def held(self) -> bool:

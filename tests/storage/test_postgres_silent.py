@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import TypeVar
 
 import psycopg
@@ -283,6 +284,21 @@ def test_duties_of_a_holder_that_is_paused_pass_on_and_do_not_come_back(url: str
             until(lambda: not claim.held)
         until(lambda: other.exchange.claim("duties") is not None)
         assert not claim.held
+
+
+def test_duties_of_a_holder_that_was_paused_for_less_than_its_session_lives_can_be_had_again(url: str) -> None:
+    """The holder takes them to be lost, and PostgreSQL does not: its session must not keep them from everybody."""
+    rare = replace(SHORT, held=0.5, pulse=1.0, idle=30.0)
+    with serving(url, rare) as one, serving(url) as other:
+        claim = one.exchange.claim("duties")
+        assert claim is not None
+        until(lambda: not claim.held)  # between two beats
+        assert other.exchange.claim("duties") is None
+        until(lambda: one.exchange.claim("duties") is not None)
+        assert not claim.held
+
+    with serving(url) as later:
+        until(lambda: later.exchange.claim("duties") is not None)
 
 
 # A database that is replaced, or locks this server out
