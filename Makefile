@@ -39,7 +39,7 @@ quick: .venv/.stamp-dev  ## run the tests that take no more than a few seconds e
 	$(PYTEST) -m "not slow and not soak" $(PYTEST_ARGS)
 
 soak: .venv/.stamp-dev  ## run the tests that repeat for a long time
-	$(BIN)/pytest -m soak --timeout 0 $(PYTEST_ARGS)
+	$(BIN)/pytest -m soak --timeout 0 -o faulthandler_timeout=0 $(PYTEST_ARGS)
 
 fuzz: .venv/.stamp-dev  ## feed every parser of foreign text with broken input (FUZZ_SECONDS=600 each)
 	for target in $(FUZZ_TARGETS); do $(BIN)/python -m tests.fuzz $$target --seconds $(FUZZ_SECONDS) || exit 1; done
