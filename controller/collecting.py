@@ -14,7 +14,6 @@ from ..domain.numbers import looks_numeric
 from ..domain.study import StudySpec
 from ..domain.template import MetricsFrom
 from ..domain.trial import Measurement
-from ..wire.pattern import compiled
 from .classify import never_printed
 from .execution import Key
 from .runtime import OutputLost, Runtime
@@ -126,6 +125,8 @@ def unreadable(spec: StudySpec) -> str:
     """Why the output of the study's trials cannot be read; empty if it can."""
     if spec.trial is None or not spec.trial.metrics.pattern:
         return ""
+    from ..wire.pattern import compiled
+
     try:
         compiled(spec.trial.metrics.pattern)
     except WazirError as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...domain.errors import WazirError
-from ...wire.pattern import compiled
 from ..study_file import StudyFile, load
 from .terminal import say
 
@@ -15,6 +14,8 @@ def load_and_warn(path: Path) -> StudyFile:
     study_file = load(path)
     template = study_file.spec.trial
     if template is not None and template.metrics.pattern:
+        from ...wire.pattern import compiled
+
         try:
             compiled(template.metrics.pattern)
         except WazirError as error:

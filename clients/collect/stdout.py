@@ -29,7 +29,6 @@ from typing import NamedTuple
 
 from ...domain.numbers import looks_numeric, number, read_at, suggestion
 from ...domain.trial import Measurement
-from ...wire.pattern import compiled
 from .others import Others
 
 MAX_LINE = 8192
@@ -81,7 +80,7 @@ class StdoutReader:
         self.others = Others(parameters)
         """What else is printed, and kept at the steps of the wanted metrics."""
         self._wanted = frozenset(metrics)
-        self._custom = compiled(pattern) if pattern else None
+        self._custom = _compiled(pattern) if pattern else None
         # Longest first, so that `val/loss` is not read where `val/loss_total` is wanted too.
         names = "|".join(re.escape(name) for name in sorted(self._wanted, key=len, reverse=True))
         self._pairs = re.compile(rf"(?<![\w./-])({names})[\"']?\s*+[=:]\s*+")
@@ -213,6 +212,13 @@ class StdoutReader:
             self.doubtful += 1
         if written and (known is None or (looks_numeric(written) and not looks_numeric(known.text))):
             self.doubts[metric] = Doubt(metric, written[:MAX_DOUBT])
+
+
+def _compiled(pattern: str) -> re.Pattern[str]:
+    # Few studies have a pattern, and commands that only import this have none.
+    from ...wire.pattern import compiled
+
+    return compiled(pattern)
 
 
 def _step(text: str | None) -> int | None:
