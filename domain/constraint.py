@@ -57,7 +57,7 @@ class Constraint:
     text: str
     names: frozenset[str] = field(compare=False)
     """The parameters that the text mentions."""
-    size: int = field(compare=False)
+    size: int = field(compare=False, repr=False)
     """How many names, numbers, operators and brackets it has: evaluating each takes 0.1 us or less."""
     _evaluate: _Evaluate = field(compare=False, repr=False)
 
