@@ -293,8 +293,8 @@ class StudyServicer(study_service_pb2_grpc.StudyServiceServicer):
         where = AuditFilter(
             owner="" if owner == EVERY_OWNER else owner,
             study=parse_study(request.study, "study") if request.study else None,
-            caller=request.caller,
-            method=request.method,
+            caller=_printable("caller", request.caller),
+            method=_printable("method", request.method),
             outcomes=frozenset(OUTCOMES.required(o, "outcomes") for o in request.outcomes),
             since=seconds_of(request.since) if request.HasField("since") else None,
         )
@@ -380,6 +380,12 @@ def _reason(text: str) -> str:
         raise InvalidArgument("reason", text[:40] + "...", "may have at most 1000 characters")
     if "\0" in text:
         raise InvalidArgument("reason", text[:40], "may not contain the character NUL, which databases cannot keep")
+    return text
+
+
+def _printable(field: str, text: str) -> str:
+    if len(text) > 256 or not text.isprintable():
+        raise InvalidArgument(field, text[:40], "may have at most 256 printable characters")
     return text
 
 

@@ -16,7 +16,7 @@ from wazir.domain.space import Categorical, Condition, Discrete, Double, Integer
 from wazir.domain.study import Algorithm, Budget, Stopping
 from wazir.domain.template import TrialTemplate
 from wazir.domain.trial import Measurement
-from wazir.proto.v1 import study_pb2, study_service_pb2, trial_pb2
+from wazir.proto.v1 import audit_pb2, study_pb2, study_service_pb2, trial_pb2
 from wazir.proto.v1 import study_service_pb2 as api
 from wazir.service.security.limits import LimitSettings, Rate
 from wazir.storage.store import StudyFilter, TrialFilter, View
@@ -121,6 +121,9 @@ GOOD: dict[str, Any] = {
         devices=["0"],
         gpus=1.0,
         log_path="/log",
+    ),
+    "ListAuditRecords": api.ListAuditRecordsRequest(
+        parent="owners/default", page_size=10, method="PauseStudy", outcomes=[audit_pb2.CALL_OUTCOME_DONE]
     ),
     "ListMeasurements": api.ListMeasurementsRequest(parent=TRIAL, page_size=10, page_token="0"),
     "ListOptimalTrials": api.ListOptimalTrialsRequest(parent=STUDY, limit=3),

@@ -424,7 +424,13 @@ def test_pages_of_the_call_join_and_a_made_up_one_is_refused(served: Served) -> 
             token = page.next_page_token
         assert pages == [[7, 6, 5], [4, 3, 2], [1]]
         assert page.audit_records[0].name == f"owners/vision/auditRecords/{kept[0].id}"
-        for wrong in ({"page_token": "; DROP"}, {"page_size": 1_001}, {"study": "a/b/c/d"}, {"outcomes": [77]}):
+        for wrong in (
+            {"page_token": "; DROP"},
+            {"page_size": 1_001},
+            {"study": "a/b/c/d"},
+            {"outcomes": [77]},
+            {"caller": "a\0"},
+        ):
             with pytest.raises(grpc.RpcError) as refusal:
                 stub.ListAuditRecords(api.ListAuditRecordsRequest(parent="owners/vision", **wrong), metadata=metadata)
             error: Any = refusal.value
