@@ -2,12 +2,12 @@
 
     python benchmarks/open_loop.py [--quick] [--json FILE] [--servers 2 4] [--workers 200 500]
 
-First the capacity: trials a second that as many workers get who ask again as soon as they are answered, over 50
-studies. Then rounds are due at random times, at 70 % of that rate, and latencies are counted from the moment when it
-was due (`open_load.py`): a server that stops for a second is charged with all the calls that came meanwhile. Wanted:
-suggest p99 of at most ten times p50, and nothing refused. Workers, servers and the database share the machine's cores,
-so a capacity says nothing about servers with cores of their own. `rate_of_due` is the share of rounds answered within
-the window: if it is much less than 1, there was too much load, and the latencies do not tell all.
+First the capacity: trials a second that 100 workers get who ask again as soon as they are answered, over 50 studies.
+Then rounds are due at random times, at 70 % of that rate, and latencies are counted from the moment when a call was due
+(`open_load.py`): a server that stops for a second is charged with all the calls that came meanwhile. Wanted: suggest
+p99 of at most ten times p50, and nothing refused. Workers, servers and the database share the machine's cores, so a
+capacity says nothing about servers with cores of their own. `rate_of_due` is the share of rounds answered within the
+window: if it is much less than 1, there was too much load, and the latencies do not tell all.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from wazir.clients.client import Client
 STUDIES = 50
 LOAD = 0.7
 """Of the capacity."""
+CLOSED = 100
+"""Workers by which the capacity is found. More would only wait longer for each other, and beyond the deadline."""
 PROCESSES = 2
 """Of load: one would be busy before the servers are."""
 
@@ -44,7 +46,7 @@ def measured(folder: Path, number: int, workers: int, times: Times) -> dict[str,
                 client.create_study(f"load-{study}", SPEC)
 
         closed: list[list[str | Path]] = [
-            [ME, HERE / "load.py", "wazir", server.address, str(STUDIES), str(which), str(workers // number)]
+            [ME, HERE / "load.py", "wazir", server.address, str(STUDIES), str(which), str(CLOSED // number)]
             for which, server in enumerate(running)
         ]
         capacity = run(closed, running, times).rate
