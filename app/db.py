@@ -159,8 +159,8 @@ def _file_problems(file: Path) -> Iterator[str]:
 @contextmanager
 def _shown_progress() -> Iterator[Progress]:
     """On a terminal, how far a copy is that takes more than a moment."""
+    if not sys.stderr.isatty():
+        yield lambda done: None
+        return
     with click.progressbar(length=1000, label="Copying", file=sys.stderr) as bar:
-        if not sys.stderr.isatty():
-            yield lambda done: None
-            return
         yield lambda done: bar.update(round(1000 * done) - bar.pos)
