@@ -295,7 +295,7 @@ class StudyServicer(study_service_pb2_grpc.StudyServiceServicer):
             study=parse_study(request.study, "study") if request.study else None,
             caller=_printable("caller", request.caller),
             method=_printable("method", request.method),
-            outcomes=frozenset(OUTCOMES.required(o, "outcomes") for o in request.outcomes),
+            outcomes=frozenset(OUTCOMES.required(o, "outcomes") for o in _few("outcomes", request.outcomes)),
             since=seconds_of(request.since) if request.HasField("since") else None,
         )
         page = await self._service.audit_records(where, _audit_id(request.page_token), limit)
