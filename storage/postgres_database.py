@@ -197,7 +197,7 @@ class PostgresDatabase:
             return FailedPrecondition(f"{self.name} does not exist. Make it (createdb), or name another one")
         if state in ("25006", "42501"):
             return FailedPrecondition(f"{self.name} cannot be written: {words}. Use a user and a server that may write")
-        if any(part in words for part in ("invalid connection option", "invalid URI query parameter", "invalid sslmode")):
+        if any(f"invalid {what}" in words for what in ("connection option", "URI query parameter", "sslmode")):
             return InvalidArgument("db", self.name, f"cannot be used to connect: {words}", "Fix what follows the ?")
         if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
             return Unavailable(

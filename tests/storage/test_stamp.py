@@ -84,6 +84,7 @@ def test_a_schema_is_not_changed_within_a_group(url: str, store: Store) -> None:
         upgrade.execute("SELECT pg_advisory_lock(%s)", (WRITE_LOCK,))
         with pytest.raises(Unavailable, match="is being upgraded or restored"):
             add(store, new_trial(1))
+        upgrade.execute("SELECT pg_advisory_unlock(%s)", (WRITE_LOCK,))
     add(store, new_trial(1))
 
 
