@@ -17,7 +17,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from ..domain.errors import Internal, Unavailable
+from ..domain.errors import AWAY, Internal, Unavailable
 from ..domain.pulse import Pulse
 from .exchange import Exchange
 from .lasting import LastingThread
@@ -93,7 +93,7 @@ class GroupStore(Store):
         if self._closed:
             raise Unavailable("the store is closed; open it again")
         if self.lost:
-            raise Unavailable(self.lost)
+            raise Unavailable(self.lost, details=AWAY)
 
     def _write(self) -> None:
         ended = False

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, TypeVar
 from sqlalchemy.engine import URL, make_url
 
 from ..domain.database import read_database
-from ..domain.errors import InvalidArgument, Unavailable
+from ..domain.errors import AWAY, InvalidArgument, Unavailable
 from . import postgres_stamp as stamps
 from .committer import Committer
 from .group import GroupStore, Outcome, Unit
@@ -185,7 +185,7 @@ class _PostgresStore(GroupStore):
 
         if stamp.revision != REVISION:
             self.lost = newer(name, stamp.revision)
-            raise Unavailable(self.lost)
+            raise Unavailable(self.lost, details=AWAY)
 
         with self._stamping:
             before, self._stamp = self._stamp, stamp

@@ -25,7 +25,7 @@ from typing import TypeVar, cast
 from sqlalchemy import Connection, NullPool, create_engine
 from sqlalchemy.exc import DBAPIError
 
-from ..domain.errors import FailedPrecondition, ResourceExhausted, Unavailable, WazirError
+from ..domain.errors import AWAY, FailedPrecondition, ResourceExhausted, Unavailable, WazirError
 from .exchange import LocalExchange
 from .group import GroupStore, Outcome, Unit
 from .known import Known
@@ -295,7 +295,7 @@ class _SqliteStore(GroupStore):
             if moved := self._database.opened.moved:
                 # It may have opened the file that is there now.
                 link.connection.close()
-                raise Unavailable(moved) from None
+                raise Unavailable(moved, details=AWAY) from None
             return link
 
     def _close_readers(self) -> None:
@@ -349,7 +349,7 @@ class _SqliteStore(GroupStore):
         return bool(self.lost)
 
     def _refused(self, units: Sequence[Unit]) -> list[Outcome]:
-        return [(None, Unavailable(self.lost)) for _ in units]
+        return [(None, Unavailable(self.lost, details=AWAY)) for _ in units]
 
     def _write_something(self) -> None:
         """After a failure, because a commit of nothing succeeds on a full disk too."""
