@@ -124,6 +124,9 @@ def test_no_later_unit_of_the_study_overtakes_one_that_waits(url: str) -> None:
             futures.append(store.submit(first))
             until(lambda: waiting(url))
             futures.append(store.submit(report))
+            # Once this one is done the writer has met the report too.
+            store.write(lambda tx: None)
+            assert not futures[1].done()
         futures += [store.submit(partial(last, number)) for number in range(20)]
         for future in futures:
             future.result(60)
