@@ -56,6 +56,8 @@ ARGUMENTS = {
     "why": "odd/1",
     "doctor": "",
     "token list": "",
+    "audit": "--all",
+    "db usage": "",
 }
 """What to give to each command that has `-o`; a new one is to be added here."""
 
@@ -81,7 +83,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
 def test_what_is_not_finite_is_valid_data_in_every_command(served: tuple[str, Path], path: str, form: str) -> None:
     address, folder = served
     arguments = ARGUMENTS[path].replace("FILE", str(folder / "made.yaml")).split()
-    if path.startswith("token"):
+    if path.startswith(("token", "db")):
         arguments += ["--db", str(folder / "wazir.db")]
 
     result = CliRunner().invoke(cli, [*path.split(), *arguments, "-o", form], env={"WAZIR_ADDRESS": address})
