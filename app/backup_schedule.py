@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from ..service.server import Server
 
 DUTY: Final = "backups"
+SHORTEST: Final = 1.0
+"""Seconds between two backups: their names have whole seconds."""
 LOOK_EVERY: Final = 5.0
 """Seconds between two looks if a backup is due."""
 RETRY_AFTER: Final = 300.0
@@ -67,12 +69,14 @@ def plan_of(database: Database, every: str | None, keep: int | None, folder: Pat
                 raise InvalidArgument(option, str(given), "says nothing without --backup-every", "For instance 6h")
         return None
     period = parse_duration("--backup-every", every)
+    if period < SHORTEST:
+        raise InvalidArgument("--backup-every", every, f"must be {SHORTEST:g} s or more", "For instance 6h")
     if isinstance(database, str) and shutil.which("pg_dump") is None:
         raise InvalidArgument(
             "--backup-every", MISSING, "needs pg_dump", "Install it (Debian, Ubuntu: apt install postgresql-client)"
         )
     place = folder or folder_of(database) / "backups"
-    make_folder(place)
+    make_folder(place, "--backup-to")
     if not os.access(place, os.W_OK | os.X_OK):
         raise FailedPrecondition(f"cannot write to {place}. Choose another folder with --backup-to")
     return Plan(database, period, 14 if keep is None else keep, place)

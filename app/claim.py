@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..clients.local_address import address_of, socket_of
+from ..clients.private_folder import make_private
 from ..domain.database import DEFAULT_DATABASE, Database
 from ..domain.errors import FailedPrecondition
 from ..storage.sqlite_file import check_names, named
@@ -109,11 +110,11 @@ def _same(path: Path, descriptor: int) -> bool:
     return False
 
 
-def make_folder(folder: Path) -> None:
-    """For its owner only. Raises FailedPrecondition if it cannot be made."""
+def make_folder(folder: Path, option: str = "--db") -> None:
+    """For its owner only. Raises FailedPrecondition if it cannot be made; the `option` can name another."""
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(folder)
     except OSError as error:
         raise FailedPrecondition(
-            f"cannot make the folder {folder}: {error.strerror}. Choose another with --db"
+            f"cannot make the folder {folder}: {error.strerror}. Choose another with {option}"
         ) from error

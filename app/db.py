@@ -24,6 +24,7 @@ from ..storage.store import StudyFilter
 from ..storage.vacuum import vacuum_file, vacuum_postgres
 from .audited import record_if_possible, record_of
 from .backup import back_up, check_backup, postgres_program
+from .claim import make_folder
 from .options import database_option
 from .quotas import usage
 from .thin import thin
@@ -33,7 +34,7 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 
 @click.group()
 def db() -> None:
-    """Upgrade, check, back up, restore and thin a database."""
+    """Upgrade, check, measure, thin, vacuum, back up and restore a database."""
 
 
 db.add_command(thin)
@@ -44,7 +45,11 @@ db.add_command(usage)
 @database_option
 @reported
 def upgrade(db: Database) -> None:
-    """Bring a database to the schema of this version. End all servers on it first."""
+    """Bring a database to the schema of this version.
+
+    There is no way back, so make a backup first. A PostgreSQL may be served meanwhile: servers of an older version end
+    by themselves, and say which one to install.
+    """
     with closing(open_store(db, upgrade=True)) as store:
         store.write(lambda tx: tx.add_audit_records([record_of("UpgradeDatabase")]))
         say(f"{shown(db)} has the schema {REVISION}.")
@@ -94,7 +99,7 @@ def restore(db: Database, file: Path) -> None:
         if db.exists():
             raise FailedPrecondition(f"{db} is there already. Restore to a new file, and serve that with --db")
         check_backup(file)
-        db.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(db.parent)
         back_up(file, db)
     else:
         with closing(open_store(db)) as store:

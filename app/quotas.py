@@ -27,13 +27,20 @@ def quotas_of(given: Iterable[str]) -> QuotaSettings:
     """`studies=1000,trials=1000000,bytes=10Gi` for every owner; with `OWNER:` before it, for that one instead. Raises
     InvalidArgument."""
     default, owners = Quota(), dict[str, Quota]()
+    seen = set[str]()
     for text in given:
         owner, colon, limits = text.rpartition(":")
         quota = _quota(limits)
-        if not colon:
-            default = quota
+        if colon:
+            check_id("--quota", owner)
+        if owner in seen:
+            raise InvalidArgument("--quota", text, f"says twice what {owner or 'every owner'} may hold", EXAMPLE)
+        seen.add(owner)
+
+        if colon:
+            owners[owner] = quota
         else:
-            owners[check_id("--quota", owner)] = quota
+            default = quota
     return QuotaSettings(default, owners)
 
 
@@ -45,6 +52,8 @@ def _quota(text: str) -> Quota:
             raise InvalidArgument("--quota", text, "must be limits by name", EXAMPLE)
         if kind not in KINDS:
             raise InvalidArgument("--quota", kind, "is no limit", nearest(kind, KINDS))
+        if kind in found:
+            raise InvalidArgument("--quota", text, f"gives {kind} twice", EXAMPLE)
         found[kind] = _amount(kind, amount)
     return Quota(**found)
 

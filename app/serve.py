@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -107,14 +108,14 @@ SHORTEST_AUDIT = 3_600.0
 )
 @click.option(
     "--keep-measurements",
-    metavar="TIME",
+    metavar="DURATION",
     help="Keep the curves of studies that have ended whole for so long, such as 90d; without it, for ever.",
 )
 @click.option(
     "--keep-points",
-    default=ServiceSettings.keep_points,
-    show_default=True,
-    help="Points of each curve that are kept after that.",
+    type=int,
+    metavar="N",
+    help=f"Points of each curve that are kept after that.  [default: {ServiceSettings.keep_points}]",
 )
 @click.option(
     "--backup-every",
@@ -150,7 +151,7 @@ def serve(
     metrics: str | None,
     log_format: str,
     keep_measurements: str | None,
-    keep_points: int,
+    keep_points: int | None,
     backup_every: str | None,
     backup_keep: int | None,
     backup_to: Path | None,
@@ -178,7 +179,8 @@ def serve(
         authenticated=auth != "none" or client_ca is not None or insecure_without_authentication,
         encrypted=tls is not None or insecure_without_tls,
     )
-    check_points("--keep-points", keep_points)
+    if not 0 <= drain < math.inf:
+        raise InvalidArgument("--drain", drain, "must be 0 or more seconds, and finite", "For instance 10")
     settings = ServiceSettings(
         health=health or "",
         metrics=metrics or "",
@@ -187,10 +189,8 @@ def serve(
         server_key=key_of(key_file),
         tls=tls,
         audit=AuditSettings(keep=audit_time(audit_keep), keep_at_most=audit_keep_at_most),
-        keep_measurements=None
-        if keep_measurements is None
-        else parse_duration("--keep-measurements", keep_measurements),
-        keep_points=keep_points,
+        keep_measurements=measurements_time(keep_measurements, keep_points),
+        keep_points=ServiceSettings.keep_points if keep_points is None else keep_points,
         quotas=quotas_of(quota),
     )
 
@@ -309,6 +309,17 @@ def audit_time(text: str) -> float:
     if keep < SHORTEST_AUDIT:
         raise InvalidArgument("--audit-keep", text, "must be an hour or more")
     return keep
+
+
+def measurements_time(text: str | None, points: int | None) -> float | None:
+    """Seconds for which whole curves are kept; None: for ever. Raises InvalidArgument, also for `points` without it."""
+    if points is not None:
+        check_points("--keep-points", points)
+        if text is None:
+            raise InvalidArgument(
+                "--keep-points", points, "says nothing without --keep-measurements", "For instance 90d"
+            )
+    return None if text is None else parse_duration("--keep-measurements", text)
 
 
 def key_of(file: Path | None) -> bytes | None:

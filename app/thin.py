@@ -29,7 +29,7 @@ STUDIES = 100
 
 @click.command()
 @database_option
-@click.option("--older-than", metavar="TIME", required=True, help="Of studies that ended so long ago, such as 30d.")
+@click.option("--older-than", metavar="DURATION", required=True, help="Of studies that ended so long ago, such as 30d.")
 @click.option("--points", default=200, show_default=True, help="Points of each curve that are kept at most.")
 @click.option("--dry-run", is_flag=True, help="Only say how many measurements would be removed.")
 @reported

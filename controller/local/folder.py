@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ...clients.private_folder import make_private
 from ...clients.unsaved import SIZE as SIGN_SIZE
 from ...clients.unsaved import any_unsaved, sign_of
 from ...domain.errors import WazirError
@@ -72,7 +73,7 @@ class Folder:
         """Lists the attempt among those not forgotten, and keeps others out of what its study will leave."""
         of_study = self.path.parent.parent
         # Somebody may have removed the run folder.
-        self._live.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(self._live.parent)
         of_study.mkdir(mode=0o700, exist_ok=True)
         of_study.chmod(0o700)
         self._live.touch(mode=0o600)

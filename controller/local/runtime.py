@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ...clients.private_folder import make_private
 from ...domain.errors import FailedPrecondition
 from ..execution import Ending, Execution, Exit, Fault, Key, Order, Phase, Why
 from ..runtime import OutputLost
@@ -81,7 +82,7 @@ class LocalRuntime:
         self._clock = clock
         self._launch_again = launch_again
         self._launch_patience = launch_patience
-        (self._root / "live").mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(self._root / "live")
         self._lock = _lock(self._root)
         self._identity = _identity(self._root)
         self._attempts: dict[Key, _Attempt] = {}
@@ -443,6 +444,7 @@ def _identity(root: Path) -> str:
     if path.exists() and (known := path.read_text(encoding="utf-8").strip()):
         return known
     fresh = root / "identity.new"
+    fresh.touch(mode=0o600)
     fresh.write_text(f"local-{socket.gethostname()}-{uuid.uuid4().hex[:8]}\n", encoding="utf-8")
     fresh.rename(path)
     return path.read_text(encoding="utf-8").strip()

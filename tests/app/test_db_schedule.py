@@ -138,7 +138,10 @@ def test_a_server_makes_them_and_says_so(kind: str, tmp_path: Path, request: pyt
     [
         (["--backup-keep", "3"], '--backup-keep = "3": says nothing without --backup-every'),
         (["--backup-every", "soon"], "--backup-every"),
-        (["--backup-every", "1h", "--backup-to", "/proc/x"], "cannot make the folder /proc/x"),
+        (["--backup-every", "0s"], '--backup-every = "0s": must be 1 s or more'),
+        (["--backup-every", "1h", "--backup-to", "/proc/x"], "Choose another with --backup-to"),
+        (["--drain", "-1"], "--drain = -1.0: must be 0 or more seconds"),
+        (["--drain", "nan"], "--drain = NaN: must be 0 or more seconds"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options: list[str], words: str, tmp_path: Path) -> None:

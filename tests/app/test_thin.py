@@ -85,6 +85,7 @@ def test_a_study_that_ended_lately_is_left_alone(database: Path | str) -> None:
         (("db", "thin", "--older-than", "soon"), "--older-than = 'soon': must be a duration"),
         (("serve", "--keep-measurements", "soon"), "--keep-measurements = 'soon': must be a duration"),
         (("serve", "--keep-points", 0), "--keep-points = 0: must be 4 or more"),
+        (("serve", "--keep-points", 9), "--keep-points = 9: says nothing without --keep-measurements"),
     ],
 )
 def test_what_makes_no_sense_is_refused(tmp_path: Path, arguments: tuple[object, ...], words: str) -> None:

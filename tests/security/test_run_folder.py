@@ -25,13 +25,17 @@ def umask(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.mark.usefixtures("umask")
 def test_nobody_else_can_read_it(tmp_path: Path) -> None:
-    runtime = LocalRuntime(tmp_path / "runs")
+    root = tmp_path / ".wazir" / "runs" / "team" / "mine"
+    runtime = LocalRuntime(root)
     script = "echo x >> $WAZIR_SPOOL; mkdir -p $WAZIR_CHECKPOINTS"
     what = order("sh", "-c", script)
     run(runtime, what)
     runtime.close()
 
-    folder = Folder(tmp_path / "runs", what.key)
+    above = [root, *list(root.parents)[:3]]
+    assert {stat.S_IMODE(folder.stat().st_mode) for folder in above} == {0o700}
+    assert stat.S_IMODE((root / "identity").stat().st_mode) == 0o600
+    folder = Folder(root, what.key)
     of_study = folder.path.parent.parent
     assert stat.S_IMODE(of_study.stat().st_mode) == 0o700
     assert stat.S_IMODE(folder.path.stat().st_mode) == 0o700

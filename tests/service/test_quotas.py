@@ -175,3 +175,9 @@ def test_quotas_on_the_command_line(given: list[str], quotas: QuotaSettings) -> 
 def test_a_quota_that_makes_no_sense_is_refused(given: str) -> None:
     with pytest.raises(InvalidArgument, match="--quota"):
         quotas_of([given])
+
+
+@pytest.mark.parametrize("given", [["trials=1", "trials=2"], ["a:trials=1", "a:bytes=2"], ["trials=1,trials=2"]])
+def test_a_quota_that_is_given_twice_is_refused(given: list[str]) -> None:
+    with pytest.raises(InvalidArgument, match="twice"):
+        quotas_of(given)
