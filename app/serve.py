@@ -22,7 +22,7 @@ from ..service.security.attempt_tokens import SHORTEST_KEY
 from ..service.security.tls import TlsFiles
 from ..service.server import Server
 from ..service.settings import ServiceSettings
-from ..storage.lasting import failed
+from ..storage.critical import failed
 from ..storage.open import open_store
 from .backup_schedule import Plan, plan_of, scheduled
 from .claim import Claim

@@ -24,7 +24,6 @@ from ..storage.store import Transaction
 from . import attempts
 from .attempts import End
 from .claiming import claim
-from .errands import Errands
 from .feed import Change
 from .leases import LeaseKeeper
 from .neighbours import Neighbours
@@ -32,6 +31,7 @@ from .observe.observer import Observer
 from .open_studies import OpenStudies
 from .presence import Presence
 from .settings import ServiceSettings
+from .study_tasks import StudyTasks
 from .trouble import Trouble
 from .unit import Unit
 from .upkeep import Upkeep
@@ -82,8 +82,8 @@ class Duties:
         self._claim: Claim | None = None
         self._forgot = units.clock()
         self._trouble = Trouble(logger, "background duties", {"action": "duties_failed"})
-        self._expiring = Errands("ending silent attempts of", "expiry_failed", AT_ONCE)
-        self._settling = Errands("looking at the budget of", "budget_failed", AT_ONCE)
+        self._expiring = StudyTasks("ending silent attempts of", "expiry_failed", AT_ONCE)
+        self._settling = StudyTasks("looking at the budget of", "budget_failed", AT_ONCE)
 
     @property
     def mine(self) -> bool:
@@ -128,7 +128,7 @@ class Duties:
     @property
     def _hears(self) -> bool:
         """Whether signs of life reach this server, those that others are given too."""
-        return self._presence.here and not self._neighbours.deaf
+        return self._presence.here and not self._neighbours.cut_off
 
     async def _taken(self) -> bool:
         """Whether the duties are this server's. One that gets them waits for a whole lease before it ends anything."""

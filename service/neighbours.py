@@ -22,11 +22,11 @@ from ..domain.study import Study
 from ..domain.trial import LIVE
 from ..storage.exchange import News, Topic
 from ..storage.store import Changes, Store, TrialFilter, View
-from .errands import Errands
 from .feed import Change, Feed
 from .leases import LeaseKeeper
 from .live import LiveStudies
 from .pages import AT_A_TIME, read_changes
+from .study_tasks import StudyTasks
 from .trouble import Trouble
 from .unit import PAGE
 
@@ -77,14 +77,14 @@ class Neighbours:
         """Of each study met: its row and the revision up to which its changes were published here."""
         self._waiting: dict[StudyName, None] = {}
         """Studies of which there are news that were not read. Those that could not be stay, and are tried again."""
-        self._reading = Errands("reading what others changed in", "news_failed", AT_ONCE)
+        self._reading = StudyTasks("reading what others changed in", "news_failed", AT_ONCE)
         self._heard: dict[str, float] = {}
         """When each of the others was heard last."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
         self.there = store.exchange.shared
         """Whether there may be any."""
-        self.deaf = False
+        self.cut_off = False
         """Whether nothing of theirs is heard at present, signs of life among it."""
         if self.there:
             feed.listen(self._note)
@@ -159,9 +159,9 @@ class Neighbours:
                 if news.text == LEAVES:
                     self._heard.pop(news.sender, None)
             case Topic.LOST:
-                self.deaf = True
+                self.cut_off = True
             case Topic.MISSED:
-                self.deaf = False
+                self.cut_off = False
                 self._live.forget()
                 self._feed.publish_uid(None, None)
                 self._leases.restart()

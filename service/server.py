@@ -15,7 +15,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from ..domain.errors import MISSING, FailedPrecondition, Internal, InvalidArgument, WazirError
 from ..proto.v1 import study_service_pb2, study_service_pb2_grpc
-from ..storage.lasting import LastingTask
+from ..storage.critical import CriticalTask
 from ..storage.store import Store
 from ..wire.errors import STATUS_KEY, to_status
 from .auditing.auditor import Auditor
@@ -28,7 +28,7 @@ from .security.unread import read_late
 from .service import Service
 from .servicer import StudyServicer
 from .settings import ServiceSettings
-from .standing import until_lost
+from .store_check import until_lost
 from .watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -148,13 +148,13 @@ class Server:
         self.ports: list[int] = []
         self._addresses = list(addresses)
         self._health = Health(("", SERVICE_NAME), lambda: self.service.pulses)
-        self._looking: LastingTask | None = None
+        self._looking: CriticalTask | None = None
         self._watchdog = Watchdog(self.service.loop_pulse)
         self._probed: grpc.aio.Server | None = None
         """Answers probes of health, and nothing else."""
         self.health_port: int | None = None
         self._server: grpc.aio.Server | None = None
-        self._standing: asyncio.Task[None] | None = None
+        self._store_check: asyncio.Task[None] | None = None
         self.lost = asyncio.Event()
         """Set when the store can be used no more, `Store.lost` says why. From then on every call is refused with that,
         and health is NOT_SERVING."""
@@ -215,18 +215,18 @@ class Server:
         await self.service.start()
         self._recorder.start()
         await self._server.start()
-        self._looking = LastingTask(self._health.keep(), "health")
+        self._looking = CriticalTask(self._health.keep(), "health")
         self._watchdog.start()
         if self._probed is not None:
             await self._probed.start()
-        self._standing = asyncio.create_task(until_lost(self.service.store, self._refuse))
+        self._store_check = asyncio.create_task(until_lost(self.service.store, self._refuse))
 
     async def stop(self, grace: float | None = None) -> None:
         """Refuses new calls, ends watches, gives other calls in flight `grace` seconds (the settings' drain where
         None), then ends."""
-        if self._standing is not None:
-            self._standing.cancel()
-            await asyncio.gather(self._standing, return_exceptions=True)
+        if self._store_check is not None:
+            self._store_check.cancel()
+            await asyncio.gather(self._store_check, return_exceptions=True)
         self._health.end()
         # They would last as long as their watchers do.
         self.service.end_watches()

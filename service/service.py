@@ -20,7 +20,7 @@ from ..domain.pulse import Pulse
 from ..domain.space import Parameter
 from ..domain.study import Study, StudySpec
 from ..domain.trial import Instruction, Measurement, StopGoal, Trial
-from ..storage.lasting import LastingTask
+from ..storage.critical import CriticalTask
 from ..storage.store import AuditPage, Changes, Store, StudyFilter, Transaction, TrialFilter, View
 from . import attempts, growing, metadata, reporting, studies, trials
 from .asking import Asking
@@ -107,7 +107,7 @@ class Service:
             upkeep=Upkeep(store, self._units, self._feed, self.settings),
             settings=self.settings,
         )
-        self._loops: list[LastingTask] = []
+        self._loops: list[CriticalTask] = []
         self.further_pulses: list[Pulse] = []
         """Of loops beside the service's own in this process."""
         self._drafting = FairTurns()
@@ -118,9 +118,9 @@ class Service:
         self._neighbours.start()
         await self._open.survey()
         self._loops = [
-            LastingTask(self._presence.keep_looking(), "presence"),
-            LastingTask(self._duties.keep(), "duties"),
-            LastingTask(self._neighbours.keep(), "neighbours"),
+            CriticalTask(self._presence.keep_looking(), "presence"),
+            CriticalTask(self._duties.keep(), "duties"),
+            CriticalTask(self._neighbours.keep(), "neighbours"),
         ]
 
     def observe(self, observer: Observer) -> None:

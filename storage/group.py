@@ -19,8 +19,8 @@ from typing import Any, TypeVar
 
 from ..domain.errors import AWAY, Internal, Unavailable
 from ..domain.pulse import Pulse
+from .critical import CriticalThread
 from .exchange import Exchange
-from .lasting import LastingThread
 from .store import Store, Transaction
 
 T = TypeVar("T")
@@ -66,7 +66,7 @@ class GroupStore(Store):
         self._reached = True
         """Whether the last turn reached the database; `_commit` sets it."""
         self._pulse = Pulse("writer", WRITER_LIMIT)
-        self._thread = LastingThread(target=self._write, name=thread, daemon=True)
+        self._thread = CriticalThread(target=self._write, name=thread, daemon=True)
         self._thread.start()
 
     def submit(self, work: Callable[[Transaction], T]) -> Future[T]:

@@ -23,8 +23,8 @@ from functools import partial
 from ..domain.errors import Internal, Unavailable
 from ..domain.names import StudyName
 from .committer import Committer
+from .critical import CriticalThread
 from .group import MAX_GROUP, Outcome, Unit, settle
-from .lasting import LastingThread
 from .limits import Limits
 from .postgres_transaction import LockMet
 
@@ -89,7 +89,7 @@ class Lines:
             if unserved <= self._idle:
                 self._changed.notify_all()
             elif len(self._threads) < WAITERS:
-                thread = LastingThread(target=self._wait, name="wazir-postgres-waiter", daemon=True)
+                thread = CriticalThread(target=self._wait, name="wazir-postgres-waiter", daemon=True)
                 self._threads.add(thread)
                 thread.start()
 

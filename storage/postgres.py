@@ -67,7 +67,7 @@ def open_postgres(url: str, *, limits: Limits = STANDARD, upgrade: bool = False)
         with database.errors():
             _prepare(database, upgrade=upgrade)
     except BaseException:
-        database.reach.close()
+        database.availability.close()
         raise
     database.serves = True
     return _PostgresStore(database)
@@ -139,7 +139,7 @@ class _PostgresStore(GroupStore):
     def close(self) -> None:
         super().close()
         self._close_readers()
-        self._database.reach.close()
+        self._database.availability.close()
 
     def _begun(self) -> Link:
         """A connection with a transaction begun. One that was cut while nobody used it is passed over."""

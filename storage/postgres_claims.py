@@ -15,8 +15,8 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from .critical import CriticalThread
 from .exchange import Claim
-from .lasting import LastingThread
 from .postgres_database import PostgresDatabase
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class PostgresClaims:
             self._session = self._database.connect_raw("duties", self._limits.silence, idle_session_timeout=idle)
             self._beaten = sent
         if self._thread is None:
-            self._thread = LastingThread(target=self._beat, name="wazir-duties", daemon=True)
+            self._thread = CriticalThread(target=self._beat, name="wazir-duties", daemon=True)
             self._thread.start()
         return self._session
 
@@ -119,7 +119,7 @@ class PostgresClaims:
                     continue
                 try:
                     self._ask(self._session, "SELECT 1")
-                except Exception as error:  # noqa: BLE001 - `reach` finds out what it means, and says so
+                except Exception as error:  # noqa: BLE001 - `availability` finds out what it means, and says so
                     logger.debug("the session with duties is lost: %s", error)
 
 

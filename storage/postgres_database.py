@@ -13,8 +13,8 @@ from sqlalchemy.exc import DBAPIError, NoSuchModuleError
 
 from ..domain.database import shown
 from ..domain.errors import AWAY, FailedPrecondition, InvalidArgument, ResourceExhausted, Unavailable, WazirError
+from .availability import Availability, Hindrance
 from .limits import Limits
-from .reach import Hindrance, Reach
 from .session import Session
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class PostgresDatabase:
         self.limits = limits
         self.sender = uuid.uuid4().hex[:12]
         """Marks this process's news and sessions."""
-        self.reach = Reach(self.name, self._attempt, limits)
+        self.availability = Availability(self.name, self._attempt, limits)
         self._conninfo = url.set(drivername="postgresql").render_as_string(hide_password=False)
         self._abandoned: list[int] = []
         """Process ids of sessions that may not know yet that their connection is given up."""
@@ -92,15 +92,15 @@ class PostgresDatabase:
             # Its session may not know yet, and keep its locks.
             self._abandoned.append(raw.pid)
         raw.close()
-        self.reach.doubt(why)
+        self.availability.doubt(why)
 
     @contextlib.contextmanager
     def _connecting(self) -> Iterator[None]:
-        self.reach.check()
+        self.availability.check()
         try:
             yield
         except Exception as error:
-            self.reach.doubt(error)
+            self.availability.doubt(error)
             meaning = self.meaning(error)
             if meaning is error:
                 raise
@@ -114,8 +114,8 @@ class PostgresDatabase:
     def _open(self) -> LimitedConnection:
         from .postgres_link import connect
 
-        epoch = self.reach.epoch
-        return connect(self._conninfo, self.limits, lambda: self.reach.epoch != epoch)
+        epoch = self.availability.epoch
+        return connect(self._conninfo, self.limits, lambda: self.availability.epoch != epoch)
 
     def _tell_limits(self, raw: LimitedConnection, role: str, others: dict[str, str]) -> None:
         from .postgres_link import settings

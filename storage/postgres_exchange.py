@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from ..domain.errors import Unavailable, WazirError
 from ..domain.pulse import Pulse
+from .critical import CriticalThread
 from .exchange import Claim, Exchange, Hear, News, Topic
-from .lasting import LastingThread
 from .postgres_claims import PostgresClaims
 from .postgres_database import PostgresDatabase
 
@@ -51,7 +51,7 @@ class PostgresExchange(Exchange):
         self._outbox: queue.SimpleQueue[tuple[Topic, str]] = queue.SimpleQueue()
         self._closing = threading.Event()
         self._pulse = Pulse("exchange", PULSE_LIMIT)
-        self._thread = LastingThread(target=self._run, name="wazir-exchange", daemon=True)
+        self._thread = CriticalThread(target=self._run, name="wazir-exchange", daemon=True)
 
     def listen(self, hear: Hear) -> None:
         self._hear = hear
@@ -90,7 +90,7 @@ class PostgresExchange(Exchange):
                 with contextlib.closing(self._connected()) as connection:
                     self._exchange(connection, again=again)
             except (psycopg.Error, WazirError) as error:
-                # What it means `reach` finds out, and says.
+                # What it means `availability` finds out, and says.
                 logger.debug("news of other servers are missed: %s", error)
             except Exception:
                 logger.exception("news of other servers are missed", extra={"action": "exchange_failed"})

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from ...domain.audit import AuditRecord, Outcome, id_at
 from ...domain.errors import WazirError
 from ...domain.pulse import Pulse
-from ...storage.lasting import LastingTask
+from ...storage.critical import CriticalTask
 from ...storage.store import Store
 from ..trouble import said_by_store
 from ..writer import Writer
@@ -38,14 +38,14 @@ class Recorder:
         """With whether the table has it already."""
         self._unwritten: deque[AuditRecord] = deque()
         self._lost = 0
-        self._task: LastingTask | None = None
+        self._task: CriticalTask | None = None
         self._tidied = 0.0
         self.turns: list[Callable[[float], None]] = []
         """Called with the time before each batch."""
         self.pulse = Pulse("audit", limit=60.0)
 
     def start(self) -> None:
-        self._task = LastingTask(self._run(), "audit")
+        self._task = CriticalTask(self._run(), "audit")
 
     async def close(self) -> None:
         """Writes what there is, if that is possible soon."""

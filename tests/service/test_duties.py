@@ -17,12 +17,12 @@ from wazir.domain.names import StudyName
 from wazir.domain.study import Budget, EndReason
 from wazir.domain.trial import Trial, TrialState
 from wazir.service import studies
-from wazir.service.errands import Errands
 from wazir.service.feed import Change, Feed
 from wazir.service.leases import LeaseKeeper
 from wazir.service.presence import INTERVAL, Presence
 from wazir.service.service import Service
 from wazir.service.settings import ServiceSettings
+from wazir.service.study_tasks import StudyTasks
 from wazir.service.trouble import Trouble
 from wazir.service.unit import Lease
 from wazir.storage.limits import Limits
@@ -193,10 +193,10 @@ def test_a_listener_that_fails_keeps_a_change_from_nobody(caplog: pytest.LogCapt
 # Errands
 
 
-def test_errands_of_other_studies_go_on_while_one_waits_or_fails() -> None:
+def test_tasks_of_other_studies_go_on_while_one_waits_or_fails() -> None:
     async def main() -> None:
         never, done = asyncio.Event(), asyncio.Event()
-        errands = Errands("looking at", "looked", most=2)
+        tasks = StudyTasks("looking at", "looked", most=2)
 
         async def failing() -> None:
             raise ValueError("broken")
@@ -204,19 +204,19 @@ def test_errands_of_other_studies_go_on_while_one_waits_or_fails() -> None:
         async def other() -> None:
             done.set()
 
-        errands.send(NAME, never.wait)
+        tasks.send(NAME, never.wait)
         for number in range(5):
-            errands.send(StudyName("default", f"f{number}"), failing)
-        errands.send(OTHER, other)
+            tasks.send(StudyName("default", f"f{number}"), failing)
+        tasks.send(OTHER, other)
         await asyncio.wait_for(done.wait(), 30.0)
-        await errands.close()
+        await tasks.close()
 
     asyncio.run(main())
 
 
-def test_an_errand_that_failed_is_not_repeated_at_once_and_said_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_task_that_failed_is_not_repeated_at_once_and_said_once(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> int:
-        errands, times = Errands("looking at", "looked", most=2), 0
+        tasks, times = StudyTasks("looking at", "looked", most=2), 0
 
         async def failing() -> None:
             nonlocal times
@@ -224,7 +224,7 @@ def test_an_errand_that_failed_is_not_repeated_at_once_and_said_once(caplog: pyt
             raise ValueError("broken")
 
         for _ in range(20):
-            errands.send(NAME, failing)
+            tasks.send(NAME, failing)
             await asyncio.sleep(0)
         return times
 

@@ -15,7 +15,7 @@ from wazir.domain.errors import RevisionCompacted, Unavailable
 from wazir.domain.trial import TrialState
 from wazir.service.service import Service
 from wazir.service.settings import ServiceSettings
-from wazir.service.standing import until_lost
+from wazir.service.store_check import until_lost
 from wazir.storage.postgres import open_postgres
 from wazir.storage.store import Changes, Store, TrialFilter
 

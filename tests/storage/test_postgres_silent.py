@@ -155,7 +155,7 @@ def test_calls_on_a_silent_network_end_are_then_refused_at_once_and_go_on_when_i
 def refused_at_once(store: Store) -> bool:
     database = store._database  # type: ignore[attr-defined]
     try:
-        database.reach.check()
+        database.availability.check()
     except Unavailable:
         return True
     return False

@@ -33,7 +33,7 @@ def end_process(what: str, error: BaseException | None) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-class LastingThread(threading.Thread):
+class CriticalThread(threading.Thread):
     """Ends by returning, or the process ends."""
 
     def run(self) -> None:
@@ -44,7 +44,7 @@ class LastingThread(threading.Thread):
             raise
 
 
-class LastingTask:
+class CriticalTask:
     """A task that ends by `end`, or the process ends. Made on the event loop."""
 
     def __init__(self, work: Coroutine[Any, Any, None], name: str) -> None:

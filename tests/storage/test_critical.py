@@ -133,11 +133,11 @@ def test_the_exchange_survives_a_database_that_is_renamed(postgres: Postgres) ->
     postgres.drop(url)
 
 
-def test_a_process_whose_lasting_thread_dies_ends() -> None:
+def test_a_process_whose_critical_thread_dies_ends() -> None:
     program = (
         "import time\n"
-        "from wazir.storage.lasting import LastingThread\n"
-        "LastingThread(target=lambda: 1 / 0, name='wazir-writer').start()\n"
+        "from wazir.storage.critical import CriticalThread\n"
+        "CriticalThread(target=lambda: 1 / 0, name='wazir-writer').start()\n"
         "time.sleep(1000)\n"
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)

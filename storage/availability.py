@@ -30,7 +30,7 @@ class Hindrance:
     silent: bool = False
 
 
-class Reach:
+class Availability:
     """May be used from every thread. `attempt` makes a connection and closes it again, or says what prevents it."""
 
     def __init__(self, name: str, attempt: Callable[[], Hindrance | None], limits: Limits) -> None:
@@ -56,7 +56,7 @@ class Reach:
         be told if it means nothing more; not told if empty."""
         with self._lock:
             if self._thread is None and not self._closing.is_set():
-                self._thread = threading.Thread(target=self._look, args=(why,), name="wazir-reach", daemon=True)
+                self._thread = threading.Thread(target=self._look, args=(why,), name="wazir-availability", daemon=True)
                 self._thread.start()
 
     def close(self) -> None:
@@ -81,7 +81,7 @@ class Reach:
         try:
             return self._attempt()
         except Exception as error:
-            logger.exception("trying to reach %s failed", self._name, extra={"action": "reach_failed"})
+            logger.exception("trying to reach %s failed", self._name, extra={"action": "availability_failed"})
             return Hindrance(Unavailable(f"{self._name} cannot be reached: {error}", retry_after=self._limits.retry))
 
     def _note_away(self, hindrance: Hindrance) -> None:

@@ -18,24 +18,24 @@ SILENT_FOR = KEPT_LEASE + 3.0
 
 
 @pytest.mark.soak
-def test_no_live_attempt_ends_while_a_server_is_deaf(tmp_path: Path) -> None:
-    """One of the two has the duties, so each of them is made deaf once."""
+def test_no_live_attempt_ends_while_a_server_is_cut_off(tmp_path: Path) -> None:
+    """One of the two has the duties, so each of them is cut off once."""
     with on_postgres(tmp_path, 1) as stage:
-        asyncio.run(each_is_deaf_once(stage))
+        asyncio.run(each_is_cut_off_once(stage))
 
 
-async def each_is_deaf_once(stage: Stage) -> None:
+async def each_is_cut_off_once(stage: Stage) -> None:
     async with AsyncClient(stage.servers[0].address, retry_for=RECOVERY) as client:
         await client.create_study(STUDY, spec(100))
-    for deaf, hearing in ((0, 1), (1, 0)):
+    for cut_off, hearing in ((0, 1), (1, 0)):
         async with AsyncClient(stage.servers[hearing].address, retry_for=RECOVERY) as client:
-            (trial,) = (await client.suggest(STUDY, client_id=f"c{deaf}", start=True, lease=KEPT_LEASE)).trials
-            stage.wires[deaf].silence()
+            (trial,) = (await client.suggest(STUDY, client_id=f"c{cut_off}", start=True, lease=KEPT_LEASE)).trials
+            stage.wires[cut_off].silence()
             await beat(client, trial, SILENT_FOR)
-            stage.wires[deaf].heal()
+            stage.wires[cut_off].heal()
             await beat(client, trial, SILENT_FOR)
             attempts = (await client.get_trial(trial.name)).attempts
-            assert [attempt.live for attempt in attempts] == [True], stage.servers[deaf].log()
+            assert [attempt.live for attempt in attempts] == [True], stage.servers[cut_off].log()
 
 
 async def beat(client: AsyncClient, trial: Trial, seconds: float) -> None:

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 Work = Callable[[], Awaitable[object]]
 
 
-class Errands:
+class StudyTasks:
     """At most `most` at a time, one for each study; further ones wait in order of arrival. Used on the event loop."""
 
     def __init__(self, what: str, action: str, most: int) -> None:
@@ -33,7 +33,7 @@ class Errands:
         self._waiting: dict[StudyName, Work] = {}
         self._going: dict[StudyName, asyncio.Task[None]] = {}
         self._troubles: dict[StudyName, tuple[Trouble, float]] = {}
-        """Of studies whose last errand failed: until when they are left alone."""
+        """Of studies whose last task failed: until when they are left alone."""
 
     def send(self, study: StudyName, work: Work) -> None:
         """Does the work unless there is some about that study already, or it is left alone after a failure."""
@@ -68,7 +68,7 @@ class Errands:
             if known is not None:
                 known[0].over()
         finally:
-            # At once: who sees that there is nothing left to do can send another errand about it.
+            # At once: who sees that there is nothing left to do can send another task about it.
             self._going.pop(study, None)
             self._begin()
 
