@@ -10,6 +10,7 @@ import os
 import shlex
 import stat
 from pathlib import Path
+from typing import TextIO
 
 from ..domain.errors import FailedPrecondition, InvalidArgument
 from ..storage.sqlite_file import named
@@ -38,6 +39,27 @@ def check_database(database: Path) -> None:
                 f"everybody may replace the files in {folder} (mode {stat.S_IMODE(mode):o}), the database among them. "
                 f"Type: chmod o-w {shlex.quote(str(folder))}"
             )
+
+
+def keep_for_owner(stream: TextIO) -> None:
+    """Takes the file that a secret is about to be written to from everybody but its owner: a shell makes `> token` as
+    the umask says. What is no file (a terminal, a pipe) stays as it is.
+
+    Raises FailedPrecondition if it is a file of somebody else.
+    """
+    try:
+        descriptor = stream.fileno()
+    except OSError:  # held in memory, by whoever runs the command within a program
+        return
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return
+    try:
+        os.fchmod(descriptor, 0o600)
+    except OSError as error:
+        raise FailedPrecondition(
+            f"the file that the token would be written to belongs to another user, who could read it "
+            f"({error.strerror}). Write to a file of your own"
+        ) from error
 
 
 def check_key(option: str, file: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -25,6 +26,7 @@ from ..storage.store import Store, Transaction
 from .audited import record_of
 from .claim import folder_of, make_folder
 from .options import database_option
+from .private_files import keep_for_owner
 
 
 @click.group()
@@ -48,10 +50,14 @@ def token() -> None:
 @click.option("--label", default="", help="For people: whose it is, where it is used.")
 @reported
 def create(db: Database, owner: str, role: str, expires: str | None, label: str) -> None:
-    """Make a token and print it: on stdout, this once, and it is kept nowhere."""
+    """Make a token and print it: on stdout, this once, and it is kept nowhere.
+
+    A file that stdout goes to can be read by its owner only from then on.
+    """
     made, text = make(
         owner, Role(role), label, time.time(), None if expires is None else parse_duration("--expires", expires)
     )
+    keep_for_owner(sys.stdout)
     with opened(db) as store:
         store.write(lambda tx: _make(tx, made))
     until = "does not expire" if made.expire_time is None else f"expires {when(made.expire_time)}"

@@ -9,6 +9,8 @@ import os
 import re
 import socket
 import stat
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -503,8 +505,21 @@ def test_files_of_one_user(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     modes["copy"] = stat.S_IMODE((tmp_path / "copy").stat().st_mode)
+    modes["token"] = _mode_of_a_new_token(tmp_path)
     assert {"wazir.db", "wazir.db-wal", "copy"} <= set(modes)
     assert set(modes.values()) == {0o600}
+
+
+def _mode_of_a_new_token(folder: Path) -> int:
+    """As a shell makes the file of `wazir token create > token`."""
+    file = folder / "token"
+    program = "from wazir.app.main import main; main()"
+    command = [sys.executable, "-c", program, "token", "create", "--role", "viewer", "--db", str(folder / "wazir.db")]
+    with file.open("wb") as stdout:
+        file.chmod(0o666)
+        subprocess.run(command, stdout=stdout, stderr=subprocess.DEVNULL, check=True, timeout=60)
+    assert file.read_text().startswith("wazir_")
+    return stat.S_IMODE(file.stat().st_mode)
 
 
 def test_no_open_database(tmp_path: Path) -> None:
