@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,13 +12,9 @@ import click
 
 from ..clients.cli.errors import Exit, reported
 from ..clients.cli.terminal import say
-from ..clients.local_address import is_loopback
 from ..domain.database import Database, shown
-from ..domain.document import parse_duration
-from ..domain.errors import MISSING, FailedPrecondition, InvalidArgument
+from ..domain.errors import FailedPrecondition
 from ..service.auditing.settings import AuditSettings
-from ..service.security.attempt_tokens import SHORTEST_KEY
-from ..service.security.tls import TlsFiles
 from ..service.server import Server
 from ..service.settings import ServiceSettings
 from ..storage.critical import failed
@@ -31,16 +26,22 @@ from .local_service import LocalService
 from .logs import log_to_stderr
 from .loop import run
 from .options import database_option
-from .private_files import check_database, check_key
+from .private_files import check_database
 from .quotas import quotas_of
+from .serve_options import (
+    DEFAULT_LISTEN,
+    audit_time,
+    check_drain,
+    check_listen,
+    check_probe_addresses,
+    key_of,
+    measurements_time,
+    tls_files,
+    warn_of_key,
+)
 from .signals import heard
-from .thin import check_points
 
 FILE = click.Path(path_type=Path, dir_okay=False)
-DEFAULT_LISTEN = "127.0.0.1:8470"
-logger = logging.getLogger(__name__)
-SHORTEST_AUDIT = 3_600.0
-"""Seconds: what is asked about is hardly ever younger."""
 
 
 @click.command()
@@ -161,26 +162,15 @@ def serve(
     """Serve studies to clients, workers and controllers, until Ctrl-C or SIGTERM."""
     log_to_stderr(logging.DEBUG if verbose else logging.INFO, as_json=log_format == "json")
 
-    if metrics is not None and beyond_loopback(metrics, "--metrics"):
-        raise InvalidArgument(
-            "--metrics",
-            metrics,
-            "is beyond this machine, and figures are shown without authentication",
-            "Listen on 127.0.0.1, and let an agent or a proxy on this machine pass them on",
-        )
-
-    if health is not None:
-        # Beyond this machine as well: it tells nothing but whether the service is up.
-        beyond_loopback(health, "--health")
-
+    check_probe_addresses(metrics=metrics, health=health)
     tls = tls_files(tls_cert, tls_key, client_ca)
     check_listen(
         listen,
         authenticated=auth != "none" or client_ca is not None or insecure_without_authentication,
         encrypted=tls is not None or insecure_without_tls,
     )
-    if not 0 <= drain < math.inf:
-        raise InvalidArgument("--drain", drain, "must be 0 or more seconds, and finite", "For instance 10")
+    check_drain(drain)
+
     settings = ServiceSettings(
         health=health or "",
         metrics=metrics or "",
@@ -202,32 +192,10 @@ def serve(
         if settings.authenticate:
             check_database(db)
         serve_file(db, listen, settings, plan_of(db, backup_every, backup_keep, backup_to))
+
     if failed():
         # The log says what: this process could not go on.
         raise click.exceptions.Exit(Exit.FAILED)
-
-
-def check_listen(listen: Sequence[str], *, authenticated: bool, encrypted: bool) -> None:
-    """Refuses addresses that other machines can reach, unless callers are `authenticated` and traffic is `encrypted`,
-    or the user has said that they need not be. Raises InvalidArgument."""
-    for address in listen:
-        if not beyond_loopback(address):
-            continue
-        if not authenticated:
-            raise InvalidArgument(
-                "--listen",
-                address,
-                "is beyond this machine, and everybody who reaches it could do everything: run programs too",
-                "Ask for tokens (--auth tokens) or certificates (--client-ca), or listen on 127.0.0.1; "
-                "--insecure-without-authentication does it all the same",
-            )
-        if not encrypted:
-            raise InvalidArgument(
-                "--listen",
-                address,
-                "is beyond this machine, and tokens and studies would travel unencrypted",
-                "Give --tls-cert and --tls-key, or listen on 127.0.0.1; --insecure-without-tls does it all the same",
-            )
 
 
 def serve_file(db: Path, listen: Sequence[str], settings: ServiceSettings, plan: Plan | None = None) -> None:
@@ -301,75 +269,3 @@ async def _serve_url(
         claim.release()
     if store.lost:
         raise FailedPrecondition(store.lost)
-
-
-def audit_time(text: str) -> float:
-    """Seconds for which audit records are kept. Raises InvalidArgument."""
-    keep = parse_duration("--audit-keep", text)
-    if keep < SHORTEST_AUDIT:
-        raise InvalidArgument("--audit-keep", text, "must be an hour or more")
-    return keep
-
-
-def measurements_time(text: str | None, points: int | None) -> float | None:
-    """Seconds for which whole curves are kept; None: for ever. Raises InvalidArgument, also for `points` without it."""
-    if points is not None:
-        check_points("--keep-points", points)
-        if text is None:
-            raise InvalidArgument(
-                "--keep-points", points, "says nothing without --keep-measurements", "For instance 90d"
-            )
-    return None if text is None else parse_duration("--keep-measurements", text)
-
-
-def key_of(file: Path | None) -> bytes | None:
-    """What the file holds, blanks at its ends aside. Raises InvalidArgument."""
-    if file is None:
-        return None
-    try:
-        key = file.read_bytes().strip()
-    except OSError as error:
-        raise InvalidArgument("--key-file", str(file), f"cannot be read: {error.strerror}") from error
-    if len(key) < SHORTEST_KEY:
-        raise InvalidArgument(
-            "--key-file",
-            str(file),
-            f"holds {len(key)} bytes, and must hold {SHORTEST_KEY} or more",
-            "For instance what `openssl rand -hex 32` prints",
-        )
-    check_key("--key-file", file)
-    return key
-
-
-def warn_of_key(file: Path | None, *, authenticated: bool, shared: bool) -> None:
-    """Says who else may have the key that attempts' tokens are made from. `shared`: the database is a PostgreSQL, which
-    has administrators and backups of its own."""
-    if file is None and authenticated and shared:
-        logger.warning(
-            "tokens of attempts are made from a key in the database: who reads that or a backup can speak for any "
-            "attempt. --key-file keeps the key elsewhere",
-            extra={"action": "key"},
-        )
-
-
-def tls_files(cert: Path | None, key: Path | None, client_ca: Path | None) -> TlsFiles | None:
-    """Raises InvalidArgument if one is missing beside the others, or cannot be used."""
-    if cert is None and key is None and client_ca is None:
-        return None
-    if cert is None or key is None:
-        lacking = "--tls-cert" if cert is None else "--tls-key"
-        raise InvalidArgument(
-            lacking, MISSING, "is missing", "TLS takes --tls-cert and --tls-key, and perhaps --client-ca"
-        )
-    files = TlsFiles(cert, key, client_ca)
-    files.check()
-    check_key("--tls-key", key)
-    return files
-
-
-def beyond_loopback(address: str, option: str = "--listen") -> bool:
-    """Whether other machines can reach it. Raises InvalidArgument unless it is `host:port`."""
-    host, colon, port = address.rpartition(":")
-    if not host or not colon or not port.isdigit() or not 0 <= int(port) <= 65_535:
-        raise InvalidArgument(option, address, "must be HOST:PORT", f"For instance {DEFAULT_LISTEN}")
-    return not is_loopback(host)

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final
 
 import grpc
-from google.protobuf.message import DecodeError
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
-from ..domain.errors import MISSING, FailedPrecondition, Internal, InvalidArgument, WazirError
+from ..domain.errors import FailedPrecondition
 from ..proto.v1 import study_service_pb2, study_service_pb2_grpc
 from ..storage.critical import CriticalTask
 from ..storage.store import Store
-from ..wire.errors import STATUS_KEY, to_status
 from .auditing.auditor import Auditor
 from .auditing.recorder import Recorder
+from .error_interceptor import ErrorInterceptor
 from .handlers import Handlers
 from .health import Health
 from .security.gate import UNIX, Gate
@@ -54,83 +53,6 @@ PROBES = 64
 """Calls for health at a time at the address for probes."""
 
 logger = logging.getLogger(__name__)
-
-
-class ErrorInterceptor(grpc.aio.ServerInterceptor):
-    """Turns the domain's errors into statuses by the one table; anything else is a defect, logged with its trace."""
-
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler | None:
-        handler = await continuation(handler_call_details)
-        method = handler_call_details.method
-        if handler is None:
-            return None
-        codecs = (handler.request_deserializer, handler.response_serializer)
-        if handler.request_streaming and handler.response_streaming:
-            return grpc.stream_stream_rpc_method_handler(_guarded_stream(handler.stream_stream, method), *codecs)
-        if handler.request_streaming:
-            return grpc.stream_unary_rpc_method_handler(_guarded(handler.stream_unary, method), *codecs)
-        codecs = (_decoding(handler.request_deserializer), handler.response_serializer)
-        if handler.response_streaming:
-            return grpc.unary_stream_rpc_method_handler(_guarded_stream(handler.unary_stream, method), *codecs)
-        return grpc.unary_unary_rpc_method_handler(_guarded(handler.unary_unary, method), *codecs)
-
-
-class _Undecodable:
-    """In place of a request that is no message of its kind."""
-
-
-def _decoding(decode: Any) -> Any:
-    """gRPC would answer what cannot be decoded with UNKNOWN, and log a trace as if that were a defect."""
-
-    def decoded(data: bytes) -> Any:
-        try:
-            return decode(data)
-        except DecodeError:
-            return _Undecodable()
-
-    return decoded
-
-
-def _check_decoded(request: Any) -> None:
-    if isinstance(request, _Undecodable):
-        raise InvalidArgument("", MISSING, "the request is not a message of the type that this call takes")
-
-
-def _guarded(call: Any, method: str) -> Any:
-    async def guarded(request: Any, context: Context) -> Any:
-        try:
-            _check_decoded(request)
-            return await call(request, context)
-        except Exception as error:  # noqa: BLE001 - the one place that turns errors into statuses
-            await _abort(context, method, error)
-
-    return guarded
-
-
-def _guarded_stream(call: Any, method: str) -> Any:
-    async def guarded(request: Any, context: Context) -> AsyncIterator[Any]:
-        try:
-            _check_decoded(request)
-            async for response in call(request, context):
-                yield response
-        except Exception as error:  # noqa: BLE001 - as above
-            await _abort(context, method, error)
-
-    return guarded
-
-
-async def _abort(context: Context, method: str, error: Exception) -> NoReturn:
-    if isinstance(error, grpc.aio.AbortError):
-        raise error
-    if not isinstance(error, WazirError):
-        logger.error("%s failed", method, exc_info=error, extra={"action": "call_failed", "method": method})
-        error = Internal(f"{type(error).__name__} in {method}; the server's log has the details")
-    code, status = to_status(error)
-    await context.abort(code, status.message, ((STATUS_KEY, status.SerializeToString()),))
 
 
 class Server:

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from wazir.app.cli import cli
 from wazir.app.local_service import LocalService
-from wazir.app.serve import warn_of_key
+from wazir.app.serve_options import warn_of_key
 from wazir.clients.client import Client
 from wazir.domain.access import Role
 from wazir.domain.audit import Outcome

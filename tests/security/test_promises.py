@@ -24,7 +24,7 @@ import pytest
 from click.testing import CliRunner
 
 from wazir.app.cli import COMMANDS, cli
-from wazir.app.serve import check_listen
+from wazir.app.serve_options import check_listen
 from wazir.clients.cli.trial_log import read_log
 from wazir.clients.client import Client
 from wazir.clients.collect.stdout import StdoutReader
