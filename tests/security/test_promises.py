@@ -518,7 +518,7 @@ def _mode_of_a_new_token(folder: Path) -> int:
     with file.open("wb") as stdout:
         file.chmod(0o666)
         subprocess.run(command, stdout=stdout, stderr=subprocess.DEVNULL, check=True, timeout=60)
-    assert file.read_text().startswith("wazir_")
+    assert file.read_text().startswith("wzr_")
     return stat.S_IMODE(file.stat().st_mode)
 
 
