@@ -17,7 +17,7 @@ from ..domain.names import StudyName
 from ..domain.progress import Pace
 from ..domain.study import Study
 from ..domain.trial import EVALUATED, PENDING, Trial, TrialState
-from ..storage.store import Changes, Point, Store, View
+from ..storage.store import Changes, Point, View
 from ..suggestion.designer import Designer, Outcome, Problem, cheap, reads_curves
 from ..suggestion.history import TrialHistory, observe
 from ..suggestion.registry import make_designer, make_rule
@@ -26,6 +26,7 @@ from ..suggestion.stopping.rule import StoppingRule
 from .compute.answering import problem_of
 from .feed import Change, Feed
 from .pages import AT_A_TIME, read_changes
+from .reads import Reads
 from .unit import PAGE
 
 POINTS_PAGE = 5_000
@@ -121,8 +122,8 @@ class LiveStudy:
 class LiveStudies:
     """The studies lately asked about, least recently used ones dropped."""
 
-    def __init__(self, store: Store, feed: Feed, most: int) -> None:
-        self._store = store
+    def __init__(self, reads: Reads, feed: Feed, most: int) -> None:
+        self._reads = reads
         self._most = most
         self._studies: OrderedDict[StudyName, LiveStudy] = OrderedDict()
         self._reading: WeakValueDictionary[StudyName, asyncio.Lock] = WeakValueDictionary()
@@ -139,7 +140,7 @@ class LiveStudies:
             return await self._refresh(name)
 
     async def _refresh(self, name: StudyName) -> LiveStudy:
-        study = await asyncio.to_thread(self._store.read, lambda view: view.study(name))
+        study = await self._reads.read(lambda view: view.study(name))
         known = self._studies.get(name)
         if known is None or known.study.uid != study.uid:
             # On a thread: to load an algorithm's libraries may take a second.
@@ -150,7 +151,7 @@ class LiveStudies:
         while known.revision < study.revision:
             try:
                 read = partial(_changes, study=study, since=known.revision)
-                changes = await asyncio.to_thread(self._store.read, read)
+                changes = await self._reads.read(read)
             except RevisionCompacted:
                 known = self._studies[name] = await asyncio.to_thread(LiveStudy.of, study)
                 continue
@@ -180,7 +181,7 @@ class LiveStudies:
                 doubts = known.doubts
 
                 read = partial(_points, study=known.study, since=known.points_read)
-                points = await asyncio.to_thread(self._store.read, read)
+                points = await self._reads.read(read)
                 by_metric = {o.metric: c for o, c in zip(known.study.spec.objectives, known.curves, strict=True)}
                 for p in points:
                     if p.metric in by_metric:

@@ -160,6 +160,7 @@ class Server:
             await self._looking.end()
         self._watchdog.close()
         await self.service.close()
+        await self._gate.close()
         self._auditor.close()
         await self._recorder.close()
         if self._exposition is not None:

@@ -43,6 +43,7 @@ from .pages import Some, first_of, read_measurements, read_studies, read_trials
 from .presence import Presence
 from .progress import DEFAULT_TRIALS, MAX_POINTS, MAX_TRIALS, Progresses
 from .quotas import Quotas
+from .reads import Reads
 from .requests import Request
 from .settings import ServiceSettings
 from .trials import Enqueued
@@ -66,7 +67,8 @@ class Service:
         self._clock = clock
         self._feed = Feed()
         self._pool = Pool(self.settings.compute_workers or default_workers(), self.settings.compute_limit)
-        self._live = LiveStudies(store, self._feed, self.settings.studies_in_memory)
+        self._reads = Reads(store, "reads")
+        self._live = LiveStudies(self._reads, self._feed, self.settings.studies_in_memory)
         self._progress = Progresses(self._live, clock)
         writer = Writer(store)
         self._units = Units(writer, self._feed, clock)
@@ -179,6 +181,7 @@ class Service:
         await self._neighbours.close()
         await self._asking.close()
         await self._pool.close()
+        await self._reads.close()
 
     # Studies
 
@@ -332,10 +335,10 @@ class Service:
         )
 
     def watch_trials(self, name: StudyName, since: int) -> AsyncIterator[Changes]:
-        return watch_trials(self._store, self._feed, name, since)
+        return watch_trials(self._reads, self._feed, name, since)
 
     def watch_studies(self, owner: str) -> AsyncIterator[tuple[list[Study], list[StudyName]]]:
-        return watch_studies(self._store, self._feed, owner)
+        return watch_studies(self._reads, self._feed, owner)
 
     def end_watches(self) -> None:
         """Ends every watch, those to come as well, with Unavailable. Nothing else of the service changes."""
@@ -344,7 +347,7 @@ class Service:
     # How it is done
 
     async def _read(self, work: Callable[[View], T]) -> T:
-        return await asyncio.to_thread(self._store.read, work)
+        return await self._reads.read(work)
 
     async def _write(self, work: Callable[[Transaction, float], tuple[T, Change | None]]) -> T:
         return await self._units.write(work)

@@ -14,16 +14,17 @@ from ..domain.errors import NotFound, RevisionCompacted, Unavailable
 from ..domain.names import StudyName
 from ..domain.size import size_of_study
 from ..domain.study import Study
-from ..storage.store import Changes, Store, StudyFilter, View
+from ..storage.store import Changes, StudyFilter, View
 from .feed import Feed
 from .pages import PAGE_BYTES, Some, read_changes, read_studies, token_of
+from .reads import Reads
 
 PAGE = 1_000
 QUIET = 5.0
 """Seconds after which a watcher looks at the store though nothing was heard: another server may have written."""
 
 
-async def watch_trials(store: Store, feed: Feed, name: StudyName, since: int) -> AsyncIterator[Changes]:
+async def watch_trials(reads: Reads, feed: Feed, name: StudyName, since: int) -> AsyncIterator[Changes]:
     """Changes of the study after revision `since`; the first answer comes at once, with whatever there is.
 
     Ends with NotFound when the study is deleted, or is recreated under the same name; raises RevisionCompacted.
@@ -36,7 +37,7 @@ async def watch_trials(store: Store, feed: Feed, name: StudyName, since: int) ->
             news.clear()
             if feed.beginnings != beginnings:
                 raise RevisionCompacted(name.short, since, 0)
-            changes = await asyncio.to_thread(store.read, partial(_since, name=name, since=since))
+            changes = await reads.read(partial(_since, name=name, since=since))
             if uid and changes.study.uid != uid:
                 raise NotFound(name.short, "It was deleted and created again; watch the new one from the start")
             uid = changes.study.uid
@@ -47,12 +48,12 @@ async def watch_trials(store: Store, feed: Feed, name: StudyName, since: int) ->
                 await _news(feed, news)
 
 
-async def watch_studies(store: Store, feed: Feed, owner: str) -> AsyncIterator[tuple[list[Study], list[StudyName]]]:
+async def watch_studies(reads: Reads, feed: Feed, owner: str) -> AsyncIterator[tuple[list[Study], list[StudyName]]]:
     """All studies of the owner, then those that changed and the names of those that are gone."""
     known: dict[StudyName, tuple[str, int]] = {}
     beginnings = feed.beginnings
     with feed.news_of(owner) as news:
-        async for studies in _all_of(store, owner):
+        async for studies in _all_of(reads, owner):
             known |= {s.name: (s.uid, s.revision) for s in studies}
             yield studies, []
         compared = _now()
@@ -64,13 +65,13 @@ async def watch_studies(store: Store, feed: Feed, owner: str) -> AsyncIterator[t
                 if feed.beginnings != beginnings:
                     beginnings, known = feed.beginnings, dict.fromkeys(known, ("", 0))
                 # The others may have written unheard. There may be thousands of studies, so they are compared first.
-                there = await asyncio.to_thread(store.read, lambda view: view.revisions(owner))
+                there = await reads.read(lambda view: view.revisions(owner))
                 changed |= {name for name in known.keys() | there.keys() if known.get(name) != there.get(name)}
                 compared = _now()
 
             names = sorted(changed)
             while names:
-                found, gone, names = await asyncio.to_thread(store.read, partial(_named, names=names))
+                found, gone, names = await reads.read(partial(_named, names=names))
                 new = [s for s in found if known.get(s.name) != (s.uid, s.revision)]
                 gone = [name for name in gone if known.pop(name, None) is not None]
                 known |= {s.name: (s.uid, s.revision) for s in new}
@@ -78,11 +79,11 @@ async def watch_studies(store: Store, feed: Feed, owner: str) -> AsyncIterator[t
                     yield new, gone
 
 
-async def _all_of(store: Store, owner: str) -> AsyncIterator[list[Study]]:
+async def _all_of(reads: Reads, owner: str) -> AsyncIterator[list[Study]]:
     """In pages; one empty page if there are none."""
     after, more = "", True
     while more:
-        found = await asyncio.to_thread(store.read, partial(_some_of, owner=owner, after=after))
+        found = await reads.read(partial(_some_of, owner=owner, after=after))
         yield list(found.items)
         more = found.more
         after = token_of(found.items[-1]) if more else ""

@@ -13,6 +13,7 @@ from ...domain.names import StudyName
 from ...domain.visible import on_one_line
 from ...storage.store import Store, View
 from ..attempts import current
+from ..reads import Reads
 from ..settings import ServiceSettings
 from .attempt_tokens import PREFIX, AttemptTokens, shared_key
 from .authorize import RULES, authorize
@@ -56,10 +57,14 @@ class Gate:
         self._store = store
         self._settings = settings
         self.limits = Limits(settings.limits)
-        self._tokens = Tokens(store, settings.token_max_age, clock)
+        self._reads = Reads(store, "gate")
+        self._tokens = Tokens(self._reads, settings.token_max_age, clock)
         self._uids: Recent[StudyName, str | None] = Recent(self._read_uid, settings.token_max_age, _STUDIES)
         self.attempt_tokens: AttemptTokens | None = None
         """From `start` on, where callers are asked for tokens."""
+
+    async def close(self) -> None:
+        await self._reads.close()
 
     def note_uid(self, name: StudyName | None, uid: str | None) -> None:
         """A `feed.UidListener`: what an attempt's token was good for may be gone, or another study's."""
@@ -168,7 +173,7 @@ class Gate:
             raise NotFound(own.trial.short, "The study that this token is of was deleted")
         number = getattr(request, "attempt", None)
         if number is None:
-            current(await asyncio.to_thread(self._store.read, lambda view: view.trial(own.trial)), own.number)
+            current(await self._reads.read(lambda view: view.trial(own.trial)), own.number)
         elif number != own.number:
             raise PermissionDenied(
                 f"this token is for attempt {own.number} of {own.trial.short}, and not for attempt {number}"
@@ -181,7 +186,7 @@ class Gate:
             except NotFound:
                 return None
 
-        return await asyncio.to_thread(self._store.read, read)
+        return await self._reads.read(read)
 
 
 def bearer(metadata: Iterable[tuple[str, str | bytes]]) -> str:

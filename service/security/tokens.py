@@ -9,7 +9,6 @@ the check at a microsecond, for every call.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
 import secrets
@@ -21,7 +20,8 @@ from datetime import UTC, datetime
 from ...domain.access import EVERY_OWNER, Role, Token
 from ...domain.errors import InvalidArgument, NotFound, Unauthenticated
 from ...domain.names import check_id
-from ...storage.store import Store, Transaction
+from ...storage.store import Transaction
+from ..reads import Reads
 from .callers import Caller
 from .recent import Recent
 
@@ -76,8 +76,8 @@ class Tokens:
     """Finds out whose a token is. What it knows of one is at most `max_age` seconds old, which is how long a revoked
     one goes on working, on every server of the database. For one event loop."""
 
-    def __init__(self, store: Store, max_age: float, clock: Callable[[], float]) -> None:
-        self._store = store
+    def __init__(self, reads: Reads, max_age: float, clock: Callable[[], float]) -> None:
+        self._reads = reads
         self._clock = clock
         self._known: Recent[str, _Known | None] = Recent(self._read, max_age, _KEPT)
 
@@ -119,7 +119,7 @@ class Tokens:
         return known.caller
 
     async def _read(self, token_id: str) -> _Known | None:
-        token = await asyncio.to_thread(self._store.read, lambda view: view.token(token_id))
+        token = await self._reads.read(lambda view: view.token(token_id))
         return None if token is None else _Known(token, Caller(f"token:{token.id}", token.owner, token.role))
 
 
