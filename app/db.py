@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import sys
 from collections.abc import Iterator
@@ -60,6 +61,10 @@ def upgrade(db: Database) -> None:
 @reported
 def check(db: Database) -> None:
     """Check that a database is sound and that its rows agree. May be served meanwhile."""
+    if isinstance(db, Path) and not all(map(_writable, (there(db), named(db).parent))):
+        raise FailedPrecondition(
+            f"{db} and its folder must be writable to be checked. Ask its owner, or check a copy of it"
+        )
     found = list(_file_problems(there(db))) if isinstance(db, Path) else []
     if not found:
         with closing(open_store(db)) as store:
@@ -143,6 +148,10 @@ def there(file: Path) -> Path:
     if not file.exists():
         raise InvalidArgument("--db", str(file), "does not exist", "Name a database with --db or WAZIR_DB")
     return named(file)
+
+
+def _writable(path: Path) -> bool:
+    return os.access(path, os.W_OK, effective_ids=True)
 
 
 def _file_problems(file: Path) -> Iterator[str]:

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 import click
 
 from ..clients.cli.database import DatabaseType
-from ..domain.database import DATABASE_VARIABLE, DEFAULT_DATABASE
+from ..domain.database import DATABASE_VARIABLE, DEFAULT_DATABASE, Database
+from ..domain.errors import InvalidArgument
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -19,6 +20,7 @@ def database_option(command: F) -> F:
     return click.option(
         "--db",
         type=DatabaseType(),
+        callback=_seen,
         default=DEFAULT_DATABASE,
         envvar=DATABASE_VARIABLE,
         show_default=True,
@@ -26,6 +28,18 @@ def database_option(command: F) -> F:
         help="A SQLite file, made if it does not exist, or postgresql://USER@HOST/DATABASE; PGPASSWORD or ~/.pgpass "
         "keeps the password out of the command line.",
     )(command)
+
+
+def _seen(_: click.Context, __: click.Parameter, database: Database) -> Database:
+    """Refuses a file in a folder that this user may not look into."""
+    if isinstance(database, Path):
+        try:
+            database.exists()
+        except PermissionError as error:
+            hint = "Ask its owner for the right to the file and its folder"
+            refused = InvalidArgument("--db", str(database), f"cannot be reached: {error.strerror}", hint)
+            raise click.UsageError(str(refused)) from error
+    return database
 
 
 def cluster_options(command: F) -> F:

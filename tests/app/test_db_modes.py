@@ -109,3 +109,21 @@ def test_a_key_that_kubernetes_mounts_belongs_to_root_and_is_read_by_its_group()
             check_key("--key-file", key)
         finally:
             os.seteuid(0)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+@pytest.mark.parametrize(("mode", "words"), [(0o700, "Permission denied"), (0o755, "must be writable to be checked")])
+def test_a_database_of_another_user_is_no_broken_one(mode: int, words: str) -> None:
+    with tempfile.TemporaryDirectory() as above:
+        Path(above).chmod(0o755)
+        file = Path(above) / "theirs" / "wazir.db"
+        open_sqlite(file).close()
+        file.chmod(0o644)
+        file.parent.chmod(mode)
+        os.seteuid(65534)
+        try:
+            refused = wazir("db", "check", "--db", file)
+        finally:
+            os.seteuid(0)
+    assert refused.exit_code in (2, 4)
+    assert words in refused.output
