@@ -14,7 +14,7 @@ from ...domain.errors import WazirError
 from ...domain.pulse import Pulse
 from ...storage.critical import CriticalTask
 from ...storage.store import Store
-from ..trouble import said_by_store
+from ..trouble import Trouble
 from ..writer import Writer
 from .settings import AuditSettings
 
@@ -38,6 +38,7 @@ class Recorder:
         """With whether the table has it already."""
         self._unwritten: deque[AuditRecord] = deque()
         self._lost = 0
+        self._trouble = Trouble(logger, "keeping audit records", {"action": "audit_failed"})
         self._task: CriticalTask | None = None
         self._tidied = 0.0
         self.turns: list[Callable[[float], None]] = []
@@ -79,9 +80,9 @@ class Recorder:
                 if not 0 <= now - self._tidied < self._settings.tidy_interval:
                     self._tidied = now
                     await self._tidy(now)
-            except Exception as error:
-                if not said_by_store(error):
-                    logger.exception("keeping audit records failed", extra={"action": "audit_failed"})
+                self._trouble.over()
+            except Exception as error:  # noqa: BLE001 - the loop goes on, whatever it is
+                self._trouble.met(error)
             self.pulse.beat()
 
     async def _write(self) -> None:

@@ -137,7 +137,7 @@ def test_the_digits_study_in_a_cluster_by_its_own_manifests(cluster: Cluster, tm
         installation = Installation(cluster, home, trials, tmp_path)
         installation.apply("server.yaml")
         (server,) = installation.ready("wazir-server", 1)
-        make = ["wazir", "token", "create", "--db", "/data/wazir.db", "--role", "editor", "--label", "test"]
+        make = ["wazir", "token", "create", "--db", "/data/wazir/wazir.db", "--role", "editor", "--label", "test"]
         token = installation.execute(server, *make)
         installation.secret("wazir-controller-token", {"token": token})
         installation.apply("controller.yaml")
