@@ -51,3 +51,11 @@ def postgres() -> Iterator[Postgres]:
     """A PostgreSQL server for the whole run; `postgres.fresh()` is an empty database."""
     with running() as server:
         yield server
+
+
+@pytest.fixture
+def url(postgres: Postgres) -> Iterator[str]:
+    """Of a database with Wazir's tables, for one test."""
+    url = postgres.ready()
+    yield url
+    postgres.drop(url)

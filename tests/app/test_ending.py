@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -24,16 +23,11 @@ from wazir.domain.study import Algorithm, StudySpec
 
 from ..faults.network import Network
 from ..postgres import Postgres
+from ..waiting import eventually
 
 SPEC = StudySpec(
     (Objective("loss", Goal.MINIMIZE),), Space((Parameter("x", Double(0.0, 1.0)),)), algorithm=Algorithm("random")
 )
-
-
-def eventually(there: Callable[[], object]) -> None:
-    """The suite's time limit ends a wait that is in vain."""
-    while not there():
-        time.sleep(0.02)
 
 
 def test_the_first_signal_begins_the_end_and_the_second_comes_to_it() -> None:

@@ -8,9 +8,9 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
+
+from ..waiting import eventually
 
 STUDY = """\
 study: s
@@ -23,12 +23,6 @@ trial:
   metrics: {from: stdout}
   grace: 1s
 """
-
-
-def eventually(there: Callable[[], object]) -> None:
-    """The suite's time limit ends a wait that is in vain."""
-    while not there():
-        time.sleep(0.02)
 
 
 def test_a_trial_that_cannot_be_ended_does_not_hold_it_up(tmp_path: Path) -> None:

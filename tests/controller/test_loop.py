@@ -37,6 +37,8 @@ from wazir.domain.trial import Trial, TrialState
 from wazir.service.server import Server
 from wazir.storage.memory import MemoryStore
 
+from ..waiting import eventually
+
 NAME = StudyName("default", "s")
 
 
@@ -169,12 +171,6 @@ def running(trial: Trial) -> bool:
 
 def ended(trial: Trial) -> bool:
     return trial.end_time is not None
-
-
-def eventually(there: Callable[[], object]) -> None:
-    """For what comes without news: measurements, and files. The suite's time limit ends a wait that is in vain."""
-    while not there():
-        time.sleep(0.01)
 
 
 WAIT = "import sys, os, time\nwhile not os.path.exists(sys.argv[2] + '/go'): time.sleep(0.01)\n"

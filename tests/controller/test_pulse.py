@@ -23,7 +23,8 @@ from wazir.domain.pulse import Pulse
 from wazir.domain.study import StudyState
 from wazir.domain.trial import TrialState
 
-from .test_loop import NAME, Run, World, eventually
+from ..waiting import eventually
+from .test_loop import NAME, Run, World
 
 OTHER = StudyName("default", "other")
 

@@ -18,7 +18,8 @@ from wazir.domain.study import StudyState
 from wazir.domain.template import MetricsFrom
 from wazir.domain.trial import TrialState
 
-from .test_loop import NAME, WAIT, World, eventually, running
+from ..waiting import eventually
+from .test_loop import NAME, WAIT, World, running
 
 STEPS = 40
 

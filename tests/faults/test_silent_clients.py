@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from wazir.service.server import Server
 from wazir.storage.memory import MemoryStore
 
 from ..clients.served import spec
+from ..waiting import eventually
 from .network import Network
 
 NAME = StudyName("default", "s")
@@ -70,13 +71,6 @@ def world() -> Iterator[tuple[Served, Client, Network]]:
             yield served, direct, network
     finally:
         served.close()
-
-
-def eventually(there: Callable[[], object]) -> None:
-    """The suite's time limit ends a wait that is in vain."""
-    waiting = threading.Event()
-    while not there():
-        waiting.wait(0.02)
 
 
 def test_the_server_ends_the_watch_of_a_client_that_has_gone_silent(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import psycopg
@@ -29,17 +29,12 @@ from wazir.storage.limits import Limits
 from wazir.storage.postgres import open_postgres
 
 from ..postgres import Postgres
+from ..waiting import until
 from .conftest import NAME, Clock, Scenario, World
 
 OTHER = StudyName("default", "t")
 SETTINGS = ServiceSettings(duty_interval=0.05)
 Play = Callable[..., None]
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(60.0):
-        while not await condition():  # noqa: ASYNC110 - whatever it is that changes, it is not told here
-            await asyncio.sleep(0.02)
 
 
 async def lost(w: World, trial: Trial) -> bool:

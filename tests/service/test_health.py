@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from wazir.storage.postgres import open_postgres
 from wazir.storage.store import Store
 
 from ..postgres import Postgres
+from ..waiting import until
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 SETTINGS = ServiceSettings(duty_interval=0.05, health="127.0.0.1:0", drain=1.0)
@@ -73,12 +74,6 @@ def closing(store: Store) -> Iterator[None]:
 async def is_serving(stub: Any, name: str = "") -> bool:
     answer = await stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=LIMIT)
     return bool(answer.status == SERVING)
-
-
-async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(LIMIT):
-        while not await condition():  # noqa: ASYNC110 - another process may change it
-            await asyncio.sleep(0.05)
 
 
 def test_health_is_not_serving_while_a_loop_does_not_turn_and_its_watchers_hear_of_it(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from pathlib import Path
 
@@ -19,15 +19,8 @@ from wazir.service.store_check import until_lost
 from wazir.storage.postgres import open_postgres
 from wazir.storage.store import Changes, Store, TrialFilter
 
-from ..postgres import Postgres, program
+from ..postgres import program
 from .conftest import NAME, Clock, World
-
-
-@pytest.fixture
-def url(postgres: Postgres) -> Iterator[str]:
-    url = postgres.ready()
-    yield url
-    postgres.drop(url)
 
 
 def tool(name: str, *arguments: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -18,6 +18,7 @@ from wazir.storage import sql
 from wazir.storage.memory import MemoryStore
 from wazir.storage.store import Point
 
+from ..waiting import until
 from .conftest import NAME, World
 
 Play = Callable[..., None]
@@ -43,12 +44,6 @@ async def trained(world: World, name: StudyName = NAME) -> TrialName:
 
 async def steps(world: World, trial: TrialName) -> list[int]:
     return [m.step for m in await world.service.measurements(trial)]
-
-
-async def until(holds: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(LIMIT):
-        while not await holds():  # noqa: ASYNC110 - no event tells of what another task wrote
-            await asyncio.sleep(0.01)
 
 
 async def thinned(world: World, name: StudyName = NAME, since: float = 0.0) -> Study:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,13 +20,7 @@ from wazir.storage.store import Store, Transaction
 
 from ..contract.store import insert, new_study
 from ..postgres import Postgres, running
-
-
-@pytest.fixture
-def url(postgres: Postgres) -> Iterator[str]:
-    url = postgres.ready()
-    yield url
-    postgres.drop(url)
+from ..waiting import eventually
 
 
 @pytest.fixture
@@ -35,13 +28,6 @@ def store(url: str) -> Iterator[Store]:
     store = open_postgres(url)
     yield store
     store.close()
-
-
-def until(met: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not met():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def pulse(store: Store, name: str) -> Pulse:
@@ -72,7 +58,7 @@ def test_the_writer_s_pulse_is_at_rest_until_there_is_work(store: Store) -> None
     assert pulse(store, "writer").age > 0
     gate.set()
     future.result(60)
-    until(lambda: not pulse(store, "writer").age)
+    eventually(lambda: not pulse(store, "writer").age)
 
 
 def test_the_writer_s_pulse_stands_still_while_the_database_is_away_and_recovers_though_nobody_writes() -> None:
@@ -83,7 +69,7 @@ def test_the_writer_s_pulse_stands_still_while_the_database_is_away_and_recovers
             store.write(lambda tx: None)
         assert pulse(store, "writer").age > 0, "it is not at rest"
         server.start()
-        until(lambda: not pulse(store, "writer").age)
+        eventually(lambda: not pulse(store, "writer").age)
         store.close()
 
 
@@ -114,7 +100,7 @@ def test_the_exchange_survives_a_database_that_is_renamed(postgres: Postgres) ->
     store = open_postgres(url)
     missed: list[News] = []
     store.exchange.listen(missed.append)
-    until(lambda: bool(missed))
+    eventually(lambda: bool(missed))
 
     postgres.execute(f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS false")
     cut = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
@@ -124,11 +110,11 @@ def test_the_exchange_survives_a_database_that_is_renamed(postgres: Postgres) ->
         with suppress(Exception):
             postgres.execute(f"ALTER DATABASE {name} RENAME TO {name}_elsewhere")
             renamed = True
-    until(lambda: pulse(store, "exchange").age > 3)
+    eventually(lambda: pulse(store, "exchange").age > 3)
 
     postgres.execute(f"ALTER DATABASE {name}_elsewhere RENAME TO {name}")
     postgres.execute(f"ALTER DATABASE {name} WITH ALLOW_CONNECTIONS true")
-    until(lambda: missed[-1].topic is Topic.MISSED)
+    eventually(lambda: missed[-1].topic is Topic.MISSED)
     store.close()
     postgres.drop(url)
 

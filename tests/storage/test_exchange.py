@@ -23,13 +23,6 @@ from ..postgres import Postgres
 
 
 @pytest.fixture
-def url(postgres: Postgres) -> Iterator[str]:
-    url = postgres.ready()
-    yield url
-    postgres.drop(url)
-
-
-@pytest.fixture
 def pair(url: str) -> Iterator[tuple[Store, Store]]:
     """The stores of two servers."""
     stores = open_postgres(url), open_postgres(url)

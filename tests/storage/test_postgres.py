@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -22,6 +21,7 @@ from wazir.storage.store import Store, Transaction
 
 from ..contract.store import NAME, S, StoreContract, Unit, add, insert, move, new_study, new_trial
 from ..postgres import Postgres, running
+from ..waiting import once_back
 
 T = TypeVar("T")
 
@@ -36,24 +36,6 @@ def raised(tx: Transaction, name: StudyName = NAME) -> int:
 def held(tx: Transaction, gate: threading.Event) -> None:
     """A unit that keeps the writer busy until the gate opens; what is submitted meanwhile is one group."""
     assert gate.wait(60)
-
-
-def once_back(call: Callable[[], T]) -> T:
-    """What it returns once the database is known to be back, for which a server looks once a second."""
-    end = time.monotonic() + 30
-    while True:
-        try:
-            return call()
-        except Unavailable:
-            assert time.monotonic() < end
-            time.sleep(0.05)
-
-
-@pytest.fixture
-def url(postgres: Postgres) -> Iterator[str]:
-    url = postgres.ready()
-    yield url
-    postgres.drop(url)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
@@ -22,17 +21,11 @@ from wazir.storage.store import Answer, Store, Transaction
 
 from ..contract.store import NAME, Unit, add, insert, new_study, new_trial
 from ..postgres import Postgres
+from ..waiting import eventually
 
 QUIET = StudyName("default", "quiet")
 SHORT = Limits(lock=0.5, lock_turn=0.2)
 LONG = Limits(lock=60.0, lock_turn=1.0)
-
-
-@pytest.fixture
-def url(postgres: Postgres) -> Iterator[str]:
-    url = postgres.ready()
-    yield url
-    postgres.drop(url)
 
 
 @contextmanager
@@ -71,13 +64,6 @@ def waiting(url: str) -> bool:
             "AND wait_event_type = 'Lock'"
         )
         return found.fetchone() is not None
-
-
-def until(met: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not met():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def error(future: Future[Any]) -> str:
@@ -122,7 +108,7 @@ def test_no_later_unit_of_the_study_overtakes_one_that_waits(url: str) -> None:
         futures = []
         with locked(url, ROW):
             futures.append(store.submit(first))
-            until(lambda: waiting(url))
+            eventually(lambda: waiting(url))
             futures.append(store.submit(report))
             # Once this one is done the writer has met the report too.
             store.write(lambda tx: None)
@@ -206,7 +192,7 @@ def test_a_store_that_closes_finishes_those_that_wait(url: str) -> None:
         insert(store, new_study())
         with locked(url, ROW):
             blocked = store.submit(raised)
-            until(lambda: waiting(url))
+            eventually(lambda: waiting(url))
             closing = threading.Thread(target=store.close)
             closing.start()
             assert not wait([blocked], 0.2).done
@@ -219,7 +205,7 @@ def test_those_that_wait_hear_when_the_database_goes_away(postgres: Postgres, ur
         insert(store, new_study())
         with locked(url, ROW):
             blocked = store.submit(raised)
-            until(lambda: waiting(url))
+            eventually(lambda: waiting(url))
             postgres.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
                 f"WHERE datname = '{url.rpartition('/')[2]}' AND application_name LIKE '% waits for locks'"

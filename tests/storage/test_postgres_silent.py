@@ -7,7 +7,6 @@ import os
 import queue
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -26,6 +25,7 @@ from wazir.storage.store import Store, StudyFilter, Transaction, View
 from ..contract.store import NAME, Unit, insert, new_study
 from ..faults.network import Network
 from ..postgres import Postgres, running
+from ..waiting import eventually, once_back
 
 T = TypeVar("T")
 SHORT = Limits(
@@ -43,13 +43,6 @@ SHORT = Limits(
 )
 PATIENT = Limits(connect=2.0, answer=60.0, pulse=0.2, silence=0.6, retry=0.2)
 """So that no statement is given up before the database is known to be away."""
-
-
-@pytest.fixture
-def url(postgres: Postgres) -> Iterator[str]:
-    url = postgres.ready()
-    yield url
-    postgres.drop(url)
 
 
 @contextmanager
@@ -98,23 +91,6 @@ def revision(view: View) -> int:
     return view.study(NAME).revision
 
 
-def once_back(call: Callable[[], T]) -> T:
-    end = time.monotonic() + 60
-    while True:
-        try:
-            return call()
-        except Unavailable:
-            assert time.monotonic() < end
-            time.sleep(0.05)
-
-
-def until(met: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not met():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
 def heard_by(store: Store) -> queue.SimpleQueue[News]:
     news: queue.SimpleQueue[News] = queue.SimpleQueue()
     store.exchange.listen(news.put)
@@ -141,7 +117,7 @@ def test_calls_on_a_silent_network_end_are_then_refused_at_once_and_go_on_when_i
                 assert failed.retry_after == pytest.approx(SHORT.retry)
 
         known = net.connections
-        until(lambda: refused_at_once(store))
+        eventually(lambda: refused_at_once(store))
         for _ in range(100):
             with pytest.raises(Unavailable, match="is away"):
                 store.read(revision)
@@ -269,7 +245,7 @@ def test_duties_pass_on_when_their_holder_vanishes_and_it_knows_that_before(url:
         assert held
         assert stays.exchange.claim("duties") is None
         net.silence()
-        until(lambda: stays.exchange.claim("duties") is not None)
+        eventually(lambda: stays.exchange.claim("duties") is not None)
         held = claim.held
         assert not held
 
@@ -279,8 +255,8 @@ def test_duties_of_a_holder_that_is_paused_pass_on_and_do_not_come_back(url: str
         claim = one.exchange.claim("duties")
         assert claim is not None
         with stopped(url, "duties"):
-            until(lambda: not claim.held)
-        until(lambda: other.exchange.claim("duties") is not None)
+            eventually(lambda: not claim.held)
+        eventually(lambda: other.exchange.claim("duties") is not None)
         assert not claim.held
 
 
@@ -290,13 +266,13 @@ def test_duties_of_a_holder_that_was_paused_for_less_than_its_session_lives_can_
     with serving(url, rare) as one, serving(url) as other:
         claim = one.exchange.claim("duties")
         assert claim is not None
-        until(lambda: not claim.held)  # between two beats
+        eventually(lambda: not claim.held)  # between two beats
         assert other.exchange.claim("duties") is None
-        until(lambda: one.exchange.claim("duties") is not None)
+        eventually(lambda: one.exchange.claim("duties") is not None)
         assert not claim.held
 
     with serving(url) as later:
-        until(lambda: later.exchange.claim("duties") is not None)
+        eventually(lambda: later.exchange.claim("duties") is not None)
 
 
 # A database that is replaced, or locks this server out
@@ -316,7 +292,7 @@ def test_a_restart_of_the_database_is_told_in_two_lines(caplog: pytest.LogCaptur
             server.stop()
             with suppress(Unavailable):
                 store.write(raised)
-            until(lambda: refused_at_once(store))
+            eventually(lambda: refused_at_once(store))
             server.start()
             once_back(lambda: store.write(raised))
             once_back(lambda: store.read(revision))
@@ -345,10 +321,10 @@ def test_a_password_that_is_changed_for_a_while_ends_nothing() -> None:
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'wazir%'"
             )
             assert news.get(timeout=60).topic is Topic.LOST
-            until(lambda: refused_at_once(store))
+            eventually(lambda: refused_at_once(store))
             with pytest.raises(Unavailable, match="does not let this user in"):
                 store.write(raised)
-            until(lambda: not claim.held)
+            eventually(lambda: not claim.held)
 
             server.execute("ALTER ROLE wazir PASSWORD 'right'")
             once_back(lambda: store.write(raised))
@@ -390,5 +366,5 @@ def test_nothing_of_a_database_is_remembered_that_was_made_anew_under_the_server
 
 
 def write_where_it_is(store: Store) -> None:
-    until(lambda: not refused_at_once(store))
+    eventually(lambda: not refused_at_once(store))
     store.write(raised)

@@ -15,7 +15,6 @@ from wazir.storage.postgres_stamp import WRITE_LOCK
 from wazir.storage.store import Store, Transaction
 
 from ..contract.store import NAME, add, insert, new_study, new_trial
-from ..postgres import Postgres
 
 BY_WAZIR = "UPDATE secrets SET value = 'another' WHERE name = 'store'"
 MADE_ANEW = """
@@ -29,13 +28,6 @@ CREATE TABLE kept AS SELECT * FROM studies;
 TRUNCATE studies CASCADE;
 INSERT INTO studies SELECT * FROM kept
 """
-
-
-@pytest.fixture
-def url(postgres: Postgres) -> Iterator[str]:
-    url = postgres.ready()
-    yield url
-    postgres.drop(url)
 
 
 @pytest.fixture
