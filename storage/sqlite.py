@@ -172,7 +172,9 @@ class _Database:
 
     def _open(self) -> sqlite3.Connection:
         return sqlite3.connect(
-            self.opened.file,
+            # `opened` has made it. A file that was taken away meanwhile must not be made anew.
+            f"{self.opened.file.as_uri()}?mode=rw",
+            uri=True,
             timeout=self.lock_seconds,
             isolation_level=None,
             check_same_thread=False,  # used by one thread at a time all the same
@@ -182,8 +184,12 @@ class _Database:
     def connect(self) -> _Link:
         connection = self._engine.connect()
         raw = cast(sqlite3.Connection, connection.connection.dbapi_connection)
-        for setting in SETTINGS:
-            raw.execute(f"PRAGMA {setting}")
+        try:
+            for setting in SETTINGS:
+                raw.execute(f"PRAGMA {setting}")
+        except sqlite3.Error:
+            connection.close()
+            raise
         return _Link(connection, raw, Session(connection))
 
     def meaning(self, error: BaseException) -> BaseException:
@@ -290,6 +296,8 @@ class _SqliteStore(GroupStore):
         try:
             return self._readers.pop()
         except IndexError:
+            if moved := self._database.opened.moved:
+                raise Unavailable(moved, details=AWAY) from None
             link = self._database.connect()
             link.raw.execute("PRAGMA query_only=ON")
             if moved := self._database.opened.moved:
