@@ -32,6 +32,13 @@ MAX_PAYLOAD = 7_900
 RECONNECT_AFTER = 0.5
 PULSE_LIMIT = 10.0
 """Seconds without an answer of the database after which the exchange is taken to have stopped."""
+END_VANISHED = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND usename = current_user AND application_name LIKE 'wazir%%'
+  AND pid <> pg_backend_pid() AND state LIKE 'idle in transaction%%' AND state_change < clock_timestamp() - make_interval(secs => %s)
+"""
+"""Ends sessions of servers that have vanished, or are paused, within a transaction. PostgreSQL is told to do that
+itself (`idle_in_transaction_session_timeout`), and has been seen not to."""
 logger = logging.getLogger(__name__)
 
 
@@ -117,7 +124,7 @@ class PostgresExchange(Exchange):
             if again:
                 # What was told on the other connection may be lost.
                 self._send(connection, payload(self.sender, Topic.MISSED, ""))
-            sent = heard = time.monotonic()
+            sent = heard = looked = time.monotonic()
             while not self._closing.is_set():
                 rest = sent + self._limits.pulse - time.monotonic()
                 for notice in connection.notifies(timeout=min(max(rest, 0.05), SEND_EVERY)):
@@ -129,6 +136,9 @@ class PostgresExchange(Exchange):
                 for text in self._to_send():
                     self._send(connection, text)
                 sent = self._tell_itself(connection, sent, heard)
+                if time.monotonic() - looked > self._limits.idle / 5:
+                    looked = time.monotonic()
+                    self._end_vanished(connection)
         except Exception as error:
             self._database.lose(connection, error)
             raise
@@ -148,6 +158,16 @@ class PostgresExchange(Exchange):
             return sent
         connection.execute("SELECT pg_notify(%s, '')", (self._own,))
         return now
+
+    def _end_vanished(self, connection: LimitedConnection) -> None:
+        # A moment later than PostgreSQL should have done it.
+        ended = connection.execute(END_VANISHED, (self._limits.idle * 1.1,)).fetchall()
+        if ended:
+            logger.warning(
+                "%d sessions of servers that do not go on with a transaction were ended",
+                len(ended),
+                extra={"action": "vanished_ended"},
+            )
 
     def _heard(self, text: str) -> None:
         sender, _, rest = text.partition(" ")

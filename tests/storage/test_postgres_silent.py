@@ -9,7 +9,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from typing import TypeVar
 
@@ -235,6 +235,22 @@ def test_a_study_is_free_soon_after_its_writer_vanished_in_the_middle_of_a_unit(
         assert stays.write(raised) == 2
         gate.set()
         assert isinstance(hanging.exception(60), Unavailable)
+
+
+def test_another_server_ends_the_session_of_one_that_vanished_if_postgresql_does_not(url: str) -> None:
+    vanished = psycopg.connect(url, application_name="wazir vanished")
+    with serving(url) as stays, closing(vanished):
+        stays.exchange.listen(lambda news: None)
+        insert(stays, new_study())
+        # It has no limit of its own.
+        vanished.execute("SELECT * FROM studies FOR UPDATE")
+        eventually(lambda: not connected(url, vanished.info.backend_pid))
+        assert stays.write(raised) == 2
+
+
+def connected(url: str, pid: int) -> bool:
+    with psycopg.connect(url) as watcher:
+        return watcher.execute("SELECT FROM pg_stat_activity WHERE pid = %s", (pid,)).fetchone() is not None
 
 
 def test_duties_pass_on_when_their_holder_vanishes_and_it_knows_that_before(url: str) -> None:
