@@ -171,9 +171,10 @@ class _Database:
         self._engine = create_engine("sqlite://", creator=self._open, poolclass=NullPool, isolation_level="AUTOCOMMIT")
 
     def _open(self) -> sqlite3.Connection:
+        # It is there since it was opened; a connection that made it anew would put an empty file in the place of one
+        # that was taken away.
         return sqlite3.connect(
-            # `opened` has made it. A file that was taken away meanwhile must not be made anew.
-            f"{self.opened.file.as_uri()}?mode=rw",
+            f"{self.opened.file.absolute().as_uri()}?mode=rw",
             uri=True,
             timeout=self.lock_seconds,
             isolation_level=None,
@@ -296,9 +297,12 @@ class _SqliteStore(GroupStore):
         try:
             return self._readers.pop()
         except IndexError:
-            if moved := self._database.opened.moved:
-                raise Unavailable(moved, details=AWAY) from None
-            link = self._database.connect()
+            try:
+                link = self._database.connect()
+            except (sqlite3.Error, DBAPIError) as error:
+                if moved := self._database.opened.moved:
+                    raise Unavailable(moved, details=AWAY) from error
+                raise
             link.raw.execute("PRAGMA query_only=ON")
             if moved := self._database.opened.moved:
                 # It may have opened the file that is there now.

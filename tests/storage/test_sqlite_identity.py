@@ -277,3 +277,12 @@ def test_a_folder_that_is_copied_is_another_database(path: Path) -> None:
     shutil.copy(path, copy)
     open_sqlite(copy / "wazir.db", serve=True).close()
     store.close()
+
+
+def test_who_reads_a_file_that_was_removed_makes_no_other_in_its_place(path: Path) -> None:
+    store = open_sqlite(path)
+    path.unlink()
+    with pytest.raises(Unavailable, match="removed or renamed"):
+        store.read(lambda view: view.study(NAME))
+    assert not path.exists()
+    store.close()
