@@ -35,7 +35,8 @@ PULSE_LIMIT = 10.0
 END_VANISHED = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE datname = current_database() AND usename = current_user AND application_name LIKE 'wazir%%'
-  AND pid <> pg_backend_pid() AND state LIKE 'idle in transaction%%' AND state_change < clock_timestamp() - make_interval(secs => %s)
+  AND pid <> pg_backend_pid() AND state LIKE 'idle in transaction%%'
+  AND state_change < clock_timestamp() - make_interval(secs => %s)
 """
 """Ends sessions of servers that have vanished, or are paused, within a transaction. PostgreSQL is told to do that
 itself (`idle_in_transaction_session_timeout`), and has been seen not to."""
