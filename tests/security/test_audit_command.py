@@ -148,7 +148,9 @@ def test_bad_options_are_refused(wazir: Wazir, tmp_path: Path, arguments: list[s
 
 
 def test_methods_are_completed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COMP_WORDS", "wazir audit --method del")
+    line = "wazir audit --method del"
+    monkeypatch.setenv("COMP_WORDS", line)
+    monkeypatch.setenv("COMP_LINE", line)
     monkeypatch.setenv("COMP_CWORD", "3")
     monkeypatch.setenv("_WAZIR_COMPLETE", "bash_complete")
     result = CliRunner().invoke(cli, [], prog_name="wazir", complete_var="_WAZIR_COMPLETE")
