@@ -20,13 +20,13 @@ TABLES: Final = ("studies", "trials", "attempts", "measurements")
 
 
 class Cancelled(Exception):
-    """Raised by who is told of the progress of a backup that is no longer wanted."""
+    """Raised by the callback that is told of progress, to end a backup that is not wanted any more."""
 
 
 def back_up(database: Database, file: Path, progress: Progress = lambda done: None) -> None:
     """Makes `file`, which only this user may read, or leaves what was there. Blocks; the database may be served.
 
-    Raises FailedPrecondition if it cannot be copied or the copy is no good, Unavailable if a PostgreSQL is away.
+    Raises FailedPrecondition if it cannot be copied or the copy is damaged, Unavailable if a PostgreSQL is away.
     """
     with fresh(file) as part:
         if isinstance(database, Path):
@@ -42,7 +42,7 @@ def check_dump(file: Path, progress: Progress = lambda done: None) -> None:
     listed = _run("pg_restore", "--list", str(file))
     lacking = [table for table in TABLES if f" TABLE DATA public {table} " not in listed]
     if lacking:
-        raise FailedPrecondition(f"{file} is no backup of Wazir: it lacks {', '.join(lacking)}")
+        raise FailedPrecondition(f"{file} is not a backup of Wazir: it lacks {', '.join(lacking)}")
     _run("pg_restore", f"--file={os.devnull}", str(file), progress=progress)
 
 

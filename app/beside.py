@@ -57,7 +57,7 @@ def serve_beside(database: Database) -> str:
     """The address of a service on the database, once it answers: the one that is there, or one that this call starts.
 
     From then on, and until this process ends, a service that goes away is replaced. Raises FailedPrecondition where
-    the database is no good or a library of the server is missing, and Unavailable if nothing answers in time.
+    the database cannot be used or a library of the server is missing, and Unavailable if nothing answers in time.
     """
     if isinstance(database, Path):
         database = database.absolute()

@@ -43,7 +43,7 @@ def check_database(database: Path) -> None:
 
 def keep_for_owner(stream: TextIO) -> None:
     """Takes the file that a secret is about to be written to from everybody but its owner: a shell makes `> token` as
-    the umask says. What is no file (a terminal, a pipe) stays as it is.
+    the umask says. Anything but a file (a terminal, a pipe) stays as it is.
 
     Raises FailedPrecondition if it is a file of somebody else.
     """

@@ -51,7 +51,7 @@ def _quota(text: str) -> Quota:
         if not equals:
             raise InvalidArgument("--quota", text, "must be limits by name", EXAMPLE)
         if kind not in KINDS:
-            raise InvalidArgument("--quota", kind, "is no limit", nearest(kind, KINDS))
+            raise InvalidArgument("--quota", kind, "is not a limit", nearest(kind, KINDS))
         if kind in found:
             raise InvalidArgument("--quota", text, f"gives {kind} twice", EXAMPLE)
         found[kind] = _amount(kind, amount)

@@ -110,7 +110,7 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option(
     "--keep-measurements",
     metavar="DURATION",
-    help="Keep the curves of studies that have ended whole for so long, such as 90d; without it, for ever.",
+    help="Keep the curves of studies that have ended whole for so long, such as 90d; without it, forever.",
 )
 @click.option(
     "--keep-points",

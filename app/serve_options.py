@@ -73,7 +73,7 @@ def audit_time(text: str) -> float:
 
 
 def measurements_time(text: str | None, points: int | None) -> float | None:
-    """Seconds for which whole curves are kept; None: for ever. `points` without it are refused."""
+    """Seconds for which whole curves are kept; None: forever. `points` without it are refused."""
     if points is not None:
         check_points("--keep-points", points)
         if text is None:

@@ -281,7 +281,7 @@ class Reporter:
                 return
 
     def _rest(self) -> float | None:
-        """Seconds to sleep where nobody wakes the thread; None is for ever."""
+        """Seconds to sleep where nobody wakes the thread; None is forever."""
         times = []
         if self._away:
             times.append(self._next_try)

@@ -200,7 +200,7 @@ class Trial:
         return self.should_stop()
 
     def should_stop(self) -> bool:
-        """Whether the trial is to end now; its measurements so far count. True once, true for ever."""
+        """Whether the trial is to end now; its measurements so far count. True once, true forever."""
         reporter = self._reporter
         if reporter is None:
             return self._stop
@@ -249,7 +249,7 @@ class Trial:
         self._attributes.update(metadata)
 
     def flush(self, timeout: float | None = None) -> bool:
-        """Waits until everything reported has arrived, at most `timeout` seconds (None: for ever); returns whether it
+        """Waits until everything reported has arrived, at most `timeout` seconds (None: forever); returns whether it
         has. Not needed at the end of a process."""
         return self._reporter is None or self._reporter.flush(timeout)
 

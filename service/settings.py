@@ -66,7 +66,7 @@ class ServiceSettings:
     """How long the first answer to a request id is kept."""
 
     keep_measurements: float | None = None
-    """How long after a study's end its curves are kept whole; None: for ever."""
+    """How long after a study's end its curves are kept whole; None: forever."""
 
     keep_points: int = 200
     """At most so many points of a curve are kept after that. A screen shows 60."""

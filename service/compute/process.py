@@ -44,7 +44,7 @@ LAST_WORDS: Final = 2.0
 """Seconds that a worker which has hung up gets to end by itself, so that its exit code says why."""
 
 KILLED: Final = 10.0
-"""Seconds that a killed process gets to be gone. One that waits for a device or a network disk may take for ever."""
+"""Seconds that a killed process gets to be gone. One that waits for a device or a network disk may take forever."""
 
 logger = logging.getLogger(__name__)
 
