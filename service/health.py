@@ -42,7 +42,8 @@ class Health(health_pb2_grpc.HealthServicer):
         self._pulses = pulses
         self._serving = dict.fromkeys(services, False) | {LIVE: True}
         self._changed = asyncio.Event()
-        self._stale: list[str] = []
+        self._silent: set[str] = set()
+        """The loops that have been told of since all of them turned."""
         self._ended = False
         """Whether it is never to serve again."""
         self._ending = False
@@ -56,10 +57,8 @@ class Health(health_pb2_grpc.HealthServicer):
 
     def look(self) -> None:
         stale = [pulse for pulse in self._pulses() if not pulse.fresh]
-        names = [pulse.name for pulse in stale]
-        if names != self._stale and not self._ended:
+        if not self._ended:
             self._say(stale)
-        self._stale = names
         self._set(not stale and not self._ended)
 
     def refuse(self) -> None:
@@ -114,10 +113,15 @@ class Health(health_pb2_grpc.HealthServicer):
         self._changed = asyncio.Event()
 
     def _say(self, stale: Sequence[Pulse]) -> None:
-        if not stale:
-            names = ", ".join(self._stale)
-            logger.warning("healthy again: %s", names, extra={"action": "healthy", "pulses": self._stale})
-            return
-        ages = ", ".join(f"{pulse.name} for {pulse.age:.0f} s" for pulse in stale)
-        extra = {"action": "not_healthy", "pulses": [pulse.name for pulse in stale]}
-        logger.warning("not healthy: nothing is heard of %s", ages, extra=extra)
+        """Tells of each loop once, and once that all turn again."""
+        if self._silent and not stale:
+            names = sorted(self._silent)
+            logger.warning("healthy again: %s", ", ".join(names), extra={"action": "healthy", "pulses": names})
+            self._silent = set()
+
+        news = [pulse for pulse in stale if pulse.name not in self._silent]
+        if news:
+            ages = ", ".join(f"{pulse.name} for {pulse.age:.0f} s" for pulse in news)
+            extra = {"action": "not_healthy", "pulses": [pulse.name for pulse in news]}
+            logger.warning("not healthy: nothing is heard of %s", ages, extra=extra)
+            self._silent |= {pulse.name for pulse in news}

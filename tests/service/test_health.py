@@ -18,7 +18,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from wazir.clients.client import Client
 from wazir.clients.health import is_serving as is_serving_to
 from wazir.domain.pulse import Pulse
-from wazir.service.health import LIVE
+from wazir.service.health import LIVE, Health
 from wazir.service.server import SERVICE_NAME, Server
 from wazir.service.settings import ServiceSettings
 from wazir.service.watchdog import Watchdog
@@ -100,6 +100,28 @@ def test_health_is_not_serving_while_a_loop_does_not_turn_and_its_watchers_hear_
         asyncio.run(main(store))
     said = [r.getMessage() for r in caplog.records if r.name == "wazir.service.health"]
     assert said == ["not healthy: nothing is heard of a loop for 6 s", "healthy again: a loop"]
+
+
+def test_loops_that_recover_one_after_the_other_are_told_of_once_each_and_once_together(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def main() -> None:
+        now = [0.0]
+        first, second = (Pulse(name, limit, lambda: now[0]) for name, limit in (("first", 5.0), ("second", 8.0)))
+        health = Health(["a service"], lambda: (first, second))
+        for now[0] in (4.0, 6.0, 7.0, 9.0, 10.0):
+            health.look()
+        second.beat()
+        health.look()
+        first.beat()
+        health.look()
+
+    asyncio.run(main())
+    assert [r.getMessage() for r in caplog.records if r.name == "wazir.service.health"] == [
+        "not healthy: nothing is heard of first for 6 s",
+        "not healthy: nothing is heard of second for 9 s",
+        "healthy again: first, second",
+    ]
 
 
 def test_clients_can_ask_for_it() -> None:
